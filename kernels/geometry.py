@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -109,10 +109,10 @@ def conv_transpose_geometry(
     extra = _output_padding(output_padding, strides, dimensions)
     span = tuple((i - 1) * s + k for i, s, k in zip(input_size, strides, extent, strict=True))
     word = padding.lower() if isinstance(padding, str) else None
-    if word == "same" and extra is None:
+    if word == "same" and extra is None:  # i·s, padded as the convolution back with "same"
         output_size = tuple(map(operator.mul, input_size, strides))
         pairs = resolve_padding("same", output_size, kernel_size, strides, dilation_rate)
-    elif word == "same":
+    elif word == "same" and extra is not None:
         totals = [2 * (k // 2) - op for k, op in zip(extent, extra, strict=True)]
         output_size = tuple(map(operator.sub, span, totals))
         pairs = tuple((max(total, 0) // 2, max(total, 0) - max(total, 0) // 2) for total in totals)
@@ -138,15 +138,14 @@ def reject_windows_of_padding(
     for axis, (i, k, s, pair, d, o) in enumerate(
         zip(input_size, pool_size, strides, padding_pairs, dilation_rate, output_size, strict=True)
     ):
-        # Without dilation only the first and the last window can miss the input; taps with gaps can step over it
-        # anywhere.
+        # Without dilation only the first and the last window can miss the input; with gaps any can step over it.
         windows = (0, o - 1) if d == 1 else range(o)
         for window in windows if any(pair) else ():
             first = window * s - pair[0]
             if not any(0 <= first + tap * d < i for tap in range(k)):
                 raise ValueError(
-                    f"padding {pair} in spatial dimension {axis}: pooling window {window} (pool_size {k}, dilation_rate {d}) "
-                    f"holds nothing of the input of size {i}"
+                    f"padding {pair} in spatial dimension {axis}: pooling window {window} (pool_size {k}, "
+                    f"dilation_rate {d}) holds nothing of the input of size {i}"
                 )
 
 
@@ -173,7 +172,7 @@ def _output_padding(output_padding: int | Sequence[int] | None, strides: Sizes, 
     return sizes
 
 
-def _is_sequence(value: Any) -> bool:
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
     return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, dict))
 
 

@@ -1,0 +1,32 @@
+"""What all tests share: the helper modules of tests/helpers on the import path, Hypothesis's settings, the backend
+fixture."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+
+# The default run draws the same examples every time; `--hypothesis-profile=explore` looks for new ones.
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "default", deadline=None, max_examples=40, derandomize=True, database=None, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile(
+    "explore", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=_SLOW_IS_FINE
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session", params=["reference", "cpu"])
+def backend(request):
+    """Each backend for NumPy arrays, as a module, if it has the whole interface (test_interface tells)."""
+    from tomograd import kernels
+
+    module = kernels.backend(request.param)
+    missing = [name for name in kernels.INTERFACE if not hasattr(module, name)]
+    if missing:
+        pytest.skip(f"the backend {request.param!r} lacks {len(missing)} kernels, {missing[0]} the first")
+    return module

@@ -1,0 +1,39 @@
+"""Comparing numbers: inner products, derivatives by central differences, and tolerances that follow the type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def inner(a: np.ndarray, b: np.ndarray) -> float:
+    """⟨a, b⟩ = Σ a·b in float64; the shapes must be equal (nothing is broadcast)."""
+    assert a.shape == b.shape, f"⟨a, b⟩ of shapes {a.shape} and {b.shape}"
+    return float(np.sum(np.asarray(a, np.float64) * np.asarray(b, np.float64)))
+
+
+def numerical_gradient(
+    function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, cotangent: np.ndarray, step: float = 1e-5
+) -> np.ndarray:
+    """d⟨cotangent, function(x)⟩/dx by central differences (g(x + h) − g(x − h)) / 2h; x is float64."""
+    assert x.dtype == np.float64, f"central differences need float64, got {x.dtype}"
+    gradient = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        plus, minus = x.copy(), x.copy()
+        plus[index] += step
+        minus[index] -= step
+        difference = inner(cotangent, function(plus)) - inner(cotangent, function(minus))
+        gradient[index] = difference / (plus[index] - minus[index])
+    return gradient
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, ulps: float = 64, scale: float | None = None) -> None:
+    """Equal within `ulps` machine epsilons of actual's type, relative to `scale` (default: the largest |expected|).
+
+    The shapes must be equal, and NaN and infinities must be at the same places.
+    """
+    assert actual.shape == expected.shape, f"shape {actual.shape}, expected {expected.shape}"
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = max(finite.max(initial=0), np.finfo(actual.dtype).tiny) if scale is None else scale
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=ulps * np.finfo(actual.dtype).eps * scale)
