@@ -1,0 +1,93 @@
+"""Checks of arguments that many functions share: axes, types, ranks."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor, as_tensor
+
+
+def normalize_axis(axis: int, ndim: int, argument: str = "axis") -> int:
+    """An axis counted from the front. Raises ValueError outside −ndim … ndim − 1, TypeError if it is not an int."""
+    try:
+        position = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"{argument} must be an int, not {axis!r}") from None
+    if not -ndim <= position < ndim:
+        raise ValueError(f"{argument} = {axis} is out of range for {ndim} dimensions")
+    return position % ndim
+
+
+def normalize_axes(axis: int | Sequence[int] | None, ndim: int, argument: str = "axis") -> tuple[int, ...]:
+    """Axes counted from the front, in the order given; None is all of them. Raises ValueError for a repeated one."""
+    if axis is None:
+        return tuple(range(ndim))
+    if not isinstance(axis, Sequence):
+        return (normalize_axis(axis, ndim, argument),)
+    axes = tuple([normalize_axis(a, ndim, argument) for a in axis])
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{argument} = {axis} names an axis twice")
+    return axes
+
+
+def as_floating(x: Any) -> Tensor:
+    """As a tensor of a floating type: integers and booleans become float32."""
+    x = as_tensor(x)
+    return x if x.array.dtype.kind == "f" else as_tensor(x, np.float32)
+
+
+def floating(function: str, **arguments: Any) -> list[Any]:
+    """The arguments as tensors (None stays None), for a function that computes in one floating type.
+
+    Raises TypeError if one is neither float32 nor float64, or if they differ in type.
+    """
+    tensors = {name: None if value is None else as_tensor(value) for name, value in arguments.items()}
+    first = None
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        dtype = tensor.array.dtype
+        if dtype != np.float32 and dtype != np.float64:
+            raise TypeError(f"{function}: {name} must be float32 or float64, not {dtype}; convert it with .astype")
+        if first is None:
+            first = name, dtype
+        elif dtype != first[1]:
+            raise TypeError(
+                f"{function}: {name} is {dtype} but {first[0]} is {first[1]}; convert one of them with .astype"
+            )
+    return list(tensors.values())
+
+
+def require_shape(function: str, argument: str, tensor: Tensor | None, shape: tuple[int, ...], why: str) -> None:
+    """Raise ValueError unless a tensor (None passes) has this shape."""
+    if tensor is not None and tensor.shape != shape:
+        raise ValueError(f"{function}: {argument} has shape {tensor.shape}, expected {shape}: {why}")
+
+
+def constant_array(value: Any) -> Any:
+    """The array of an argument through which no gradient flows: labels, indices, masks."""
+    return as_tensor(value).array
+
+
+def integer_array(function: str, argument: str, value: Any) -> Any:
+    """The array of an argument that must hold integers. Raises TypeError if it does not."""
+    array = constant_array(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{function}: {argument} must hold integers, not {array.dtype}")
+    return array
+
+
+def require_in_range(function: str, argument: str, values: Any, size: int, what: str) -> None:
+    """Raise ValueError, with the first offender and its position, unless all values are in 0 … size − 1."""
+    if values.size and (int(values.min()) < 0 or int(values.max()) >= size):
+        wrong = (values < 0) | (values >= size)
+        position = tuple(int(i[0]) for i in wrong.nonzero())
+        at = position[0] if len(position) == 1 else position
+        raise ValueError(
+            f"{function}: {argument} at position {at} is {int(values[position])}, "
+            f"but there are {size} {what}: expected 0 to {size - 1}"
+        )

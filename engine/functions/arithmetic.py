@@ -1,0 +1,292 @@
+"""Arithmetic between two tensors, with NumPy's broadcasting.
+
+An operand that was broadcast gets its gradient summed back to its own shape. Where two values tie, `maximum` and
+`minimum` send the gradient to the first argument.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import compute
+from ..tape import Function
+from ..tensor import Array, Tensor, as_tensor, operands
+from .broadcasting import sum_to
+from .elementwise import log, square, zeros_like
+from .shaping import astype
+
+Gradients = tuple[Tensor | None, ...]
+
+
+class _Broadcasting(Function):
+    """A function of two arrays that broadcast against each other."""
+
+    def remember_shapes(self, x: Array, y: Array) -> None:
+        self.shapes = x.shape, y.shape
+
+    def to_shapes(self, dx: Tensor | None, dy: Tensor | None) -> Gradients:
+        """Sum each gradient back to its operand's shape."""
+        return (
+            None if dx is None else sum_to(dx, self.shapes[0]),
+            None if dy is None else sum_to(dy, self.shapes[1]),
+        )
+
+
+class Add(_Broadcasting):
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        return compute(np.add, x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        return self.to_shapes(cotangent if self.needs[0] else None, cotangent if self.needs[1] else None)
+
+
+class Subtract(_Broadcasting):
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        return compute(np.subtract, x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        return self.to_shapes(cotangent if self.needs[0] else None, -cotangent if self.needs[1] else None)
+
+
+class Multiply(_Broadcasting):
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        self.save(x, y)
+        return compute(np.multiply, x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        x, y = self.saved
+        return self.to_shapes(cotangent * y if self.needs[0] else None, cotangent * x if self.needs[1] else None)
+
+
+class Divide(_Broadcasting):
+    """d(x/y) = dx/y − (x/y)/y · dy"""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        quotient = compute(np.divide, x, y)
+        self.remember_shapes(x, y)
+        self.save(y, quotient)
+        return quotient
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        y, quotient = self.saved
+        dx = cotangent / y
+        return self.to_shapes(dx if self.needs[0] else None, -(dx * quotient) if self.needs[1] else None)
+
+
+class Negative(Function):
+    def forward(self, x: Array) -> Array:
+        return compute(np.negative, x)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        return (-cotangent,)
+
+
+class Power(_Broadcasting):
+    """d(xʸ) = y·xʸ⁻¹ dx + xʸ·ln x dy; at y = 0 the first is 0, at x = 0 the second is (its limit for y > 0)."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        self.save(x, y)
+        return compute(np.power, x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        x, y = self.saved
+        dx = dy = None
+        if self.needs[0]:
+            zero = y == 0
+            dx = cotangent * y * power(x, where(zero, 1, y - 1))
+        if self.needs[1]:
+            dy = cotangent * power(x, y) * log(where(x == 0, 1, x))
+        return self.to_shapes(dx, dy)
+
+
+class ConstantPower(Function):
+    """d(xⁿ) = n·xⁿ⁻¹ dx for a Python number n."""
+
+    def forward(self, x: Array, exponent: float) -> Array:
+        self.save(x)
+        return np.power(x, x.dtype.type(exponent))
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        (x,) = self.saved
+        n = self.parameters["exponent"]
+        return (cotangent * (n * power(x, n - 1)) if n else zeros_like(cotangent),)
+
+
+class _Select(_Broadcasting):
+    """One of two numbers for each element: x where it equals the result, so a tie is x's."""
+
+    select: np.ufunc
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        z = compute(self.select, x, y)
+        self.save(z == x)
+        return z
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        (x_chosen,) = self.saved
+        return self.to_shapes(
+            where(x_chosen, cotangent, 0) if self.needs[0] else None,
+            where(x_chosen, 0, cotangent) if self.needs[1] else None,
+        )
+
+
+class Maximum(_Select):
+    select = np.maximum
+
+
+class Minimum(_Select):
+    select = np.minimum
+
+
+class Where(_Broadcasting):
+    def forward(self, x: Array, y: Array, condition: Array) -> Array:
+        self.remember_shapes(x, y)
+        return np.where(condition, x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        condition = self.parameters["condition"]
+        return self.to_shapes(
+            where(condition, cotangent, 0) if self.needs[0] else None,
+            where(condition, 0, cotangent) if self.needs[1] else None,
+        )
+
+
+class LogAddExp(_Broadcasting):
+    """ln(eˣ + eʸ); its gradients are eˣ⁻ᶻ and eʸ⁻ᶻ, z the result, both at most 1."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        z = compute(np.logaddexp, x, y)
+        self.save(x, y, z)
+        return z
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        x, y, z = self.saved
+        return self.to_shapes(
+            cotangent * (x - z).exp() if self.needs[0] else None,
+            cotangent * (y - z).exp() if self.needs[1] else None,
+        )
+
+
+class FloorDivide(_Broadcasting):
+    """⌊x/y⌋: constant between its jumps, so its gradient is 0."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        return np.floor_divide(x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        zero = zeros_like(cotangent)
+        return self.to_shapes(zero, zero)
+
+
+class Remainder(_Broadcasting):
+    """d(x − ⌊x/y⌋·y) = dx − ⌊x/y⌋ dy"""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.remember_shapes(x, y)
+        self.save(x, y)
+        return np.remainder(x, y)
+
+    def backward(self, cotangent: Tensor) -> Gradients:
+        x, y = self.saved
+        return self.to_shapes(
+            cotangent if self.needs[0] else None,
+            -(cotangent * floor_divide(x, y)) if self.needs[1] else None,
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- the functions
+
+
+def add(x: Any, y: Any) -> Tensor:
+    """x + y"""
+    return Add()(*operands(x, y))
+
+
+def subtract(x: Any, y: Any) -> Tensor:
+    """x − y"""
+    x, y = operands(x, y)
+    if x.array.dtype.kind == "b":
+        raise TypeError("subtract: boolean tensors cannot be subtracted; use ^ or convert one with .astype")
+    return Subtract()(x, y)
+
+
+def multiply(x: Any, y: Any) -> Tensor:
+    """x · y, element by element"""
+    return Multiply()(*operands(x, y))
+
+
+def divide(x: Any, y: Any) -> Tensor:
+    """x / y; of two integers too the result is floating (float32)."""
+    x, y = operands(x, y)
+    if x.array.dtype.kind != "f":
+        x, y = astype(x, np.float32), astype(y, np.float32)
+    return Divide()(x, y)
+
+
+def floor_divide(x: Any, y: Any) -> Tensor:
+    """⌊x / y⌋; its gradient is 0."""
+    return FloorDivide()(*operands(x, y))
+
+
+def remainder(x: Any, y: Any) -> Tensor:
+    """x − ⌊x/y⌋·y, of the sign of y as in Python."""
+    return Remainder()(*operands(x, y))
+
+
+def negative(x: Any) -> Tensor:
+    """−x"""
+    return Negative()(as_tensor(x))
+
+
+def power(x: Any, y: Any) -> Tensor:
+    """xʸ. NaN for a negative x unless y is an integer, as in NumPy. 0⁰ is 1, and its gradient in x is 0."""
+    if isinstance(y, (int, float)) and isinstance(x, Tensor) and x.array.dtype.kind == "f":
+        return square(x) if y == 2 else ConstantPower()(x, exponent=y)
+    return Power()(*operands(x, y))
+
+
+def maximum(x: Any, y: Any) -> Tensor:
+    """The larger of x and y, element by element; NaN if one of them is. A tie's gradient goes to x."""
+    return Maximum()(*operands(x, y))
+
+
+def minimum(x: Any, y: Any) -> Tensor:
+    """The smaller of x and y, element by element; NaN if one of them is. A tie's gradient goes to x."""
+    return Minimum()(*operands(x, y))
+
+
+def where(condition: Any, x: Any, y: Any) -> Tensor:
+    """x where the condition (booleans, not differentiated) holds, y elsewhere; all three broadcast."""
+    condition = as_tensor(condition).array
+    if condition.dtype.kind != "b":
+        raise TypeError(f"where: condition must hold booleans, not {condition.dtype}")
+    x, y = operands(x, y)
+    return Where()(x, y, condition=condition)
+
+
+def logaddexp(x: Any, y: Any) -> Tensor:
+    """ln(eˣ + eʸ), without overflow."""
+    return LogAddExp()(*operands(x, y))
+
+
+def clip(x: Any, minimum: float | None = None, maximum: float | None = None) -> Tensor:
+    """x held to minimum … maximum (numbers or arrays; None: no bound). The gradient is 1 at the bounds, 0 beyond."""
+    x = as_tensor(x)
+    low = None if minimum is None else operands(x, minimum)[1]
+    high = None if maximum is None else operands(x, maximum)[1]
+    if low is not None and high is not None and bool((low.array > high.array).any()):
+        raise ValueError(f"clip: minimum {minimum} is larger than maximum {maximum}")
+    if low is not None:
+        x = Maximum()(*operands(x, low))
+    if high is not None:
+        x = Minimum()(*operands(x, high))
+    return x

@@ -1,0 +1,124 @@
+"""Indexing: a part of a tensor, and its transpose, which adds a part into zeros.
+
+Where an index names an element several times, its gradients are added up in the index's own order: the same sum at
+every run. Integer indices out of range raise IndexError, as in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import zeros_like
+from ..tape import Function
+from ..tensor import Array, Tensor, as_tensor, library_of
+from .arguments import integer_array, normalize_axis, require_in_range
+
+Gradient = tuple[Tensor]
+
+
+class Index(Function):
+    """y = x[index]"""
+
+    view = True
+
+    def forward(self, x: Array, index: Any) -> Array:
+        self.input_shape = x.shape
+        return x[index]
+
+    def backward(self, cotangent: Tensor) -> Gradient:
+        return (AddAt()(cotangent, index=self.parameters["index"], shape=self.input_shape),)
+
+
+class AddAt(Function):
+    """y = 0, then y[index] += x: the transpose of Index."""
+
+    def forward(self, x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+        y = zeros_like(x, shape)
+        if _names_once(index):
+            y[index] = x
+        else:
+            library_of(x).add.at(y, index, x)
+        return y
+
+    def backward(self, cotangent: Tensor) -> Gradient:
+        return (Index()(cotangent, index=self.parameters["index"]),)
+
+
+class TakeAlongAxis(Function):
+    """y[…, j, …] = x[…, indices[…, j, …], …]"""
+
+    def forward(self, x: Array, indices: Array, axis: int) -> Array:
+        self.input_shape = x.shape
+        return np.take_along_axis(x, indices, axis)
+
+    def backward(self, cotangent: Tensor) -> Gradient:
+        return (AddAlongAxis()(cotangent, shape=self.input_shape, **self.parameters),)
+
+
+class AddAlongAxis(Function):
+    """y = 0, then y[…, indices[…, j, …], …] += x[…, j, …]: the transpose of TakeAlongAxis."""
+
+    def forward(self, x: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
+        y = zeros_like(x, shape)
+        if indices.shape[axis] == 1:  # one element each: none is named twice
+            np.put_along_axis(y, indices, x, axis)
+        else:
+            grid = list(np.ogrid[tuple([slice(n) for n in indices.shape])])
+            grid[axis] = indices
+            library_of(x).add.at(y, tuple(grid), x)
+        return y
+
+    def backward(self, cotangent: Tensor) -> Gradient:
+        return (TakeAlongAxis()(cotangent, indices=self.parameters["indices"], axis=self.parameters["axis"]),)
+
+
+def _names_once(index: Any) -> bool:
+    """Whether the index cannot name an element twice: no integer arrays in it."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(not hasattr(part, "dtype") or part.dtype.kind == "b" or not part.ndim for part in parts)
+
+
+def as_index(index: Any) -> Any:
+    """An index for arrays: tensors and lists in it become arrays. Raises TypeError for floating indices."""
+    if type(index) is tuple:
+        return tuple([as_index(part) for part in index])
+    if isinstance(index, Tensor):
+        index = index.array
+    elif isinstance(index, list):
+        index = np.asarray(index) if index else np.empty(0, np.intp)
+    if hasattr(index, "dtype") and index.dtype.kind not in "iub":
+        raise TypeError(f"an index must hold integers or booleans, not {index.dtype}")
+    return index
+
+
+def index(x: Any, index: Any) -> Tensor:
+    """x[index] for every index that NumPy takes: integers, slices, None, …, integer and boolean arrays or tensors."""
+    return Index()(as_tensor(x), index=as_index(index))
+
+
+def take(x: Any, indices: Any, axis: int) -> Tensor:
+    """Slices of x along an axis, picked by integers of any shape, whose axes stand in the axis's place."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim)
+    return Index()(x, index=(slice(None),) * axis + (integer_array("take", "indices", indices),))
+
+
+def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
+    """y[…, j, …] = x[…, indices[…, j, …], …]: along an axis, another pick for each place on the other axes.
+
+    `indices` has x's rank; its other axes have x's sizes. Raises ValueError for an index out of range.
+    """
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim)
+    indices = integer_array("take_along_axis", "indices", indices)
+    if indices.ndim != x.ndim or any(
+        m != n for d, (m, n) in enumerate(zip(indices.shape, x.shape, strict=True)) if d != axis
+    ):
+        raise ValueError(
+            f"take_along_axis: indices of shape {indices.shape} for x of shape {x.shape}: "
+            f"they may differ along axis {axis} only"
+        )
+    require_in_range("take_along_axis", "the index", indices, x.shape[axis], "elements along the axis")
+    return TakeAlongAxis()(x, indices=indices, axis=axis)

@@ -1,0 +1,217 @@
+"""Layers that stand at the beginning and in between: InputLayer, Identity, Rescaling, Dense, Embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import functions as F
+from .. import initializers, regularizers
+from ..tensor import Tensor, as_tensor
+from . import activations
+from .base import Layer
+from .symbolic import Node, Symbol
+
+__all__ = ["Dense", "Embedding", "Identity", "InputLayer", "Rescaling"]
+
+
+class InputLayer(Layer):
+    """Where a graph begins: its `output` is the symbol of this shape. See `Input`.
+
+    dtype: any NumPy type, "float32" unless given: the type that the data are expected in.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        batch_shape: Sequence[int | None] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if (shape is None) == (batch_shape is None):
+            raise ValueError(f"{self.name}: expected either shape or batch_shape, got {shape!r} and {batch_shape!r}")
+        if batch_shape is not None and batch_size is not None:
+            raise ValueError(f"{self.name}: batch_shape holds the batch's size already: leave out batch_size")
+        if isinstance(shape, int) or isinstance(batch_shape, int):
+            raise TypeError(f"{self.name}: shape = {shape!r}: expected a tuple, such as ({shape},)")
+        given = tuple(batch_shape) if batch_shape is not None else (batch_size, *(shape or ()))
+        if not all(size is None or (isinstance(size, (int, np.integer)) and size > 0) for size in given):
+            raise ValueError(f"{self.name}: shape {given}: expected positive integers, or None for an open size")
+        self.batch_shape = given
+        self.dtype = np.dtype("float32" if dtype is None else dtype)
+        self.built = True
+        self._notes.nodes.append(Node(self, [], {}, Symbol(given, self.dtype, self.name)))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+    def _convert(self, leaf: Any) -> Any:
+        tensor = as_tensor(leaf)
+        if tensor.dtype.kind == "f" and self.dtype.kind != "f":
+            raise TypeError(f"{self.name}: expected {self.dtype}, got {tensor.dtype}")
+        return F.astype(tensor, self.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "batch_shape": list(self.batch_shape), "dtype": str(self.dtype)}
+
+
+class Identity(Layer):
+    """Gives its input back."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+class Rescaling(Layer):
+    """x · scale + offset, numbers or one for each channel. Integers (pixels of 8 or 16 bits) are converted first."""
+
+    casts_integers = True
+
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.offset = scale, offset
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs * self._factor(self.scale) + self._factor(self.offset)
+
+    def _factor(self, value: Any) -> Any:
+        return float(value) if np.ndim(value) == 0 else np.asarray(value, self.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+
+class Dense(Layer):
+    """y = activation(x · kernel + bias): x (…, C_in), kernel (C_in, units), bias (units,), y (…, units).
+
+    Raises ValueError for an input whose last size is open, or is not the one that the layer was built for.
+    """
+
+    casts_integers = True
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = positive(units, "units", self.name)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        channels = known_channels(input_shape, self.name)
+        self.kernel = self.add_weight(
+            (channels, self.units), self.kernel_initializer, regularizer=self.kernel_regularizer, name="kernel"
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.units,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
+            )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return F.dense(inputs, self.kernel, self.bias, activation=self.activation)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[:-1], self.units)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if self.built:
+            require_channels(shape, self.kernel.shape[0], self.name)
+
+
+class Embedding(Layer):
+    """Row i of a learned table for every index i: indices (…) → (…, output_dim), the table (input_dim, output_dim).
+
+    Raises ValueError for an index outside 0 … input_dim − 1, TypeError for indices that are not integers.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if mask_zero:
+            raise ValueError(f"{self.name}: mask_zero = {mask_zero!r} is not supported; leave it out")
+        self.mask_zero = False
+        self.input_dim = positive(input_dim, "input_dim", self.name)
+        self.output_dim = positive(output_dim, "output_dim", self.name)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        self.embeddings = self.add_weight(
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            name="embeddings",
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        indices = inputs.array
+        if indices.dtype.kind not in "iu":
+            whole = np.asarray(indices).astype(np.int64)
+            if indices.dtype.kind != "f" or not (whole == indices).all():
+                raise TypeError(f"{self.name}: expected integers as indices, got {indices.dtype}")
+            indices = whole
+        return F.embedding(indices, self.embeddings)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape, self.output_dim)
+
+    def compute_output_dtype(self, input_dtypes: list[np.dtype]) -> np.dtype:
+        return self.dtype
+
+
+# ----------------------------------------------------------------------------------------------------- shared checks
+
+
+def positive(value: Any, argument: str, name: str) -> int:
+    """`value` as an int of at least 1; else TypeError or ValueError naming layer and argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: {argument} = {value!r}: expected a positive integer")
+    if value < 1:
+        raise ValueError(f"{name}: {argument} = {value!r}: expected a positive integer")
+    return int(value)
+
+
+def known_channels(input_shape: Any, name: str) -> int:
+    """The last size of the input: the number of channels. ValueError if it is open or the input has no such axis."""
+    if len(input_shape) < 2:
+        raise ValueError(f"{name}: expected an input of 2 dimensions or more, (N, …, C), got {tuple(input_shape)}")
+    if input_shape[-1] is None:
+        raise ValueError(f"{name}: the last size of the input, its channels, must be known; got {tuple(input_shape)}")
+    return int(input_shape[-1])
+
+
+def require_channels(shape: Any, channels: int, name: str) -> None:
+    """Raise ValueError unless an input of this shape has the channels that the layer was built for."""
+    if not shape or shape[-1] != channels:
+        raise ValueError(f"{name}: expected {channels} channels (the last size), got an input of shape {tuple(shape)}")

@@ -1,0 +1,142 @@
+"""Layers that make one tensor of several: Concatenate and the elementwise Add, Subtract, Multiply, Average, Maximum,
+Minimum. They take a list of inputs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from .. import functions as F
+from ..tensor import Tensor
+from .base import Layer
+
+__all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
+
+
+class _Merge(Layer):
+    """An elementwise operation on a list of inputs of one shape; sizes of 1 broadcast."""
+
+    least = 1
+    most: int | None = None
+
+    def build(self, input_shape: Any) -> None:
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        raise NotImplementedError
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shapes = _list_of_shapes(input_shape, self.name)
+        count = len(shapes)
+        if count < self.least or (self.most is not None and count > self.most):
+            expected = f"{self.least}" if self.most == self.least else f"at least {self.least}"
+            raise ValueError(f"{self.name}: expected a list of {expected} inputs, got {count}")
+        if len({len(shape) for shape in shapes}) != 1:
+            raise ValueError(f"{self.name}: expected inputs of one rank, got shapes {shapes}")
+        return tuple(self._broadcast(sizes, axis, shapes) for axis, sizes in enumerate(zip(*shapes, strict=True)))
+
+    def _broadcast(self, sizes: tuple[int | None, ...], axis: int, shapes: list[Any]) -> int | None:
+        different = {size for size in sizes if size not in (1, None)}
+        # The batch never broadcasts: one example against a batch is a mistake.
+        if len(different) > 1 or (axis == 0 and 1 in sizes and different):
+            raise ValueError(f"{self.name}: inputs of shapes {shapes} do not fit in axis {axis}")
+        if different:
+            return different.pop()
+        return None if None in sizes else 1
+
+    def _check_input_shape(self, shape: Any) -> None:
+        self.compute_output_shape(shape)
+
+
+class Add(_Merge):
+    """The sum of the inputs."""
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(F.add, inputs)
+
+
+class Subtract(_Merge):
+    """The first input minus the second."""
+
+    least = most = 2
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return F.subtract(inputs[0], inputs[1])
+
+
+class Multiply(_Merge):
+    """The product of the inputs, elementwise."""
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(F.multiply, inputs)
+
+
+class Average(_Merge):
+    """The mean of the inputs, elementwise."""
+
+    casts_integers = True
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(F.add, inputs) / len(inputs)
+
+
+class Maximum(_Merge):
+    """The largest of the inputs, elementwise."""
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(F.maximum, inputs)
+
+
+class Minimum(_Merge):
+    """The smallest of the inputs, elementwise."""
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(F.minimum, inputs)
+
+
+class Concatenate(Layer):
+    """The inputs side by side along `axis` (the channels, if not said otherwise); all other sizes must agree."""
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise TypeError(f"{self.name}: axis = {axis!r}: expected an integer")
+        self.axis = axis
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return F.concatenate(list(inputs), axis=self.axis)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shapes = _list_of_shapes(input_shape, self.name)
+        rank = len(shapes[0])
+        if not -rank <= self.axis < rank:
+            raise ValueError(f"{self.name}: axis {self.axis} is out of range for inputs of {rank} dimensions")
+        axis = self.axis % rank
+        if any(len(shape) != rank for shape in shapes):
+            raise ValueError(f"{self.name}: expected inputs of one rank, got shapes {shapes}")
+        output = list(shapes[0])
+        for position in range(rank):
+            sizes = [shape[position] for shape in shapes]
+            known = [size for size in sizes if size is not None]
+            if position == axis:
+                output[position] = sum(known) if len(known) == len(sizes) else None
+            elif len(set(known)) > 1:
+                raise ValueError(
+                    f"{self.name}: inputs of shapes {shapes} differ in axis {position}, which is not the axis "
+                    f"{axis} along which they are put side by side"
+                )
+            else:
+                output[position] = known[0] if known else None
+        return tuple(output)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        self.compute_output_shape(shape)
+
+
+def _list_of_shapes(input_shape: Any, name: str) -> list[tuple[int | None, ...]]:
+    if not isinstance(input_shape, (list, tuple)) or not all(isinstance(shape, (list, tuple)) for shape in input_shape):
+        raise ValueError(f"{name}: expected a list of inputs, got one of shape {input_shape}")
+    if not input_shape:
+        raise ValueError(f"{name}: expected a list of at least one input, got an empty list")
+    return [tuple(shape) for shape in input_shape]

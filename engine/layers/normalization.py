@@ -1,0 +1,231 @@
+"""Normalisation layers: over the batch, over each example, over groups of its channels.
+
+All compute y = (x − μ)/√(σ² + epsilon)·gamma + beta with a biased variance σ², and differ in what μ and σ² are taken
+over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import functions as F
+from .. import initializers, regularizers
+from ..tensor import Tensor
+from . import activations
+from .base import Layer
+from .core import known_channels, require_channels
+
+__all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization"]
+
+
+class _Normalization(Layer):
+    """What all normalisation layers share: epsilon, and gamma and beta if `scale` and `center` ask for them."""
+
+    casts_integers = True
+
+    def __init__(
+        self,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not epsilon >= 0.0:
+            raise ValueError(f"{self.name}: epsilon = {epsilon!r}: expected a number of at least 0")
+        self.epsilon, self.center, self.scale = epsilon, bool(center), bool(scale)
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+
+    def _add_gamma_and_beta(self, shape: tuple[int, ...]) -> None:
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(
+                shape, self.gamma_initializer, regularizer=self.gamma_regularizer, name="gamma"
+            )
+        if self.center:
+            self.beta = self.add_weight(shape, self.beta_initializer, regularizer=self.beta_regularizer, name="beta")
+
+    def _require_last_axis(self, axis: Any, input_shape: Any) -> None:
+        if axis not in (-1, len(input_shape) - 1):
+            raise ValueError(
+                f"{self.name}: axis = {axis!r} is not supported for an input of shape {tuple(input_shape)}: the "
+                "channels are the last axis, -1"
+            )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+
+class BatchNormalization(_Normalization):
+    """Batch normalisation: μ and σ² of each channel, over all examples and positions (Ioffe & Szegedy 2015).
+
+    In training they are those of the batch, and the moving averages follow, moving ← momentum·moving + (1 − momentum)·
+    batch; otherwise, and in a layer with trainable = False, they are the moving averages. Those start as 0 and 1 and,
+    as in Keras, take the biased variance.
+
+    activation (an extension of ours, not Keras's): a name or callable applied to the result; "relu" is computed in the
+    normalisation's own kernel, which saves a pass over memory each way. BatchNormalization(activation="relu") gives
+    the same as BatchNormalization() followed by Activation("relu").
+
+    axis: only the last, -1. Raises ValueError for another, for a batch of no elements in training, and for Keras's
+    renorm and synchronized.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        renorm: bool = False,
+        synchronized: bool = False,
+        activation: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, **kwargs
+        )
+        if not 0.0 <= momentum <= 1.0:
+            raise ValueError(f"{self.name}: momentum = {momentum!r}: expected a number from 0 to 1")
+        for argument, value in (("renorm", renorm), ("synchronized", synchronized)):
+            if value:
+                raise ValueError(f"{self.name}: {argument} = {value!r} is not supported; leave it out")
+        self.axis, self.momentum = axis, momentum
+        self.renorm = self.synchronized = False
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.activation = activations.get(activation)
+
+    def build(self, input_shape: Any) -> None:
+        self._require_last_axis(self.axis, input_shape)
+        self.channels = known_channels(input_shape, self.name)
+        self._add_gamma_and_beta((self.channels,))
+        self.moving_mean = self.add_weight(
+            (self.channels,), self.moving_mean_initializer, trainable=False, name="moving_mean"
+        )
+        self.moving_variance = self.add_weight(
+            (self.channels,), self.moving_variance_initializer, trainable=False, name="moving_variance"
+        )
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        return F.batch_norm(
+            inputs,
+            self.gamma,
+            self.beta,
+            self.moving_mean,
+            self.moving_variance,
+            training=training and self.trainable,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            activation=self.activation,
+        )
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if self.built:
+            require_channels(shape, self.channels, self.name)
+
+
+class LayerNormalization(_Normalization):
+    """Layer normalisation: μ and σ² of each example over `axis`, one axis or several (Ba et al. 2016).
+
+    gamma and beta have the sizes of these axes.
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, **kwargs
+        )
+        self.axis = axis if isinstance(axis, int) else list(axis)
+
+    def build(self, input_shape: Any) -> None:
+        axes = [self.axis] if isinstance(self.axis, int) else self.axis
+        rank = len(input_shape)
+        distinct = {axis % rank for axis in axes if -rank <= axis < rank}
+        if not axes or len(distinct) < len(axes):
+            raise ValueError(f"{self.name}: axis = {self.axis!r} does not fit an input of {rank} dimensions")
+        self.axes = tuple(sorted(distinct))
+        if 0 in self.axes:
+            raise ValueError(f"{self.name}: axis = {self.axis!r} holds the batch: each example is normalised by itself")
+        self.features = tuple(input_shape[axis] for axis in self.axes)
+        if None in self.features:
+            raise ValueError(f"{self.name}: the sizes of axis {self.axis!r} must be known, got {tuple(input_shape)}")
+        self._add_gamma_and_beta(self.features)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return F.layer_norm(inputs, self.gamma, self.beta, axis=self.axes, epsilon=self.epsilon)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if self.built and (
+            len(shape) <= self.axes[-1] or tuple(shape[axis] for axis in self.axes) != self.features
+        ):
+            raise ValueError(f"{self.name}: built for sizes {self.features} in axes {self.axes}, got {tuple(shape)}")
+
+
+class GroupNormalization(_Normalization):
+    """Group normalisation: μ and σ² of each example over its positions and a group of neighbouring channels (Wu & He
+    2018).
+
+    groups: how many groups; −1 for as many as channels (instance normalisation). axis: only the last, −1. Raises
+    ValueError if the channels are not a multiple of the groups.
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, **kwargs
+        )
+        if isinstance(groups, bool) or not isinstance(groups, int) or (groups < 1 and groups != -1):
+            raise ValueError(f"{self.name}: groups = {groups!r}: expected a positive integer or -1")
+        self.groups, self.axis = groups, axis
+
+    def build(self, input_shape: Any) -> None:
+        self._require_last_axis(self.axis, input_shape)
+        self.channels = known_channels(input_shape, self.name)
+        if self.groups != -1 and self.channels % self.groups:
+            raise ValueError(f"{self.name}: {self.channels} channels are not a multiple of groups = {self.groups}")
+        self._add_gamma_and_beta((self.channels,))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        groups = self.channels if self.groups == -1 else self.groups
+        return F.group_norm(inputs, groups, self.gamma, self.beta, epsilon=self.epsilon)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if self.built:
+            require_channels(shape, self.channels, self.name)

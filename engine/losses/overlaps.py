@@ -1,0 +1,92 @@
+"""Losses over whole regions: how far predicted and true masks overlap (Dice, Tversky)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .. import functions as F
+from ..tensor import Tensor
+from .base import Loss, of_one_shape, require_fractions
+
+
+class _Overlap(Loss):
+    """A loss over sums of whole regions: `axis` says over which axes the sums run, None over all, the batch too."""
+
+    def __init__(self, reduction: str | None, name: str | None, axis: int | Sequence[int] | None, dtype: Any) -> None:
+        super().__init__(name, reduction, dtype)
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        return of_one_shape(self.name, y_true, y_pred)
+
+    def regions(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """x in the shape (regions, positions, 1), and the shape in which the regions stand."""
+        axes = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        if any(not -x.ndim <= axis < x.ndim for axis in axes):
+            raise ValueError(f"{self.name}: axis = {self.axis!r} is out of range for y_pred of shape {x.shape}")
+        summed = sorted({axis % x.ndim for axis in axes})
+        kept = [axis for axis in range(x.ndim) if axis not in summed]
+        shape = tuple(x.shape[axis] for axis in kept)
+        moved = x if [*kept, *summed] == list(range(x.ndim)) else F.transpose(x, (*kept, *summed))
+        return F.reshape(moved, (math.prod(shape), math.prod(x.shape[axis] for axis in summed), 1)), shape
+
+
+class Dice(_Overlap):
+    """1 − (2·Σ p·t + smooth) / (Σ p + Σ t + smooth), p the predictions, t the targets, both probabilities.
+
+    axis: the axes of the sums; None for all of them, one coefficient for the whole batch; (1, 2, 3) for one of each
+    2-D image; (1, 2) for one of each image and class.
+
+    Two decisions differ from Keras, which adds 1e-7 to the denominator: a region that is empty in both has the
+    coefficient 1 (loss 0, Keras: 1), and `smooth`, 0 by default, is ours.
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "dice",
+        axis: int | Sequence[int] | None = None,
+        dtype: Any = None,
+        smooth: float = 0.0,
+    ) -> None:
+        super().__init__(reduction, name, axis, dtype)
+        if not smooth >= 0.0:
+            raise ValueError(f"{self.name}: smooth = {smooth!r}: expected a number of at least 0")
+        self.smooth = smooth
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        require_fractions(self.name, y_true)
+        (p, shape), (t, _) = self.regions(y_pred), self.regions(y_true)
+        return 1.0 - F.reshape(F.dice(p, t, self.smooth), shape)
+
+
+class Tversky(_Overlap):
+    """1 − Σ p·t / (Σ p·t + alpha·Σ (1 − p)·t + beta·Σ p·(1 − t)), and 0 for a region empty in both.
+
+    alpha weighs what was missed, beta what was predicted wrongly: the order of Keras's code (its argument names say the
+    opposite). alpha = beta = 0.5 is Dice. axis as in Dice. (Salehi et al. 2017; Keras adds 1e-7 to the denominator.)
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "tversky",
+        axis: int | Sequence[int] | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, axis, dtype)
+        self.alpha, self.beta = alpha, beta
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        require_fractions(self.name, y_true)
+        (p, shape), (t, _) = self.regions(y_pred), self.regions(y_true)
+        both = F.sum(p * t, (1, 2))
+        missed, wrong = F.sum((1.0 - p) * t, (1, 2)), F.sum(p * (1.0 - t), (1, 2))
+        total = both + self.alpha * missed + self.beta * wrong
+        empty = total.array == 0
+        index = F.where(empty, 1.0, both / F.where(empty, 1.0, total))
+        return 1.0 - F.reshape(index, shape)

@@ -1,0 +1,64 @@
+"""Models, their training, their files, metrics and callbacks; `tg.models`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine.checkpoints import CheckpointError
+    from ..engine.layers import Input
+    from . import callbacks, metrics
+    from .cnn import CNN
+    from .functional import Functional
+    from .model import Model, NonFiniteLossError
+    from .saving import load_model, read_metadata, register
+    from .sequential import Sequential
+    from .sliding import predict_tiled
+    from .unet import UNet
+
+# Looked up when first used: metrics alone do not load the layers.
+_HOMES = {
+    "CNN": ".cnn",
+    "CheckpointError": "..engine.checkpoints",
+    "Functional": ".functional",
+    "Input": "..engine.layers",
+    "Model": ".model",
+    "NonFiniteLossError": ".model",
+    "Sequential": ".sequential",
+    "UNet": ".unet",
+    "load_model": ".saving",
+    "predict_tiled": ".sliding",
+    "read_metadata": ".saving",
+    "register": ".saving",
+}
+
+__all__ = [
+    "CNN",
+    "CheckpointError",
+    "Functional",
+    "Input",
+    "Model",
+    "NonFiniteLossError",
+    "Sequential",
+    "UNet",
+    "callbacks",
+    "load_model",
+    "metrics",
+    "predict_tiled",
+    "read_metadata",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("callbacks", "metrics"):
+        return import_module(f".{name}", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

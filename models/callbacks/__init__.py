@@ -1,0 +1,24 @@
+"""Callbacks under Keras 3's names: what happens beside the training steps."""
+
+from __future__ import annotations
+
+from .base import Callback, CallbackList, History, LambdaCallback
+from .checkpoints import BackupAndRestore, CSVLogger, ModelCheckpoint
+from .progress import ProgressBar
+from .schedules import LearningRateScheduler, ReduceLROnPlateau
+from .stopping import EarlyStopping, TerminateOnNaN
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

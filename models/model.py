@@ -1,0 +1,387 @@
+"""Model: a layer that can be compiled, trained, evaluated, asked for predictions, summed up, saved and loaded.
+
+Three ways to make one, as in Keras:
+
+    Model(inputs, outputs)                  # a graph of layers over Input symbols (see `functional`)
+    Sequential([layer, layer, …])           # layers in a row (see `sequential`)
+    class Net(Model):                       # a subclass: layers as attributes, and what they do in call()
+        def __init__(self): super().__init__(); self.dense = Dense(3)
+        def call(self, x): return self.dense(x)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine import optimizers
+from ..engine.config import constructor_arguments, serialize
+from ..engine.layers import Layer
+from ..engine.layers.symbolic import flatten, has_symbols, map_structure
+from ..engine.tape import enable_grad, grad, no_grad
+from ..engine.tensor import Tensor
+from . import saving, training
+from .callbacks.base import Callback, History
+from .compiling import CompiledLoss, CompiledMetrics, output_names
+from .data import Batch, as_arrays
+from .metrics.base import Mean, Metric
+from .summary import summarize
+
+
+class NonFiniteLossError(ValueError):
+    """The loss became NaN or infinite. The message says where that came from.
+
+    The step changed no trained weight; the moving averages of a batch normalisation have seen its batch.
+    """
+
+
+class Model(Layer):
+    """A layer with what it takes to train it and to use it. See this module's first lines for how to make one.
+
+    inputs, outputs: the symbols of a graph; left out by subclasses that define `call`. Further arguments are `Layer`'s:
+    name, trainable, dtype ("float32" unless set: floating inputs are converted to it).
+    """
+
+    built: bool
+    optimizer: Any = None
+    stop_training = False
+    output_names: list[str] | None = None
+    training_run: Any = None  # the TrainingRun while `fit` runs
+    _takes_graph = True  # whether symbols among the constructor's arguments are a graph to be made a model of
+    _loss: CompiledLoss | None = None
+    _metrics: CompiledMetrics | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if has_symbols((args, kwargs)) and cls._takes_graph:
+            from .functional import with_graph
+
+            return Layer.__new__(with_graph(cls))  # type: ignore[arg-type]
+        return Layer.__new__(cls)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loss_tracker = Mean("loss")
+
+    # ------------------------------------------------------------------------------------------------- its parts
+
+    def build(self, input_shape: Any) -> None:
+        """Make all weights by a trial call on zeros of this shape, (batch or None, …), or a list of such shapes.
+
+        Raises ValueError for open sizes besides the batch.
+        """
+        if not self.built:
+            self._probe(input_shape)
+
+    def _prepare_for(self, shape: Any) -> None:
+        """The layers of a subclass are built as `call` reaches them."""
+        self._check_input_shape(shape)
+        if not self.built:
+            self.built = True
+            self._notes.built_shape = shape
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or number `index`. ValueError if there is none, or unless one of both is given."""
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: give either name or index")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"get_layer: index {index} is out of range: {self.name} has {len(layers)} layers")
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join(layer.name for layer in layers)
+        raise ValueError(f"get_layer: {self.name} has no layer {name!r}; its layers are {known}")
+
+    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print a table of the layers with output shapes and numbers of parameters, line by line with `print_fn`."""
+        for line in summarize(self, line_length):
+            (print_fn or print)(line)
+
+    # ------------------------------------------------------------------------------------------------- compiling
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        """Say how to train: optimizer and loss (objects or names), and the metrics to watch.
+
+        metrics: names, Metric objects or functions (y_true, y_pred) of arrays; they do not see sample weights, those of
+        `weighted_metrics` do. For several outputs: lists or dicts, one entry for each output; then loss is
+        Σ loss_weights · loss. "accuracy" is taken by loss and shapes; metrics made from names are told when the loss
+        takes logits.
+        """
+        self.optimizer = optimizers.get(optimizer)
+        self._loss = None if loss is None else CompiledLoss(loss, loss_weights)
+        self._metrics = CompiledMetrics(metrics, weighted_metrics, self._loss)
+        self.stop_training = False
+
+    @property
+    def compiled(self) -> bool:
+        return self._metrics is not None
+
+    @property
+    def loss(self) -> Any:
+        """The loss that `compile` was given, as an object (or several)."""
+        return None if self._loss is None else self._loss.loss
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The loss's running mean and, once the first batch has been seen, the compiled metrics."""
+        return list(self._named_metrics().values())
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names that they are logged under."""
+        return list(self._named_metrics())
+
+    def _named_metrics(self) -> dict[str, Metric]:
+        return {"loss": self.loss_tracker} | (self._metrics.named if self._metrics else {})
+
+    def reset_metrics(self) -> None:
+        """Forget all batches."""
+        self.loss_tracker.reset_state()
+        if self._metrics is not None:
+            self._metrics.reset()
+
+    def metric_results(self, running: bool = False) -> dict[str, Any]:
+        """The values of all metrics that have seen a batch; `running`: without those too costly for every step."""
+        return {
+            name: metric.result()
+            for name, metric in self._named_metrics().items()
+            if metric.updates and (metric.running or not running)
+        }
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was given, in the types that JSON knows; None before.
+
+        Raises NotImplementedError if a loss or metric is a function.
+        """
+        if self._metrics is None:
+            return None
+        loss = {"loss": None} if self._loss is None else self._loss.get_config()
+        return {"optimizer": serialize(self.optimizer)} | loss | self._metrics.get_config()
+
+    # --------------------------------------------------------------------------------------------------- one step
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """The compiled loss plus the penalties of the regularizers, a scalar. May be overridden."""
+        if self._loss is None:
+            raise ValueError(f"{self.name}: compile was given no loss")
+        total = self._loss(y, y_pred, sample_weight, output_names(y_pred, self.output_names))
+        for penalty in self.losses:
+            total = total + penalty
+        return total
+
+    def train_step(self, data: Batch) -> dict[str, Any]:
+        """One step of training on (x, y, sample_weight): the numbers so far. May be overridden.
+
+        Raises NonFiniteLossError, before any trained weight is changed, for a loss that is NaN or infinite, unless a
+        TerminateOnNaN callback is there to deal with it.
+        """
+        x, y, sample_weight = data
+        with enable_grad():
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+        value = float(loss.item())
+        if not math.isfinite(value):
+            return self._lost(value, x, y_pred, data)
+        y_pred = map_structure(Tensor.detach, y_pred)
+        variables = self.trainable_weights
+        gradients = grad(loss, variables, allow_unused=True)
+        del loss
+        self.optimizer.apply(gradients, variables)
+        self._track(value, x, y, y_pred, sample_weight)
+        return self.metric_results(running=True)
+
+    def _lost(self, value: float, x: Any, y_pred: Any, data: Batch) -> dict[str, Any]:
+        if not (self.training_run is not None and self.training_run.tolerates_nan):
+            raise NonFiniteLossError(f"the loss is {value}: {self._blame(x, y_pred, data)}")
+        self.loss_tracker.update_state(value)
+        return self.metric_results(running=True)
+
+    def _blame(self, x: Any, y_pred: Any, data: Batch) -> str:
+        """Where the first numbers that are not finite stand."""
+        for what, arrays in (
+            ("the inputs hold", x),
+            ("the targets hold", data[1]),
+            ("the sample weights hold", data[2]),
+        ):
+            if _not_finite(arrays):
+                return f"{what} {_not_finite(arrays)} values that are NaN or infinite"
+        for name, weight in self.named_weights().items():
+            if weight.trainable and _not_finite(weight):  # not moving averages, which this batch has changed
+                count = _not_finite(weight)
+                return f"the weight {name} holds {count} values that are NaN or infinite; lower the learning rate"
+        if _not_finite(y_pred):
+            return "weights and inputs are finite, but the model's output is not: it overflows; scale the inputs"
+        return "weights, inputs and outputs are finite: the loss itself overflows or is undefined for these targets"
+
+    def test_step(self, data: Batch) -> dict[str, Any]:
+        """Loss and metrics of one batch, added to those so far. May be overridden."""
+        x, y, sample_weight = data
+        with no_grad():
+            y_pred = self(x, training=False)
+            loss = float(self.compute_loss(x, y, y_pred, sample_weight).item()) if self._loss is not None else None
+        self._track(loss, x, y, y_pred, sample_weight)
+        return self.metric_results(running=True)
+
+    def _track(self, loss: float | None, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> None:
+        if loss is not None:
+            self.loss_tracker.update_state(loss, _batch_size(x))
+        if self._metrics is not None:
+            self._metrics.update(y, y_pred, sample_weight, output_names(y_pred, self.output_names))
+
+    def predict_step(self, x: Any) -> Any:
+        """The outputs for one batch, as arrays. May be overridden."""
+        with no_grad():
+            return map_structure(lambda output: output.numpy(), self(x, training=False))
+
+    def train_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """One step on one batch: its loss and metrics in a list (without metrics the loss itself), or in a dict."""
+        self._require_compiled("train_on_batch")
+        self.reset_metrics()
+        if class_weight is not None:
+            sample_weight = training.class_weights(y, class_weight, sample_weight)
+        self.train_step(as_arrays((x, y, sample_weight)))
+        return _as_list(self.metric_results(), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics of one batch, without training; as `train_on_batch`."""
+        self._require_compiled("test_on_batch")
+        self.reset_metrics()
+        self.test_step(as_arrays((x, y, sample_weight)))
+        return _as_list(self.metric_results(), return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, as NumPy arrays."""
+        return map_structure(np.array, self.predict_step(as_arrays(x)))
+
+    def _require_compiled(self, caller: str) -> None:
+        if not self.compiled:
+            raise RuntimeError(f"{caller}: compile the model first: model.compile(optimizer, loss, metrics)")
+
+    # -------------------------------------------------------------------------------------------------- all steps
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Train for `epochs` epochs; returns the History of the numbers at the end of each.
+
+        x, y, sample_weight: arrays (or lists or dicts of them for several inputs or outputs) with one leading axis; or
+        x alone: an iterable of batches (x, y) or (x, y, sample_weight), of which each iter() is an epoch.
+        batch_size: 32 for arrays. shuffle: in a new order every epoch, drawn from `tg.random`: the same seed gives the
+        same run. verbose: 0 nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1, which in a file shows lines.
+        validation_data: (x, y), (x, y, sample_weight) or an iterable; validation_split: the last share of the arrays.
+        class_weight: {class: weight}. steps_per_epoch: how many batches make an epoch.
+
+        Raises NonFiniteLossError at the first loss that is NaN or infinite, unless a TerminateOnNaN callback is given.
+        """
+        return training.fit(
+            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
+            class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
+            validation_freq,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Sequence[Callback] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics over all of the data: a list (the loss alone without metrics), or a dict."""
+        self._require_compiled("evaluate")
+        logs = training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
+        return _as_list(logs, return_dict)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+        steps: int | None = None,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> Any:
+        """The outputs for all of x, as one array (or in the structure of the model's outputs)."""
+        return training.predict(self, x, batch_size, verbose, steps, callbacks)
+
+    # --------------------------------------------------------------------------------------------------- on disk
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: dict[str, type] | None = None) -> Any:
+        """The model that `get_config` described, with new weights. A constructor that knows nothing of name, trainable
+        and dtype is not given them."""
+        if "calls" in config and cls._takes_graph:
+            from .functional import model_from_graph
+
+            return model_from_graph(cls, config, custom_objects)
+        accepted = constructor_arguments(cls)
+        general = ("name", "trainable", "dtype")
+        return cls(**{key: value for key, value in config.items() if key in accepted or key not in general})
+
+    def save(self, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+        """Write weights, configuration and compile settings into one safetensors file; see `load_model`.
+
+        metadata: further strings to keep in the file; see `read_metadata`. The file is written under another name,
+        synced and renamed: it is whole or not there. The optimizer's state is not in it (see `BackupAndRestore`).
+        """
+        saving.save_model(self, path, metadata)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone."""
+        saving.save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read weights that `save_weights` or `save` wrote for a model of the same structure."""
+        saving.load_weights(self, path)
+
+
+def _as_list(logs: dict[str, Any], return_dict: bool) -> Any:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _batch_size(x: Any) -> int:
+    leaf = flatten(x)[0]
+    return len(leaf)
+
+
+def _not_finite(structure: Any) -> int:
+    """How many values in floating arrays are NaN or infinite."""
+    arrays = [getattr(leaf, "array", leaf) for leaf in flatten(structure) if leaf is not None]
+    floating = [array for array in map(np.asarray, arrays) if array.dtype.kind == "f"]
+    return sum(int(array.size - np.isfinite(array).sum()) for array in floating)

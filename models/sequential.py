@@ -1,0 +1,156 @@
+"""Sequential: layers in a row, each fed with what the one before it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..engine.layers import Layer
+from ..engine.layers.core import InputLayer
+from ..engine.layers.symbolic import Input, Symbol
+from .functional import check_shape
+from .model import Model
+from .saving import layer_from_config, layer_to_config
+
+
+class Sequential(Model):
+    """A row of layers.
+
+    Starts with `Input(shape)`, or a first layer with `input_shape=…`: then the model is built at once. Else it is built
+    by `build(input_shape)` or its first input. Its type is that of its first layer.
+
+    Raises TypeError for what is not a layer, ValueError for two layers of one name.
+    """
+
+    _takes_graph = False
+
+    def __init__(
+        self, layers: Sequence[Layer | Symbol] | None = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name=name)
+        self._layers: list[Layer] = []
+        self._start: Symbol | None = None  # the input; None until its shape is known
+        self._symbol: Symbol | None = None  # what the row gives so far
+        for layer in layers or []:
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer: Layer | Symbol) -> None:
+        """One more layer at the end; an `Input` only at the beginning."""
+        if isinstance(layer, Symbol) and layer.node is not None and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{self.name}: expected a layer, got {layer!r}")
+        if isinstance(layer, InputLayer):
+            if self._layers or self._start:
+                raise ValueError(f"{self.name}: an Input can only stand at the beginning")
+            self._begin(layer.output)
+            return
+        if any(layer is other or layer.name == other.name for other in self._layers):
+            raise ValueError(f"{self.name}: a layer named {layer.name!r} is there already")
+        if not self._layers and self._start is None and layer.given_input_shape is not None:
+            self._begin(Input(layer.given_input_shape))
+        if not self._layers:
+            self.dtype = layer.dtype
+        self._layers.append(layer)
+        if self._symbol is not None:
+            self._extend(layer)
+
+    def pop(self) -> Layer:
+        """Take the last layer away; returns it."""
+        if not self._layers:
+            raise ValueError(f"{self.name}: there is no layer to take away")
+        layer = self._layers.pop()
+        if self._symbol is not None:
+            self._symbol = self._symbol.node.input_symbols()[0]
+        return layer
+
+    def _begin(self, start: Symbol) -> None:
+        self._start = self._symbol = start
+
+    def _extend(self, layer: Layer) -> None:
+        output = layer(self._symbol)
+        if not isinstance(output, Symbol):
+            raise ValueError(f"{self.name}: layer {layer.name!r} has several outputs; use Model(inputs, outputs)")
+        self._symbol = output
+        self.built = True
+        self._notes.built_shape = self._start.shape  # type: ignore[union-attr]
+
+    def build(self, input_shape: Any) -> None:
+        """Make all weights for inputs of this shape, (batch or None, …)."""
+        if not self._layers:
+            raise ValueError(f"{self.name}: there are no layers yet")
+        if self._symbol is None:
+            self._begin(Input(batch_shape=tuple(input_shape)))
+            for layer in self._layers:
+                self._extend(layer)
+
+    def _prepare_for(self, shape: Any) -> None:
+        if not self.built:
+            self.build((None, *shape[1:]))
+        self._check_input_shape(shape)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if self._start is not None:
+            check_shape(f"{self.name}: input", self._start.shape, shape)
+
+    def call(self, inputs: Any) -> Any:
+        for layer in self._layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        for layer in self._layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    # ---------------------------------------------------------------------------------------------------- its graph
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        return [self.output]
+
+    @property
+    def input(self) -> Symbol:
+        return self._require_symbols()[0]
+
+    @property
+    def output(self) -> Symbol:
+        return self._require_symbols()[1]
+
+    @property
+    def input_shape(self) -> Any:
+        return self.input.shape
+
+    @property
+    def output_shape(self) -> Any:
+        return self.output.shape
+
+    def _require_symbols(self) -> tuple[Symbol, Symbol]:
+        if self._start is None or self._symbol is None:
+            raise ValueError(f"{self.name}: the input's shape is not known yet: start with Input(shape), or build")
+        return self._start, self._symbol
+
+    # ---------------------------------------------------------------------------------------------------- on paper
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers' configurations, that of the input first if it is known."""
+        source = [] if self._start is None else [self._start.node.layer]
+        return {
+            "name": self.name,
+            "trainable": self._trainable,
+            "layers": [layer_to_config(layer) for layer in [*source, *self._layers]],
+        }
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: dict[str, type] | None = None) -> Any:
+        """The model that `get_config` described, with new weights."""
+        if "layers" not in config:
+            return super().from_config(config)
+        layers = [layer_from_config(entry, custom_objects) for entry in config["layers"]]
+        return cls(layers=layers, name=config["name"], trainable=config["trainable"])

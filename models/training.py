@@ -1,0 +1,358 @@
+"""The loops of `fit`, `evaluate` and `predict`, and the whole state of a training run, from which it can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engine import checkpoints, random
+from ..engine.checkpoints import CheckpointError
+from ..engine.layers.symbolic import flatten, map_structure
+from .callbacks.base import Callback, CallbackList, History, Logs
+from .callbacks.progress import ProgressBar
+from .callbacks.stopping import TerminateOnNaN
+from .data import ArraySource, Batch, Feed, class_weights, source_of, split_validation
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+class TrainingRun:
+    """Where a training stands: the epoch, the step in it, the place in the data; and how it goes on.
+
+    `epoch` and `step` count what is done: they are 0 before the first step.
+    """
+
+    def __init__(self, model: Model, feed: Feed, epochs: int, initial_epoch: int, callbacks: CallbackList) -> None:
+        self.model, self.feed, self.epochs, self.callbacks = model, feed, epochs, callbacks
+        self.epoch, self.step = initial_epoch, 0
+        self.steps = 0  # over all epochs
+        self.tolerates_nan = any(isinstance(callback, TerminateOnNaN) for callback in callbacks.callbacks)
+        self.backup_to: Any = None  # where a callback wants the state written, once all callbacks have been told
+        self._loaded: tuple[dict[str, np.ndarray], dict[str, str], str] | None = None
+
+    def run(self, prepare: Callable[[Batch], Batch], validate: Callable[[int], Logs]) -> None:
+        """All epochs that are left. `prepare` is applied to each batch; `validate` gives logs to add to an epoch's."""
+        self.callbacks.tell("on_train_begin")
+        if self._loaded is not None:
+            self._restore()
+        while self.epoch < self.epochs and not self.model.stop_training:
+            self._run_epoch(prepare, validate)
+        self._loaded = None
+        self.callbacks.tell("on_train_end")
+
+    def _run_epoch(self, prepare: Callable[[Batch], Batch], validate: Callable[[int], Logs]) -> None:
+        epoch = self.epoch
+        self.model.reset_metrics()
+        self.callbacks.params["steps"] = self.feed.known_steps
+        self.callbacks.tell("on_epoch_begin", epoch)
+        if self.step:  # within an epoch: what was done to begin it is undone
+            self._restore()
+        self._loaded = None
+        for batch in self.feed.epoch(self.step):
+            self.callbacks.tell("on_train_batch_begin", self.step)
+            logs = self.model.train_step(prepare(batch))
+            self.step, self.steps = self.step + 1, self.steps + 1
+            self.callbacks.tell("on_train_batch_end", self.step - 1, logs)
+            self._backup()
+            if self.model.stop_training:
+                break
+        if not self.step:
+            raise ValueError("the data gave no batch to train on")
+        logs = self.model.metric_results() | validate(epoch)
+        self.epoch, self.step = epoch + 1, 0
+        self.callbacks.tell("on_epoch_end", epoch, logs)
+        self._backup()
+
+    # --------------------------------------------------------------------------------------------------- its state
+
+    def _backup(self) -> None:
+        if self.backup_to is not None:
+            path, self.backup_to = self.backup_to, None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.save(path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that the rest of the run depends on."""
+        arrays: dict[str, np.ndarray] = {}
+        model = self.model
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "steps": self.steps,
+            "stop": model.stop_training,
+            "feed": self.feed.state(),
+            "data": self._data(),
+            "input_shape": list(_first_shape(model)),
+            "loss": model.loss_tracker.state(),
+            "metrics": None if model._metrics is None else model._metrics.state(),
+            "callbacks": [[type(callback).__name__, callback.state()] for callback in self._remembering()],
+        }
+        written = _without_arrays(state, arrays, "run")
+        weights, metadata = checkpoints.collect_state(model, model.optimizer, written)
+        checkpoints.save(path, weights | arrays, metadata)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Read what `save` wrote; it takes effect when the run starts. Raises CheckpointError for another file."""
+        self._loaded = (*checkpoints.load(path), os.fspath(path))
+
+    def _restore(self) -> None:
+        """Go to the place that `load` read."""
+        if self._loaded is None:
+            return
+        arrays, metadata, source = self._loaded
+        extra = {key: array for key, array in arrays.items() if key.startswith("run/")}
+        core = {key: array for key, array in arrays.items() if key not in extra}
+        state = self._read_state(metadata, source)
+        self._check_same(state, source)
+        if not self.model.built:
+            self.model.build((None, *state["input_shape"][1:]))
+        state = _with_arrays(checkpoints.restore_state(core, metadata, self.model, self.model.optimizer, source), extra)
+        self.epoch, self.step, self.steps = state["epoch"], state["step"], state["steps"]
+        self.model.stop_training = state["stop"]
+        self.model.loss_tracker.load_state(state["loss"])
+        if self.model._metrics is not None:
+            self.model._metrics.load_state(state["metrics"])
+        for callback, (_, own) in zip(self._remembering(), state["callbacks"], strict=True):
+            callback.load_state(own)
+        self.feed.load_state(state["feed"])
+        # Going to the place in the data has drawn random numbers: the state after the last step comes last.
+        random.set_state(json.loads(metadata["random"]))
+
+    def _read_state(self, metadata: dict[str, str], source: str) -> dict[str, Any]:
+        try:
+            return json.loads(metadata["counters"])
+        except (KeyError, ValueError):
+            raise CheckpointError(f"{source}: holds no training run") from None
+
+    def _check_same(self, state: dict[str, Any], source: str) -> None:
+        """Raise CheckpointError for the backup of a run over other data or with other callbacks."""
+        if "data" not in state:
+            raise CheckpointError(f"{source}: holds no training run")
+        names = [type(callback).__name__ for callback in self._remembering()]
+        saved = [name for name, _ in state["callbacks"]]
+        for what, then, now in (("data", state["data"], self._data()), ("callbacks", saved, names)):
+            if then != now:
+                raise CheckpointError(
+                    f"{source}: is the backup of another run: its {what} were {then}, now they are {now}; start fit "
+                    "with the same arguments, or remove the file"
+                )
+
+    def _remembering(self) -> list[Callback]:
+        """The callbacks whose memory belongs to the run; how its progress is shown does not."""
+        return [callback for callback in self.callbacks.callbacks if not isinstance(callback, ProgressBar)]
+
+    def _data(self) -> dict[str, Any]:
+        source = self.feed.source
+        if isinstance(source, ArraySource):
+            return {"samples": source.samples, "batch_size": source.batch_size, "shuffle": source.shuffle}
+        return {"steps_per_epoch": self.feed.steps_per_epoch}
+
+
+def _first_shape(model: Model) -> Sequence[Any]:
+    return model._notes.built_shape or ()
+
+
+def _without_arrays(value: Any, arrays: dict[str, np.ndarray], path: str) -> Any:
+    """`value` as JSON writes it; its arrays are put into `arrays` and named in their place."""
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"__array__": path}
+    if isinstance(value, dict):
+        return {key: _without_arrays(entry, arrays, f"{path}/{key}") for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_arrays(entry, arrays, f"{path}/{index}") for index, entry in enumerate(value)]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"__array__"}:
+            return arrays[value["__array__"]].copy()
+        return {key: _with_arrays(entry, arrays) for key, entry in value.items()}
+    return [_with_arrays(entry, arrays) for entry in value] if isinstance(value, list) else value
+
+
+# ---------------------------------------------------------------------------------------------------------------- loops
+
+
+def fit(
+    model: Model,
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    epochs: int,
+    verbose: str | int,
+    callbacks: Sequence[Callback] | None,
+    validation_split: float,
+    validation_data: Any,
+    shuffle: bool,
+    class_weight: dict[int, float] | None,
+    sample_weight: Any,
+    initial_epoch: int,
+    steps_per_epoch: int | None,
+    validation_steps: int | None,
+    validation_batch_size: int | None,
+    validation_freq: int,
+) -> History:
+    """See `Model.fit`."""
+    model._require_compiled("fit")
+    if validation_split and validation_data is None:
+        (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
+    feed = Feed(source_of(x, y, sample_weight, batch_size, shuffle), steps_per_epoch)
+    validation = _validation_source(validation_data, validation_batch_size or batch_size)
+    history = next((callback for callback in callbacks or () if isinstance(callback, History)), None) or History()
+    bar = _progress_bar(verbose)
+    told = [*(callbacks or ()), *bar, *([] if history in (callbacks or ()) else [history])]
+    params = {"epochs": epochs, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
+    if validation is not None:
+        params["validation_freq"] = validation_freq
+    listeners = CallbackList(told, model, params)
+
+    def prepare(batch: Batch) -> Batch:
+        if class_weight is None:
+            return batch
+        return batch[0], batch[1], class_weights(batch[1], class_weight, batch[2])
+
+    def validate(epoch: int) -> Logs:
+        if validation is None or (epoch + 1) % validation_freq:
+            return {}
+        logs = _run_test(model, Feed(validation, validation_steps), listeners)
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    model.stop_training = False
+    run = model.training_run = TrainingRun(model, feed, epochs, initial_epoch, listeners)
+    try:
+        run.run(prepare, validate)
+    finally:
+        model.training_run = None
+        for callback in bar:
+            callback.close()
+    return history
+
+
+def _validation_source(data: Any, batch_size: int | None) -> Any:
+    if data is None:
+        return None
+    if isinstance(data, tuple):
+        if not 2 <= len(data) <= 3:
+            raise ValueError(f"validation_data: expected (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
+        x, y, sample_weight = (*data, None)[:3]
+        return source_of(x, y, sample_weight, batch_size)
+    return source_of(data)
+
+
+def _progress_bar(verbose: str | int) -> list[ProgressBar]:
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"verbose {verbose!r} must be 'auto', 0, 1 or 2")
+    return [ProgressBar(bar=verbose != 2)] if verbose else []
+
+
+def evaluate(
+    model: Model,
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    verbose: str | int,
+    sample_weight: Any,
+    steps: int | None,
+    callbacks: Sequence[Callback] | None,
+) -> Logs:
+    """See `Model.evaluate`."""
+    feed = Feed(source_of(x, y, sample_weight, batch_size), steps)
+    bar = _progress_bar(verbose)
+    params = {"epochs": 1, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
+    listeners = CallbackList([*(callbacks or ()), *bar], model, params)
+    try:
+        return _run_test(model, feed, listeners)
+    finally:
+        for callback in bar:
+            callback.close()
+
+
+def _run_test(model: Model, feed: Feed, listeners: CallbackList) -> Logs:
+    """One pass with `test_step`; the metrics over all of it."""
+    model.reset_metrics()
+    listeners.tell("on_test_begin")
+    done = 0
+    for batch in feed.epoch():
+        listeners.tell("on_test_batch_begin", done)
+        logs = model.test_step(batch)
+        listeners.tell("on_test_batch_end", done, logs)
+        done += 1
+    if not done:
+        raise ValueError("the data gave no batch to evaluate on")
+    logs = model.metric_results()
+    listeners.tell("on_test_end", logs)
+    return logs
+
+
+def predict(
+    model: Model,
+    x: Any,
+    batch_size: int | None,
+    verbose: str | int,
+    steps: int | None,
+    callbacks: Sequence[Callback] | None,
+) -> Any:
+    """See `Model.predict`."""
+    source = source_of(x, batch_size=batch_size, labelled=False)
+    feed = Feed(source, steps)
+    bar = _progress_bar(verbose)
+    params = {"epochs": 1, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
+    listeners = CallbackList([*(callbacks or ()), *bar], model, params)
+    samples = source.samples if isinstance(source, ArraySource) and steps is None else None
+    outputs = _Outputs(samples)
+    listeners.tell("on_predict_begin")
+    try:
+        for step, (batch, _, _) in enumerate(feed.epoch()):
+            listeners.tell("on_predict_batch_begin", step)
+            outputs.add(model.predict_step(batch))
+            listeners.tell("on_predict_batch_end", step)
+    finally:
+        for callback in bar:
+            callback.close()
+    listeners.tell("on_predict_end")
+    return outputs.joined()
+
+
+class _Outputs:
+    """Batches of outputs, joined along the samples: written into place where the number of samples is known."""
+
+    def __init__(self, samples: int | None) -> None:
+        self.samples, self.done = samples, 0
+        self._structure: Any = None
+        self._parts: list[list[np.ndarray]] = []
+        self._whole: list[np.ndarray] = []
+
+    def add(self, outputs: Any) -> None:
+        leaves = flatten(outputs)
+        if not self._parts:
+            self._structure = outputs if isinstance(outputs, (list, tuple, dict)) else None
+            self._parts = [[] for _ in leaves]
+            if self.samples is not None:
+                self._whole = [np.empty((self.samples, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+        for index, leaf in enumerate(leaves):
+            if self._whole:
+                self._whole[index][self.done : self.done + len(leaf)] = leaf
+            else:
+                self._parts[index].append(np.array(leaf))
+        self.done += len(leaves[0])
+
+    def joined(self) -> Any:
+        if not self._parts:
+            raise ValueError("the data gave no batch to predict for")
+        arrays: Iterator[np.ndarray] = iter(self._whole or [self._join(parts) for parts in self._parts])
+        return next(arrays) if self._structure is None else map_structure(lambda _: next(arrays), self._structure)
+
+    def _join(self, parts: list[np.ndarray]) -> np.ndarray:
+        shapes = {part.shape[1:] for part in parts}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"predict: the batches gave outputs of different shapes {sorted(shapes)}; predict them one by one"
+            )
+        return np.concatenate(parts)

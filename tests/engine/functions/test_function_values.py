@@ -1,0 +1,350 @@
+"""Values against NumPy, and the decisions: ties, kinks, subgradients, extremes, statistics."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tomograd import kernels
+from tomograd.engine import Tensor, Variable, grad
+from tomograd.engine import functional as F
+from tomograd.engine.random import Generator
+
+rng = np.random.default_rng(2)
+
+
+@pytest.fixture(autouse=True)
+def on_backend(backend):
+    with kernels.using(backend.__name__.rpartition(".")[2]):
+        yield
+
+
+def both_gradients(function, *arrays, cotangent=None):
+    """The gradients by the fused kernels and by the recorded composition, which must agree."""
+    tensors = [Tensor(array, requires_grad=True) for array in arrays]
+    y = function(*tensors)
+    cotangent = np.ones(y.shape, y.dtype) if cotangent is None else cotangent
+    recorded = grad(y, tensors, cotangent, create_graph=True)
+    fused = grad(y, tensors, cotangent)
+    for one, other in zip(recorded, fused, strict=True):
+        np.testing.assert_allclose(one.array, other.array, rtol=1e-5, atol=1e-6)
+    return fused[0].array if len(arrays) == 1 else [g.array for g in fused]
+
+
+class TestTies:
+    def test_maximum_and_minimum_send_it_to_the_first(self):
+        x, y = np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])
+        assert [g.tolist() for g in both_gradients(F.maximum, x, y)] == [[1, 0, 1], [0, 1, 0]]
+        assert [g.tolist() for g in both_gradients(F.minimum, x, y)] == [[1, 1, 0], [0, 0, 1]]
+
+    @pytest.mark.parametrize("name", ["max", "min"])
+    def test_max_and_min_send_it_to_the_first_in_row_major_order(self, name):
+        x = np.full((2, 2, 2), 5.0)
+        assert both_gradients(lambda x: getattr(F, name)(x), x).ravel().tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+        g = both_gradients(lambda x: getattr(F, name)(x, (2, 0)), x)
+        np.testing.assert_array_equal(g, [[[1, 0], [1, 0]], [[0, 0], [0, 0]]])
+
+    def test_max_pool_takes_the_first_of_the_window(self):
+        g = both_gradients(lambda x: F.max_pool(x, 2), np.zeros((1, 2, 4, 1)))
+        assert g.ravel().tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
+
+    def test_padding_never_wins(self):
+        x = np.full((1, 2, 2, 1), -np.inf)
+        g = both_gradients(lambda x: F.max_pool(x, 2, 1, padding=1), x, cotangent=np.ones((1, 3, 3, 1)))
+        assert g.sum() == 9
+        y = F.max_pool(-np.ones((1, 3, 3, 1)), 3, 1, "same")
+        np.testing.assert_array_equal(y.array, -np.ones((1, 3, 3, 1)))
+
+
+class TestKinks:
+    @pytest.mark.parametrize(
+        ("function", "at_zero"),
+        [
+            (F.relu, 0.0),
+            (F.leaky_relu, 0.2),
+            (lambda x: F.leaky_relu(x, 0.5), 0.5),
+            (F.elu, 1.0),
+            (lambda x: F.elu(x, 0.3), 0.3),
+            (F.selu, 1.0507009873554805 * 1.6732632423543772),
+            (F.abs, 0.0),
+            (F.softplus, 0.5),
+            (F.gelu, 0.5),
+            (lambda x: F.gelu(x, True), 0.5),
+            (F.silu, 0.5),
+            (F.sigmoid, 0.25),
+            (F.tanh, 1.0),
+            (F.relu6, 0.0),
+            (F.sign, 0.0),
+            (lambda x: F.prelu(x, np.array(0.1)), 0.1),
+        ],
+    )
+    @pytest.mark.parametrize("zero", [0.0, -0.0])
+    def test_derivative_at_zero_fused_and_recorded(self, function, at_zero, zero):
+        assert both_gradients(function, np.array([zero]))[0] == pytest.approx(at_zero, abs=1e-15, rel=1e-12)
+
+    def test_clip_passes_at_the_bounds_and_not_beyond(self):
+        g = both_gradients(lambda x: F.clip(x, 0.0, 1.0), np.array([-0.1, 0.0, 0.5, 1.0, 1.1]))
+        assert g.tolist() == [0, 1, 1, 1, 0]
+
+    def test_fused_relu_epilogues_at_exactly_zero(self):
+        x, w = np.zeros((1, 3, 1)), np.ones((1, 1, 2))
+        for function in (
+            lambda x, w: F.conv(x, w, activation="relu"),
+            lambda x, w: F.dense(x, w[0], activation="relu"),
+            lambda x, w: F.relu(F.dense(x, w[0])),
+        ):
+            gx, gw = both_gradients(function, x, w)
+            assert not gx.any() and not gw.any()
+        x = rng.standard_normal((5, 2))
+        assert not both_gradients(lambda x: F.batch_norm(x, np.zeros(2), activation="relu"), x).any()
+
+    def test_probabilities_beyond_the_clip_have_no_gradient(self):
+        p = np.array([[0.0, 1.0], [0.5, 0.5]])
+        g = both_gradients(lambda p: F.sparse_cross_entropy(p, [0, 0], from_logits=False), p)
+        np.testing.assert_array_equal(g, [[0, 0], [-2, 0]])
+        g = both_gradients(lambda p: F.binary_cross_entropy(p, np.ones((2, 2)), from_logits=False), p)
+        np.testing.assert_array_equal(g, [[0, 0], [-2, -2]])
+
+    def test_powers_at_zero(self):
+        for n, slope in ((0, 0.0), (1, 1.0), (2, 0.0), (3, 0.0)):
+            assert both_gradients(lambda x, n=n: x**n, np.array([0.0])) == [slope]
+            assert both_gradients(lambda x, n=n: F.power(x, np.array([float(n)])), np.array([0.0])) == [slope]
+        x = Tensor(np.array([0.0]), requires_grad=True)
+        y = x * x * x
+        for expected in (0, 0, 6, 0):
+            y = grad(y.sum(), x, create_graph=True, allow_unused=True)
+            assert y.array == [expected]
+            if not y.requires_grad:
+                break
+
+    def test_std_of_equal_numbers(self):
+        assert both_gradients(lambda x: F.std(x), np.full(3, 2.0)).tolist() == [0, 0, 0]
+
+    def test_empty_masks_agree_perfectly(self):
+        p, t = np.zeros((1, 4, 2)), np.zeros((1, 4, 2))
+        t[0, 0, 1] = 1
+        np.testing.assert_array_equal(F.dice(p, t).array, [[1, 0]])
+        g = both_gradients(lambda p: F.dice(p, t), p)
+        assert not g[..., 0].any() and g[0, 0, 1] == 2
+
+
+class TestExtremes:
+    """Nothing overflows: not the value, not the fused gradient, not the recorded one, in float32."""
+
+    X = np.array([-1e4, -100, -1e-3, 0, 1e-3, 100, 1e4], np.float32)
+
+    @pytest.mark.parametrize("name", ["sigmoid", "tanh", "softplus", "silu", "gelu", "elu", "selu", "hard_sigmoid"])
+    def test_activations(self, name):
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            assert np.isfinite(getattr(F, name)(self.X).array).all()
+            slopes = both_gradients(getattr(F, name), self.X)
+        assert np.isfinite(slopes).all()
+        right, left = {"sigmoid": (0, 0), "tanh": (0, 0), "hard_sigmoid": (0, 0)}.get(name, (1, 0))
+        np.testing.assert_allclose(slopes[[-1, 0]], [1.0507 if name == "selu" else right, left], atol=1e-4)
+
+    def test_second_derivatives_too(self):
+        for name in ("sigmoid", "tanh", "softplus", "silu", "gelu"):
+            x = Tensor(self.X, requires_grad=True)
+            slope = grad(getattr(F, name)(x).sum(), x, create_graph=True)
+            assert np.isfinite(grad(slope.sum(), x).array).all(), name
+
+    @pytest.mark.parametrize("function", [F.softmax, F.log_softmax, F.logsumexp])
+    def test_softmax(self, function):
+        z = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, 0]], np.float32)
+        assert np.isfinite(function(z).array).all()
+        assert np.isfinite(both_gradients(function, z)).all()
+
+    def test_cross_entropies(self):
+        z = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
+        np.testing.assert_array_equal(F.sparse_cross_entropy(z, [0, 0]).array, [0, 2e4])
+        np.testing.assert_array_equal(F.binary_cross_entropy(z, [[1.0, 0.0], [1.0, 0.0]]).array, [[0, 0], [1e4, 1e4]])
+        g = both_gradients(lambda z: F.sparse_cross_entropy(z, [0, 0]), z)
+        np.testing.assert_array_equal(g, [[0, 0], [-1, 1]])
+        g = both_gradients(lambda z: F.binary_cross_entropy(z, [[1.0, 0.0], [1.0, 0.0]]), z)
+        np.testing.assert_array_equal(g, [[0, 0], [-1, 1]])
+
+    def test_logaddexp(self):
+        x, y = np.array([1e4, -1e4, 0.0]), np.array([-1e4, -1e4, 1e4])
+        np.testing.assert_allclose(F.logaddexp(x, y).array, np.logaddexp(x, y))
+        gx, gy = both_gradients(F.logaddexp, x, y)
+        np.testing.assert_allclose(gx, [1, 0.5, 0])
+        np.testing.assert_allclose(gx + gy, 1)
+
+
+class TestBatchNorm:
+    def test_moving_averages_follow_keras(self):
+        x = rng.standard_normal((6, 4, 3)).astype(np.float32)
+        mean, variance = (Variable(np.full(3, v, np.float32), trainable=False) for v in (1.0, 2.0))
+        y = F.batch_norm(x, moving_mean=mean, moving_variance=variance, momentum=0.9)
+        np.testing.assert_allclose(mean.array, 0.9 * 1 + 0.1 * x.mean((0, 1)), rtol=1e-5)
+        np.testing.assert_allclose(variance.array, 0.9 * 2 + 0.1 * x.var((0, 1)), rtol=1e-5)
+        np.testing.assert_allclose(y.array, (x - x.mean((0, 1))) / np.sqrt(x.var((0, 1)) + 1e-3), atol=1e-5)
+
+    def test_inference_uses_them_and_leaves_them(self):
+        x = rng.standard_normal((2, 3))
+        mean, variance = Tensor(np.array([0.0, 1.0, 2.0])), Tensor(np.array([1.0, 4.0, 9.0]))
+        y = F.batch_norm(x, None, None, mean, variance, training=False, epsilon=0.0)
+        np.testing.assert_allclose(y.array, (x - [0, 1, 2]) / [1, 2, 3])
+        assert mean.version == [0]
+
+    def test_training_after_a_recorded_inference_pass_is_noticed(self):
+        x = Tensor(rng.standard_normal((4, 2)), requires_grad=True)
+        mean, variance = Tensor(np.zeros(2)), Tensor(np.ones(2))
+        y = F.batch_norm(x, None, None, mean, variance, training=False)
+        F.batch_norm(x, None, None, mean, variance)
+        with pytest.raises(RuntimeError, match=r"BatchNormInference needs its argument .* changed in place"):
+            y.sum().backward()
+
+    def test_a_far_mean_in_float32(self):
+        x = (rng.standard_normal((1000, 1)) + 1e4).astype(np.float32)
+        y = F.batch_norm(x).array
+        exact = x.astype(np.float64)
+        np.testing.assert_allclose(y, (exact - exact.mean()) / np.sqrt(exact.var() + 1e-3), atol=2e-3)
+
+
+class TestDropout:
+    def test_keeps_the_mean_and_drops_the_share(self):
+        y = F.dropout(np.ones(20_000, np.float32), 0.25, generator=Generator(0)).array
+        assert set(np.unique(y)) == {0.0, np.float32(1 / 0.75)}
+        assert abs((y == 0).mean() - 0.25) < 0.01
+
+    def test_gradient_is_the_same_mask(self):
+        x = Tensor(np.ones(100), requires_grad=True)
+        y = F.dropout(x, 0.5, generator=Generator(1))
+        np.testing.assert_array_equal(grad(y, x, np.ones(100)).array, y.array)
+
+    def test_identity_when_not_training_or_rate_zero(self):
+        x = Tensor(np.ones(3))
+        assert F.dropout(x, 0.5, training=False) is x and F.dropout(x, 0.0) is x
+
+    def test_noise_shape_drops_whole_slices(self):
+        y = F.dropout(np.ones((50, 4, 3)), 0.5, noise_shape=(None, 1, None), generator=Generator(2)).array
+        assert (y == y[:, :1]).all() and 0 < y.mean() < 2
+
+    def test_seeded_by_the_engine_s_generator(self):
+        from tomograd.engine import random
+
+        draws = []
+        for _ in range(2):
+            random.seed(3)
+            draws.append(F.dropout(np.ones(50), 0.5).array)
+        np.testing.assert_array_equal(*draws)
+
+    def test_infinities_that_are_dropped_are_gone(self):
+        y = F.dropout(np.full(64, np.inf), 0.5, generator=Generator(4)).array
+        assert set(np.unique(y)) == {0.0, np.inf}
+
+
+matmul_shapes = hnp.mutually_broadcastable_shapes(
+    signature="(m?,n),(n,p?)->(m?,p?)", max_dims=3, min_side=0, max_side=4
+)
+
+
+@given(matmul_shapes, st.sampled_from([np.float32, np.float64, np.int64]))
+def test_matmul_as_numpy(shapes, dtype):
+    a, b = (np.random.default_rng(0).integers(-3, 4, s).astype(dtype) for s in shapes.input_shapes)
+    c = F.matmul(a, b)
+    assert c.shape == shapes.result_shape and c.dtype == dtype
+    np.testing.assert_array_equal(c.array, a @ b)
+
+
+@given(st.data())
+def test_shaping_as_numpy(data):
+    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4))
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    axes = tuple(data.draw(st.permutations(range(len(shape)))))
+    widths = [tuple(data.draw(st.integers(0, 3)) for _ in range(2)) for _ in shape]
+    mode = data.draw(st.sampled_from(["constant", "edge", "reflect", "symmetric", "wrap"]))
+    counts = tuple(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=5)))
+    for ours, theirs in (
+        (F.transpose(x, axes), np.transpose(x, axes)),
+        (F.transpose(x), x.T),
+        (F.moveaxis(x, axis, 0), np.moveaxis(x, axis, 0)),
+        (F.swapaxes(x, axis, 0), np.swapaxes(x, axis, 0)),
+        (F.expand_dims(x, axis), np.expand_dims(x, axis)),
+        (F.squeeze(x), np.squeeze(x)),
+        (F.flip(x, axis), np.flip(x, axis)),
+        (F.flip(x), np.flip(x)),
+        (F.pad(x, widths, mode), np.pad(x, widths, mode)),
+        (F.tile(x, counts), np.tile(x, counts)),
+        (F.repeat(x, 3, axis), np.repeat(x, 3, axis)),
+        (F.concatenate([x, x], axis), np.concatenate([x, x], axis)),
+        (F.stack([x, -x], axis), np.stack([x, -x], axis)),
+        (F.argmax(-x, axis), np.argmax(-x, axis)),
+    ):
+        np.testing.assert_array_equal(ours.array, theirs)
+    for ours, theirs in zip(F.split(x, [1, 2], axis), np.split(x, [1, 2], axis), strict=True):
+        np.testing.assert_array_equal(ours.array, theirs)
+
+
+def test_elementwise_as_numpy():
+    x = rng.standard_normal((3, 4)) * 3
+    for name in ("exp", "expm1", "sin", "cos", "tan", "sign", "floor", "ceil", "abs", "square"):
+        np.testing.assert_array_equal(getattr(F, name)(x).array, getattr(np, name)(x))
+    for name in ("log", "log1p", "sqrt"):
+        np.testing.assert_array_equal(getattr(F, name)(abs(x)).array, getattr(np, name)(abs(x)))
+    np.testing.assert_array_equal(F.round([0.5, 1.5, -2.5]).array, [0, 2, -2])
+    assert F.exp([1, 2]).dtype == np.float32 and F.abs(np.array([-3])).dtype == np.int64
+
+
+def test_nan_reaches_maxima():
+    x = np.array([[1.0, np.nan, 2.0]])
+    assert np.isnan(F.max(Tensor(x, requires_grad=True)).array) and np.isnan(F.max(x).array)
+    assert np.isnan(F.maximum(x, 0.0).array).tolist() == [[False, True, False]]
+    assert np.isnan(F.minimum(0.0, x).array).tolist() == [[False, True, False]]
+
+
+def test_einsum_as_numpy():
+    a, b = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5))
+    np.testing.assert_allclose(F.einsum("bij, bjk -> bik", a, b).array, a @ b)
+    np.testing.assert_allclose(F.einsum("bij->jb", a).array, a.sum(1).T)
+
+
+def test_conv_transpose_is_the_transpose_of_conv():
+    """⟨conv(x), g⟩ = ⟨x, conv_transpose(g)⟩ with one weight array, which Keras's and our layouts allow."""
+    x, w = rng.standard_normal((2, 9, 7, 4)), rng.standard_normal((3, 2, 2, 6))
+    options = {"strides": (2, 1), "padding": 1, "groups": 2}
+    y = F.conv(x, w, **options)
+    g = rng.standard_normal(y.shape)
+    back = F.conv_transpose(g, w, **options)
+    assert back.shape == x.shape
+    np.testing.assert_allclose((y.array * g).sum(), (x * back.array).sum())
+
+
+def test_worked_examples():
+    """The numbers a student checks by hand."""
+    x = np.arange(1.0, 10).reshape(1, 3, 3, 1)
+    kernel = np.array([[0.0, 1.0], [1.0, 0.0]]).reshape(2, 2, 1, 1)
+    np.testing.assert_array_equal(F.conv(x, kernel).array.reshape(2, 2), [[6, 8], [12, 14]])
+    x = np.arange(1.0, 17).reshape(1, 4, 4, 1)
+    np.testing.assert_array_equal(F.max_pool(x, 2).array.ravel(), [6, 8, 14, 16])
+    np.testing.assert_array_equal(F.relu([-1.0, 0.0, 2.0]).array, [0, 0, 2])
+
+
+def test_activations_by_name():
+    x = rng.standard_normal((2, 3))
+    w = np.eye(3)
+    for name in ("relu", "swish", "softmax", "linear", "exponential", "hard_sigmoid"):
+        np.testing.assert_allclose(F.dense(x, w, activation=name).array, F.activation_function(name)(x).array)
+    np.testing.assert_allclose(F.dense(x, w, activation=F.relu).array, np.maximum(x, 0))
+    np.testing.assert_allclose(F.dense(x, w, activation=lambda y: y * 2).array, 2 * x)
+    np.testing.assert_allclose(F.dense(x, w, activation=None).array, x)
+
+
+def test_losses_of_more_dimensions_are_those_of_their_rows():
+    z, labels = rng.standard_normal((2, 3, 4, 5)), rng.integers(0, 5, (2, 3, 4))
+    loss = F.sparse_cross_entropy(z, labels)
+    expected = -np.take_along_axis(z - np.log(np.exp(z).sum(-1, keepdims=True)), labels[..., None], -1)[..., 0]
+    np.testing.assert_allclose(loss.array, expected)
+    np.testing.assert_allclose(F.cross_entropy(z, F.one_hot(labels, 5)).array, expected)
+    assert F.sparse_cross_entropy(z, labels.astype(np.uint8)).shape == (2, 3, 4)
+
+
+def test_embedding_adds_up_repeated_rows():
+    weight = Tensor(np.zeros((4, 2)), requires_grad=True)
+    y = F.embedding([[1, 1], [3, 1]], weight)
+    assert y.shape == (2, 2, 2)
+    y.backward(np.arange(8.0).reshape(2, 2, 2))
+    np.testing.assert_array_equal(weight.grad.array, [[0, 0], [0 + 2 + 6, 1 + 3 + 7], [0, 0], [4, 5]])

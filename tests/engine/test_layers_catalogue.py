@@ -1,0 +1,205 @@
+"""What every layer owes, one list of layers: right shapes in advance, right gradients, a configuration that gives the
+same layer again, and the same numbers in float32 and float64."""
+
+import json
+
+import numpy as np
+import pytest
+from numerics import inner, numerical_gradient
+
+from tomograd import engine
+from tomograd.engine import Tensor, grad, layers
+from tomograd.engine.layers.symbolic import flatten
+
+L = layers
+
+# (layer, shape of one input without its batch, or a list of them)
+CATALOGUE = {
+    "Dense": (lambda: L.Dense(3, activation="tanh", bias_initializer="random_normal"), (4,)),
+    "Dense-relu": (lambda: L.Dense(3, activation="relu", bias_initializer="random_normal"), (4,)),
+    "Dense-rows": (lambda: L.Dense(2, use_bias=False), (3, 4)),
+    "Conv1D": (lambda: L.Conv1D(2, 3, strides=2, padding="same", activation="relu"), (7, 3)),
+    "Conv1D-causal": (lambda: L.Conv1D(2, 3, padding="causal", dilation_rate=2), (6, 2)),
+    "Conv2D": (lambda: L.Conv2D(4, (3, 2), dilation_rate=(1, 2), groups=2, activation="gelu"), (5, 6, 2)),
+    "Conv2D-pairs": (lambda: L.Conv2D(1, 3, strides=(2, 1), padding=[(1, 0), (0, 2)]), (5, 4, 2)),
+    "Conv3D": (lambda: L.Conv3D(2, 2, strides=(1, 2, 1), padding=1, use_bias=False), (3, 4, 2, 2)),
+    "Conv1DTranspose": (lambda: L.Conv1DTranspose(2, 3, strides=2), (4, 3)),
+    "Conv2DTranspose": (lambda: L.Conv2DTranspose(2, 2, strides=2, padding="same", activation="relu"), (3, 4, 3)),
+    "Conv2DTranspose-output": (lambda: L.Conv2DTranspose(1, 3, strides=2, padding="same", output_padding=1), (3, 2, 2)),
+    "Conv3DTranspose": (lambda: L.Conv3DTranspose(1, 2, strides=(1, 2, 2)), (2, 2, 1, 2)),
+    "DepthwiseConv1D": (lambda: L.DepthwiseConv1D(2, depth_multiplier=2), (4, 3)),
+    "DepthwiseConv2D": (lambda: L.DepthwiseConv2D(3, strides=2, padding="same", activation="relu"), (5, 4, 3)),
+    "MaxPooling1D": (lambda: L.MaxPooling1D(), (5, 2)),
+    "MaxPooling2D": (lambda: L.MaxPooling2D((2, 3), strides=(1, 2), padding="same"), (4, 5, 2)),
+    "MaxPooling3D": (lambda: L.MaxPooling3D(2), (2, 4, 3, 2)),
+    "AveragePooling1D": (lambda: L.AveragePooling1D(3, strides=2, padding="same"), (5, 2)),
+    "AveragePooling2D": (lambda: L.AveragePooling2D(2), (4, 5, 2)),
+    "AveragePooling3D": (lambda: L.AveragePooling3D((1, 2, 2), padding="same"), (2, 3, 3, 1)),
+    "GlobalMaxPooling1D": (lambda: L.GlobalMaxPooling1D(), (5, 2)),
+    "GlobalMaxPooling2D": (lambda: L.GlobalMaxPooling2D(keepdims=True), (3, 4, 2)),
+    "GlobalMaxPooling3D": (lambda: L.GlobalMaxPooling3D(), (2, 3, 2, 2)),
+    "GlobalAveragePooling1D": (lambda: L.GlobalAveragePooling1D(keepdims=True), (5, 2)),
+    "GlobalAveragePooling2D": (lambda: L.GlobalAveragePooling2D(), (3, 4, 2)),
+    "GlobalAveragePooling3D": (lambda: L.GlobalAveragePooling3D(), (2, 3, 2, 2)),
+    "BatchNormalization": (lambda: L.BatchNormalization(gamma_initializer="random_normal"), (3, 2, 3)),
+    "BatchNormalization-relu": (lambda: L.BatchNormalization(momentum=0.5, activation="relu"), (3, 2)),
+    "BatchNormalization-bare": (lambda: L.BatchNormalization(center=False, scale=False), (4,)),
+    "LayerNormalization": (lambda: L.LayerNormalization(beta_initializer="random_normal"), (3, 5)),
+    "LayerNormalization-axes": (lambda: L.LayerNormalization(axis=[1, 3], epsilon=0.1), (3, 2, 2)),
+    "GroupNormalization": (lambda: L.GroupNormalization(2), (3, 2, 4)),
+    "GroupNormalization-instance": (lambda: L.GroupNormalization(-1, scale=False), (5, 3)),
+    "Dropout": (lambda: L.Dropout(0.5, seed=3), (4, 3)),
+    "SpatialDropout1D": (lambda: L.SpatialDropout1D(0.3, seed=3), (4, 3)),
+    "SpatialDropout2D": (lambda: L.SpatialDropout2D(0.3, seed=3), (2, 2, 5)),
+    "SpatialDropout3D": (lambda: L.SpatialDropout3D(0.3, seed=3), (2, 1, 2, 5)),
+    "Flatten": (lambda: L.Flatten(), (2, 3, 2)),
+    "Reshape": (lambda: L.Reshape((3, -1)), (2, 3, 2)),
+    "Permute": (lambda: L.Permute((3, 1, 2)), (2, 3, 4)),
+    "Activation": (lambda: L.Activation("softplus"), (5,)),
+    "ReLU": (lambda: L.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.25), (9,)),
+    "ReLU-slope": (lambda: L.ReLU(negative_slope=0.2), (9,)),
+    "LeakyReLU": (lambda: L.LeakyReLU(), (5,)),
+    "ELU": (lambda: L.ELU(alpha=0.5), (5,)),
+    "Softmax": (lambda: L.Softmax(axis=1), (3, 4)),
+    "PReLU": (lambda: L.PReLU("random_normal", shared_axes=[1]), (3, 4)),
+    "UpSampling1D": (lambda: L.UpSampling1D(3), (4, 2)),
+    "UpSampling2D": (lambda: L.UpSampling2D((2, 3), interpolation="bilinear"), (3, 2, 2)),
+    "UpSampling3D": (lambda: L.UpSampling3D((1, 2, 2)), (2, 2, 3, 1)),
+    "ZeroPadding1D": (lambda: L.ZeroPadding1D((1, 2)), (3, 2)),
+    "ZeroPadding2D": (lambda: L.ZeroPadding2D(((1, 0), (2, 1))), (3, 2, 2)),
+    "ZeroPadding3D": (lambda: L.ZeroPadding3D((1, 0, 2)), (1, 2, 2, 1)),
+    "Cropping1D": (lambda: L.Cropping1D(), (4, 2)),
+    "Cropping2D": (lambda: L.Cropping2D((1, 0)), (4, 3, 2)),
+    "Cropping3D": (lambda: L.Cropping3D(), (3, 4, 3, 2)),
+    "Concatenate": (lambda: L.Concatenate(), [(3, 2), (3, 4), (3, 1)]),
+    "Concatenate-rows": (lambda: L.Concatenate(axis=1), [(1, 2), (3, 2)]),
+    "Add": (lambda: L.Add(), [(3, 2), (3, 2), (1, 2)]),
+    "Subtract": (lambda: L.Subtract(), [(3, 2), (3, 2)]),
+    "Multiply": (lambda: L.Multiply(), [(3, 2), (3, 1)]),
+    "Average": (lambda: L.Average(), [(4,), (4,), (4,)]),
+    "Maximum": (lambda: L.Maximum(), [(4,), (4,)]),
+    "Minimum": (lambda: L.Minimum(), [(4,), (4,)]),
+    "Embedding": (lambda: L.Embedding(7, 3), (4,)),
+    "Rescaling": (lambda: L.Rescaling(1 / 255, offset=[0.5, -1.0]), (3, 2)),
+    "Identity": (lambda: L.Identity(), (3, 2)),
+}
+
+
+def inputs_for(name, dtype, batch=2, seed=0):
+    """Random inputs; integers for Embedding."""
+    rng = np.random.default_rng(seed)
+    shapes = CATALOGUE[name][1]
+    if name == "Embedding":
+        return rng.integers(0, 7, (batch, *shapes))
+    if isinstance(shapes, list):
+        return [rng.standard_normal((batch, *shape)).astype(dtype) for shape in shapes]
+    return rng.standard_normal((batch, *shapes)).astype(dtype)
+
+
+def made(name, dtype):
+    """The layer in this type, its random weights drawn from a fixed seed."""
+    engine.random.seed(7)
+    layer = CATALOGUE[name][0]()
+    layer = type(layer).from_config({**layer.get_config(), "dtype": dtype})
+    layer(inputs_for(name, dtype))
+    return layer
+
+
+def test_no_layer_is_missing_from_the_catalogue():
+    listed = {name.partition("-")[0] for name in CATALOGUE}
+    assert set(layers.CLASSES) - listed == {"InputLayer"}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_shape_is_known_in_advance(name):
+    layer, shapes = CATALOGUE[name][0](), CATALOGUE[name][1]
+    dtype = "int64" if name == "Embedding" else "float32"
+    symbols = [L.Input(shape, dtype=dtype) for shape in (shapes if isinstance(shapes, list) else [shapes])]
+    symbol = layer(symbols if isinstance(shapes, list) else symbols[0])
+    output = layer(inputs_for(name, "float32", batch=3), training=True)
+    assert symbol.shape == (None, *output.shape[1:])
+    assert symbol.dtype == output.dtype
+    assert output.shape[0] == 3
+
+
+@pytest.mark.parametrize("name", [n for n, (_, shape) in CATALOGUE.items() if len(shape) > 1 and type(shape) is tuple])
+def test_open_spatial_sizes_stay_open_or_are_right(name):
+    layer, shape = CATALOGUE[name][0](), CATALOGUE[name][1]
+    layer(inputs_for(name, "float32"))
+    try:
+        promised = layer.compute_output_shape((None,) * len(shape) + shape[-1:])
+    except ValueError as error:
+        pytest.skip(f"needs sizes: {error}")
+    actual = layer(inputs_for(name, "float32")).shape
+    assert len(promised) == len(actual)
+    assert all(p is None or p == a for p, a in zip(promised, actual, strict=True))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_gradients_of_inputs_and_weights(name, training):
+    layer = made(name, "float64")
+    inputs = inputs_for(name, "float64", seed=1)
+
+    def output(arrays):
+        for generator in layer.generators():
+            generator.seed(0)  # the same dropout mask each time
+        for average in layer.non_trainable_weights:
+            average.assign(np.full(average.shape, 0.5))
+        return layer(arrays, training=training)
+
+    tensors = [Tensor(array, requires_grad=array.dtype.kind == "f") for array in flatten(inputs)]
+    y = output(tensors if isinstance(inputs, list) else tensors[0])
+    cotangent = np.random.default_rng(2).standard_normal(y.shape)
+    sources = [tensor for tensor in tensors if tensor.requires_grad] + layer.trainable_weights
+    gradients = grad(y, sources, cotangent)
+    for source, gradient in zip(sources, gradients, strict=True):
+
+        def at(values, source=source):
+            before = source.array.copy()
+            source.assign(values)
+            arrays = [tensor.array for tensor in tensors]
+            result = output(arrays if isinstance(inputs, list) else arrays[0]).array.copy()
+            source.assign(before)
+            return result
+
+        expected = numerical_gradient(at, source.array.copy(), cotangent)
+        np.testing.assert_allclose(gradient.array, expected, rtol=1e-5, atol=1e-7)
+    assert any(inner(gradient.array, gradient.array) > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_configuration_gives_the_same_layer(name):
+    layer = CATALOGUE[name][0]()
+    written = json.loads(json.dumps(layers.serialize(layer)))
+    again = layers.deserialize(written)
+    assert type(again) is type(layer)
+    assert json.loads(json.dumps(layers.serialize(again))) == written
+    inputs = inputs_for(name, "float32")
+    expected = layer(inputs).numpy()
+    again(inputs)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again(inputs).numpy(), expected)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_float32_agrees_with_float64(name):
+    single, double = made(name, "float32"), made(name, "float64")
+    double.set_weights(single.get_weights())
+    y32, y64 = single(inputs_for(name, "float32")), double(inputs_for(name, "float64"))
+    assert (y32.dtype, y64.dtype) == (np.float32, np.float64)
+    np.testing.assert_allclose(y32.numpy(), y64.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_an_empty_batch_passes_through(name):
+    layer = made(name, "float32")
+    assert layer(inputs_for(name, "float32", batch=0)).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CATALOGUE if n.endswith(("1D", "2D", "3D")) and not n.startswith(("Depth", "Spatial"))]
+)
+def test_spatial_layers_refuse_another_rank(name):
+    with pytest.raises(ValueError, match="dimensions"):
+        CATALOGUE[name][0]()(np.zeros((2, 3), np.float32))

@@ -1,0 +1,409 @@
+"""Optimizers: steps by hand and by independent formulas, clipping, schedules, state, missing gradients, errors."""
+
+import copy
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from tomograd.engine import Tensor, Variable, config, optimizers, schedules
+
+SHAPES = [(3, 2), (4,), ()]
+
+
+def variables(dtype=np.float32, seed=0):
+    rng = np.random.default_rng(seed)
+    return [Variable(rng.standard_normal(s).astype(dtype), name=f"w{i}") for i, s in enumerate(SHAPES)]
+
+
+def gradients(steps, dtype=np.float32, seed=1):
+    rng = np.random.default_rng(seed)
+    return [[rng.standard_normal(shape).astype(dtype) for shape in SHAPES] for _ in range(steps)]
+
+
+class Formula:
+    """One weight under Keras's formulas, written independently in float64."""
+
+    def __init__(self, optimizer, weight):
+        self.o, self.w, self.t = optimizer, weight.astype(float), 0
+        self.a, self.b, self.c = (np.zeros_like(self.w) for _ in range(3))
+
+    def step(self, g):
+        o, self.t = self.o, self.t + 1
+        self.w = self.w - o.learning_rate * (o.weight_decay or 0) * self.w
+        getattr(self, type(o).__mro__[0].__name__.lower())(g.astype(float))
+
+    def sgd(self, g):
+        o, eta = self.o, self.o.learning_rate
+        self.a = o.momentum * self.a - eta * g
+        self.w = self.w + (o.momentum * self.a - eta * g if o.nesterov else self.a)
+
+    def adam(self, g):
+        o = self.o
+        self.a = o.beta_1 * self.a + (1 - o.beta_1) * g
+        self.b = o.beta_2 * self.b + (1 - o.beta_2) * g**2
+        alpha = o.learning_rate * math.sqrt(1 - o.beta_2**self.t) / (1 - o.beta_1**self.t)
+        self.w = self.w - alpha * self.a / (np.sqrt(self.b) + o.epsilon)
+
+    adamw = adam
+
+    def rmsprop(self, g):
+        o = self.o
+        self.a = o.rho * self.a + (1 - o.rho) * g**2
+        self.b = o.rho * self.b + (1 - o.rho) * g
+        u = o.learning_rate * g / np.sqrt(self.a - (self.b**2 if o.centered else 0) + o.epsilon)
+        self.c = o.momentum * self.c + u
+        self.w = self.w - self.c
+
+
+MAKERS = {
+    "sgd": lambda: optimizers.SGD(0.1),
+    "sgd-momentum": lambda: optimizers.SGD(0.1, momentum=0.9),
+    "sgd-nesterov": lambda: optimizers.SGD(0.05, momentum=0.8, nesterov=True, weight_decay=0.1),
+    "adam": lambda: optimizers.Adam(),
+    "adam-decay": lambda: optimizers.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3, weight_decay=0.1),
+    "adamw": lambda: optimizers.AdamW(0.01),
+    "rmsprop": lambda: optimizers.RMSprop(0.01, weight_decay=0.05),
+    "rmsprop-centered": lambda: optimizers.RMSprop(0.01, rho=0.8, momentum=0.9, centered=True),
+}
+
+
+# ---------------------------------------------------------------------------------------------------------- formulas
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MAKERS)
+def test_seven_steps_follow_the_formula(name, dtype):
+    optimizer, weights = MAKERS[name](), variables(dtype)
+    formulas = [Formula(optimizer, weight.numpy()) for weight in weights]
+    for step in gradients(7, dtype):
+        optimizer.apply([Tensor(gradient) for gradient in step], weights)
+        for formula, gradient in zip(formulas, step, strict=True):
+            formula.step(gradient)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    for formula, weight in zip(formulas, weights, strict=True):
+        assert weight.dtype == dtype
+        np.testing.assert_allclose(weight.numpy(), formula.w, rtol=tolerance, atol=tolerance)
+    assert optimizer.iterations == 7
+
+
+def test_a_step_of_each_by_hand():
+    w = Variable(np.array([1.0]))
+    optimizers.SGD(0.5).apply([np.array([2.0])], [w])
+    assert w.item() == 0.0
+    # Adam's first step is almost exactly the learning rate, whatever the gradient.
+    for gradient in (1e-3, 1e3):
+        w = Variable(np.array([1.0]))
+        optimizers.Adam(0.25, epsilon=0.0).apply([np.array([gradient])], [w])
+        assert w.item() == pytest.approx(0.75)
+    w = Variable(np.array([2.0]))
+    optimizers.AdamW(0.1, weight_decay=0.5, epsilon=0.0).apply([np.array([-1.0])], [w])
+    assert w.item() == pytest.approx(2.0 - 0.1 * 0.5 * 2.0 + 0.1)
+
+
+def test_keras_defaults():
+    defaults = {name: optimizers.get(name).get_config() for name in ("sgd", "adam", "adamw", "rmsprop")}
+    assert [defaults[name]["learning_rate"] for name in defaults] == [0.01, 0.001, 0.001, 0.001]
+    assert (defaults["adam"]["epsilon"], defaults["adam"]["weight_decay"]) == (1e-7, None)
+    assert (defaults["adamw"]["weight_decay"], defaults["rmsprop"]["rho"]) == (0.004, 0.9)
+
+
+def test_a_quadratic_is_minimised():
+    target = np.array([1.0, -2.0, 3.0])
+    for name, maker in MAKERS.items():
+        optimizer, w = maker(), Variable(np.zeros(3))
+        optimizer.weight_decay = None
+        optimizer.learning_rate = 0.05
+        for _ in range(400):
+            loss = ((w - target) ** 2).sum()
+            w.grad = None
+            loss.backward()
+            optimizer.apply([w.grad], [w])
+        np.testing.assert_allclose(w.numpy(), target, atol=0.2, err_msg=name)
+
+
+def test_steps_are_in_place_and_counted():
+    w = Variable(np.ones(3, np.float32))
+    array, version = w.array, w.version[0]
+    optimizers.Adam().apply([np.ones(3, np.float32)], [w])
+    assert w.array is array
+    assert w.version[0] == version + 1
+
+
+def test_a_gradient_of_another_layout_or_type():
+    w = Variable(np.zeros((3, 2), np.float32))
+    gradient = np.arange(6.0).reshape(2, 3).T
+    optimizers.SGD(1.0).apply([gradient], [w])
+    np.testing.assert_array_equal(w.numpy(), -gradient)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_nan_is_not_hidden(name):
+    for clip in ({}, {"clipnorm": 1.0}, {"clipvalue": 1.0}, {"global_clipnorm": 1.0}):
+        optimizer = type(MAKERS[name]())(0.1, **clip)
+        w = Variable(np.ones(2))
+        optimizer.apply([np.array([np.nan, 1.0])], [w])
+        assert np.isnan(w.numpy()[0])
+
+
+# ---------------------------------------------------------------------------------------------------------- clipping
+
+
+def test_clipping():
+    big, small = np.array([3.0, 4.0]), np.array([0.3, 0.4])
+
+    def steps(**clip):
+        a, b = Variable(np.zeros(2)), Variable(np.zeros(2))
+        optimizers.SGD(1.0, **clip).apply([big, small], [a, b])
+        return -a.numpy(), -b.numpy()
+
+    np.testing.assert_allclose(steps(clipnorm=1.0), [[0.6, 0.8], [0.3, 0.4]])
+    np.testing.assert_allclose(steps(clipvalue=0.35), [[0.35, 0.35], [0.3, 0.35]])
+    norm = math.sqrt(25.25)
+    np.testing.assert_allclose(steps(global_clipnorm=1.0), [big / norm, small / norm])
+    np.testing.assert_allclose(steps(global_clipnorm=100.0), [big, small])
+
+
+def test_an_infinite_gradient_is_seen_after_clipping():
+    w = Variable(np.zeros(2))
+    optimizers.SGD(1.0, global_clipnorm=1.0).apply([np.array([np.inf, 1.0])], [w])
+    assert np.isnan(w.numpy()).all()
+
+
+# ----------------------------------------------------------------------------------------------------- learning rates
+
+
+def test_the_learning_rate_can_be_set():
+    optimizer, w = optimizers.SGD(1.0), Variable(np.zeros(1))
+    optimizer.learning_rate = 0.25
+    optimizer.apply([np.ones(1)], [w])
+    assert w.item() == -0.25
+    with pytest.raises(ValueError, match="learning_rate"):
+        optimizer.learning_rate = -1.0
+
+
+def test_schedules_are_called_with_the_steps_so_far():
+    seen = []
+
+    class Record(schedules.LearningRateSchedule):
+        def __call__(self, step):
+            seen.append(step)
+            return 0.5**step
+
+    optimizer, w = optimizers.SGD(Record()), Variable(np.zeros(1))
+    for _ in range(3):
+        optimizer.apply([np.ones(1)], [w])
+    assert w.item() == -1.75
+    assert seen == [0, 1, 2]
+    with pytest.raises(TypeError, match="follows a schedule"):
+        optimizer.learning_rate = 0.1
+
+
+def test_schedules():
+    exponential = schedules.ExponentialDecay(0.8, 4, 0.25)
+    assert [exponential(step) for step in (0, 2, 4)] == [0.8, pytest.approx(0.4), pytest.approx(0.2)]
+    staircase = schedules.ExponentialDecay(0.8, 4, 0.5, staircase=True)
+    assert [staircase(step) for step in (0, 3, 4, 8)] == [0.8, 0.8, 0.4, 0.2]
+    cosine = schedules.CosineDecay(1.0, 10, alpha=0.1)
+    assert [cosine(step) for step in (0, 5, 10, 99)] == [1.0, pytest.approx(0.55), pytest.approx(0.1), cosine(10)]
+    warm = schedules.CosineDecay(0.0, 10, warmup_target=2.0, warmup_steps=4)
+    assert [warm(step) for step in (0, 1, 4, 9, 14)] == [0.0, 0.5, 2.0, pytest.approx(1.0), pytest.approx(0.0)]
+    pieces = schedules.PiecewiseConstantDecay([2, 5], [1.0, 0.5, 0.1])
+    assert [pieces(step) for step in range(7)] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: schedules.ExponentialDecay(0.1, 0, 0.5),
+        lambda: schedules.CosineDecay(0.1, -1),
+        lambda: schedules.CosineDecay(0.1, 5, warmup_steps=2),
+        lambda: schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2]),
+        lambda: schedules.PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]),
+    ],
+)
+def test_schedules_refuse(make):
+    with pytest.raises(ValueError, match=r"decay_steps|warmup_target|boundaries"):
+        make()
+
+
+def test_a_callable_without_arguments():
+    rates = iter([0.5, 0.25])
+    optimizer, w = optimizers.SGD(lambda: next(rates)), Variable(np.zeros(1))
+    for _ in range(2):
+        optimizer.apply([np.ones(1)], [w])
+    assert w.item() == -0.75
+
+
+# ------------------------------------------------------------------------------------------------------ missing things
+
+
+def test_a_missing_gradient_warns_by_name_and_leaves_the_weight():
+    weights = variables()
+    before = weights[1].numpy().copy()
+    step = gradients(1)[0]
+    with pytest.warns(UserWarning, match="sgd: no gradient for w1: left"):
+        optimizers.SGD(0.1, weight_decay=0.1).apply([step[0], None, step[2]], weights)
+    np.testing.assert_array_equal(weights[1].numpy(), before)
+
+
+def test_no_gradient_at_all_is_an_error():
+    with pytest.raises(ValueError, match="no variable has a gradient: w0, w1, w2"):
+        optimizers.SGD().apply([None] * 3, variables())
+
+
+def test_nothing_to_do():
+    optimizer = optimizers.SGD()
+    optimizer.apply([], [])
+    assert optimizer.iterations == 0
+
+
+def test_wrong_lists():
+    optimizer, weights = optimizers.Adam(), variables()
+    with pytest.raises(ValueError, match="give the variables"):
+        optimizer.apply(gradients(1)[0])
+    with pytest.raises(ValueError, match="2 gradients for 3 variables"):
+        optimizer.apply(gradients(1)[0][:2], weights)
+    with pytest.raises(ValueError, match=r"'w1' has shape \(4,\), its gradient \(3, 2\)"):
+        optimizer.apply([gradients(1)[0][0]] * 3, weights)
+    optimizer.apply(gradients(1)[0], weights)
+    with pytest.raises(ValueError, match="'w0' is not one that this optimizer was built with"):
+        optimizer.apply(gradients(1)[0], variables())
+    optimizer.apply(gradients(1)[0])
+    assert optimizer.apply_gradients(zip(gradients(1)[0], weights, strict=True)) == 3
+    with pytest.raises(ValueError, match="built already"):
+        optimizer.build(weights)
+
+
+# ------------------------------------------------------------------------------------------------------------- state
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("built", [False, True])
+def test_a_restored_run_goes_on_as_the_unbroken_one(name, built):
+    steps = gradients(6)
+    optimizer, weights = MAKERS[name](), variables()
+    for step in steps[:3]:
+        optimizer.apply(step, weights)
+    state, values = optimizer.state(), [weight.numpy().copy() for weight in weights]
+    kept = copy.deepcopy(state)
+    for step in steps[3:]:
+        optimizer.apply(step, weights)
+
+    again, others = MAKERS[name](), variables(seed=9)
+    if built:
+        again.apply(gradients(1, seed=5)[0], others)
+    for weight, value in zip(others, values, strict=True):
+        weight.assign(value)
+    again.load_state(state)
+    assert again.iterations == 3
+    for step in steps[3:]:
+        again.apply(step, others)
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    for key, array in kept.items():
+        np.testing.assert_array_equal(state[key], array, err_msg="the state is a copy")
+
+
+def test_the_state_of_an_optimizer_that_made_no_step():
+    used, fresh, ours, theirs = optimizers.Adam(), optimizers.Adam(), variables(), variables()
+    used.apply(gradients(1, seed=3)[0], ours)
+    used.load_state(optimizers.Adam().state())
+    for step in gradients(2):
+        used.apply(step, ours)
+        fresh.apply(step, theirs)
+    assert used.iterations == fresh.iterations == 2
+    for key, array in fresh.state().items():
+        np.testing.assert_array_equal(used.state()[key], array, err_msg=key)
+
+
+def test_a_state_that_was_loaded_and_not_used_is_given_again():
+    optimizer, weights = optimizers.Adam(), variables()
+    optimizer.apply(gradients(1)[0], weights)
+    state = optimizer.state()
+    again = optimizers.Adam()
+    again.load_state(state)
+    assert again.state().keys() == state.keys()
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    optimizer, weights = optimizers.Adam(), variables()
+    optimizer.apply(gradients(1)[0], weights)
+    before = optimizer.state()
+    wrong = [
+        ({**before, "0.first_moment": np.zeros(5)}, r"first_moment of variable 'w0' has shape \(3, 2\)"),
+        ({k: v for k, v in before.items() if k != "2.second_moment"}, "2.second_moment"),
+        ({**before, "3.first_moment": np.zeros(5)}, "3.first_moment"),
+        ({k: v for k, v in before.items() if k != "iterations"}, "no 'iterations'"),
+        ({k: v for k, v in before.items() if k != "learning_rate"}, "has no learning rate"),
+    ]
+    for state, error in wrong:
+        with pytest.raises(ValueError, match=error):
+            optimizer.load_state(state)
+    after = optimizer.state()
+    assert after.keys() == before.keys()
+    for key in before:
+        np.testing.assert_array_equal(after[key], before[key])
+
+
+# -------------------------------------------------------------------------------------------- names and configurations
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_configurations(name):
+    made = MAKERS[name]()
+    written = json.loads(json.dumps(config.serialize(made)))
+    again = optimizers.get(written)
+    assert type(again) is type(made)
+    assert again.get_config() == made.get_config()
+
+
+def test_a_schedule_in_a_configuration():
+    made = optimizers.Adam(schedules.PiecewiseConstantDecay([3], [0.1, 0.2]))
+    again = optimizers.get(json.loads(json.dumps(config.serialize(made))))
+    again.iterations = 4
+    assert again.learning_rate == 0.2
+    with pytest.raises(NotImplementedError, match="function"):
+        optimizers.SGD(lambda: 0.1).get_config()
+
+
+def test_identifiers():
+    made = optimizers.SGD()
+    assert optimizers.get(made) is made
+    assert type(optimizers.get("Adam")) is optimizers.Adam
+    assert type(optimizers.get("adamw")) is optimizers.AdamW
+    assert type(optimizers.get(optimizers.RMSprop)) is optimizers.RMSprop
+    with pytest.raises(ValueError, match="optimizer 'lion' is not known"):
+        optimizers.get("lion")
+    with pytest.raises(TypeError, match="optimizer = None"):
+        optimizers.get(None)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: optimizers.SGD(lr=0.1), TypeError, "unknown argument 'lr'"),
+        (lambda: optimizers.Adam(amsgrad=True), ValueError, "amsgrad = True is not supported"),
+        (lambda: optimizers.Adam(use_ema=True), ValueError, "use_ema = True is not supported"),
+        (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), ValueError, "at most one of"),
+        (lambda: optimizers.SGD(clipnorm=0.0), ValueError, "clipnorm"),
+        (lambda: optimizers.SGD(-0.1), ValueError, "learning_rate = -0.1"),
+        (lambda: optimizers.SGD(float("nan")), ValueError, "learning_rate"),
+        (lambda: optimizers.SGD("0.1"), TypeError, "learning_rate"),
+        (lambda: optimizers.SGD(momentum=1.5), ValueError, "momentum"),
+        (lambda: optimizers.Adam(beta_2=1.0), ValueError, "beta_2 = 1.0: .* less than 1.0"),
+        (lambda: optimizers.Adam(weight_decay=-1.0), ValueError, "weight_decay"),
+        (lambda: optimizers.AdamW(weight_decay=None), ValueError, "Adam goes without"),
+    ],
+)
+def test_arguments_are_checked(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_accepted_where_it_says_what_is_done_anyway():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert optimizers.Adam(amsgrad=False, use_ema=False, loss_scale_factor=None).beta_1 == 0.9

@@ -1,0 +1,307 @@
+"""Metrics against scikit-learn, and what they do with nothing, with NaN and with bad shapes."""
+
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tomograd.engine.config import serialize
+from tomograd.models import metrics as M
+
+SETTINGS = settings(deadline=None, max_examples=40)
+
+
+@st.composite
+def binary_samples(draw):
+    """Truth, tied scores and weights of 2 to 40 samples, both classes present."""
+    count = draw(st.integers(2, 40))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    truth = generator.random(count) < 0.4
+    truth[:2] = [False, True]
+    levels = draw(st.sampled_from([2, 5, 1000]))
+    scores = (generator.integers(0, levels, count) / levels).astype(np.float32)
+    weights = generator.random(count) + 0.1 if draw(st.booleans()) else None
+    return truth.astype(draw(st.sampled_from([bool, np.int64, np.float32]))), scores, weights
+
+
+@st.composite
+def class_samples(draw):
+    """Labels (N,), scores (N, C) and weights."""
+    count, classes = draw(st.integers(1, 40)), draw(st.integers(2, 5))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weights = generator.random(count) + 0.1 if draw(st.booleans()) else None
+    return generator.integers(0, classes, count), generator.standard_normal((count, classes)), weights
+
+
+def in_batches(metric, truth, scores, weights, size=7):
+    for start in range(0, len(truth), size):
+        part = slice(start, start + size)
+        metric.update_state(truth[part], scores[part], None if weights is None else weights[part])
+    return metric.result()
+
+
+@SETTINGS
+@given(binary_samples(), st.sampled_from([0.2, 0.5, 0.75]))
+def test_thresholded_metrics_are_scikit_learns(samples, threshold):
+    truth, scores, weights = samples
+    found, labels = scores > threshold, truth.astype(bool)
+    expected = {
+        M.BinaryAccuracy(threshold=threshold): sk.accuracy_score(labels, found, sample_weight=weights),
+        M.Precision(threshold): sk.precision_score(labels, found, sample_weight=weights, zero_division=0),
+        M.Recall(threshold): sk.recall_score(labels, found, sample_weight=weights, zero_division=0),
+        M.F1Score(threshold=threshold): sk.f1_score(labels, found, sample_weight=weights, zero_division=0),
+        M.BinaryIoU([1], threshold): sk.jaccard_score(labels, found, sample_weight=weights, zero_division=1),
+    }
+    for metric, value in expected.items():
+        assert in_batches(metric, truth, scores, weights) == pytest.approx(value, abs=1e-12), metric
+
+
+@SETTINGS
+@given(binary_samples())
+def test_areas_and_curves_are_scikit_learns(samples):
+    truth, scores, weights = samples
+    roc, pr = M.AUC(), M.AUC("PR")
+    expected = sk.roc_auc_score(truth, scores, sample_weight=weights)
+    assert in_batches(roc, truth, scores, weights) == pytest.approx(expected)
+    assert in_batches(pr, truth, scores, weights) == pytest.approx(
+        sk.average_precision_score(truth, scores, sample_weight=weights)
+    )
+    assert M.roc_auc(truth, scores, weights) == pytest.approx(roc.result())
+    assert M.average_precision(truth, scores, weights) == pytest.approx(pr.result())
+
+    def theirs_of(truth, scores, weights, drop):
+        return sk.roc_curve(truth, scores, sample_weight=weights, drop_intermediate=drop)
+
+    for drop in (False, True):
+        ours = M.roc_curve(truth, scores, weights, drop_intermediate=drop)
+        for mine, theirs in zip(ours, theirs_of(truth, scores, weights, drop), strict=True):
+            if weights is None:
+                np.testing.assert_allclose(mine, theirs, atol=1e-12)
+        assert np.trapezoid(ours[1], ours[0]) == pytest.approx(roc.result())
+
+
+@SETTINGS
+@given(class_samples(), st.booleans())
+def test_class_metrics_are_scikit_learns(samples, one_hot):
+    labels, scores, weights = samples
+    classes, decision = scores.shape[1], scores.argmax(axis=1)
+    truth = np.eye(classes)[labels] if one_hot else labels
+    accuracy = M.CategoricalAccuracy() if one_hot else M.SparseCategoricalAccuracy()
+    assert in_batches(accuracy, truth, scores, weights) == pytest.approx(
+        sk.accuracy_score(labels, decision, sample_weight=weights)
+    )
+    known = {"labels": np.arange(classes), "sample_weight": weights, "zero_division": 0}
+    for average in ("micro", "macro", "weighted"):
+        for metric, peer in (
+            (M.Precision(average=average), sk.precision_score),
+            (M.Recall(average=average), sk.recall_score),
+            (M.F1Score(average), sk.f1_score),
+        ):
+            expected = peer(labels, decision, average=average, **known)
+            assert in_batches(metric, truth, scores, weights) == pytest.approx(expected, abs=1e-12), metric
+    np.testing.assert_allclose(
+        in_batches(M.F1Score(), truth, scores, weights), sk.f1_score(labels, decision, average=None, **known)
+    )
+    matrix = M.confusion_matrix(labels, decision, classes, weights)
+    everything = {"labels": np.arange(classes), "sample_weight": weights}
+    np.testing.assert_allclose(matrix, sk.confusion_matrix(labels, decision, **everything))
+    present = sk.jaccard_score(labels, decision, average="macro", sample_weight=weights)
+    assert in_batches(M.MeanIoU(classes, not one_hot, False), truth, scores, weights) == pytest.approx(present)
+
+
+@SETTINGS
+@given(binary_samples())
+def test_logits_decide_as_their_probabilities(samples):
+    truth, scores, _ = samples
+    probabilities = scores.astype(np.float64) * 0.998 + 0.001
+    logits = np.log(probabilities) - np.log1p(-probabilities)
+    for make in (M.BinaryAccuracy, M.Precision, M.Recall, M.F1Score, M.Dice, M.BinaryIoU):
+        # 0.3003 is no level of the scores: no tie is left to rounding.
+        arguments = {"thresholds" if make in (M.Precision, M.Recall) else "threshold": 0.3003}
+        assert make(from_logits=True, **arguments)(truth, logits) == make(**arguments)(truth, probabilities)
+
+
+def test_precision_at_several_thresholds_and_for_one_class():
+    truth, scores = [0, 1, 1, 0], [0.1, 0.4, 0.8, 0.6]
+    np.testing.assert_allclose(M.Precision([0.3, 0.5, 0.9])(truth, scores), [2 / 3, 1 / 2, 0])
+    rows = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    assert M.Recall(class_id=1)([0, 1, 1], rows) == 0.5
+    assert M.Recall(class_id=1)(np.eye(2)[[0, 1, 1]], rows) == 0.5
+
+
+def test_dice_by_hand():
+    truth = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 0]], [[1, 0, 0, 0]]])
+    found = np.array([[[1.0, 0, 1, 0]], [[0, 0, 0, 0]], [[0, 0, 0, 0]]])
+    # 2·1/(2+2); empty against empty; missed altogether
+    assert M.Dice()(truth, found) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert M.Dice(average="pixels")(truth, found) == pytest.approx(2 * 1 / (3 + 2))
+    assert M.Dice()(truth, found, [1, 0, 1]) == pytest.approx(0.25)
+    assert M.Dice(average="pixels")(truth, found, [1, 1, 0]) == pytest.approx(2 * 1 / (2 + 2))
+    assert M.Dice()(np.zeros((1, 3, 3)), np.zeros((1, 3, 3, 1))) == 1
+    assert M.Dice()(np.zeros((1, 3, 3)), np.eye(3)[None]) == 0
+    assert M.BinaryIoU([1])(np.zeros((1, 3)), np.zeros((1, 3))) == 1
+
+
+@SETTINGS
+@given(st.integers(1, 4), st.integers(2, 4), st.integers(0, 2**32 - 1))
+def test_dice_of_classes_is_f1_of_pixels(images, classes, seed):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, (images, 5, 4))
+    scores = generator.standard_normal((images, 5, 4, classes))
+    known = {"labels": np.arange(classes), "zero_division": 1}
+    found = scores.argmax(-1)
+    each = [sk.f1_score(labels[i].ravel(), found[i].ravel(), average=None, **known) for i in range(images)]
+    assert M.Dice()(labels, scores) == pytest.approx(np.mean(each))
+    one_hot = np.eye(classes)[labels]
+    assert M.Dice(class_ids=[1])(one_hot, scores) == pytest.approx(np.mean(each, axis=0)[1])
+    pooled = sk.f1_score(labels.ravel(), found.ravel(), average="macro", **known)
+    assert M.Dice(average="pixels")(labels, scores) == pytest.approx(pooled)
+
+
+@SETTINGS
+@given(st.integers(1, 20), st.integers(0, 2**32 - 1), st.booleans())
+def test_errors_of_numbers_are_scikit_learns(count, seed, weighted):
+    generator = np.random.default_rng(seed)
+    truth, found = generator.standard_normal((2, count)).astype(np.float32)
+    weights = generator.random(count) + 0.1 if weighted else None
+    squared = sk.mean_squared_error(truth, found, sample_weight=weights)
+    assert in_batches(M.MeanSquaredError(), truth, found, weights) == pytest.approx(squared)
+    assert in_batches(M.RootMeanSquaredError(), truth, found, weights) == pytest.approx(np.sqrt(squared))
+    absolute = sk.mean_absolute_error(truth, found, sample_weight=weights)
+    assert in_batches(M.MeanAbsoluteError(), truth, found, weights) == pytest.approx(absolute)
+    mean = M.Mean()
+    mean.update_state(truth, weights)
+    assert mean.result() == pytest.approx(np.average(truth.astype(float), weights=weights))
+
+
+ALL = [
+    M.Accuracy, M.BinaryAccuracy, M.Precision, M.Recall, M.F1Score, M.AUC, M.Dice, M.BinaryIoU, M.MeanSquaredError,
+    M.MeanAbsoluteError, M.RootMeanSquaredError,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_nothing_seen_is_an_error_and_reset_forgets(make):
+    metric = make()
+    with pytest.raises(ValueError, match="no samples"):
+        metric.result()
+    metric.update_state(np.zeros(0), np.zeros(0))
+    with pytest.raises(ValueError, match="no samples"):
+        metric.result()
+    first = metric([0, 1, 1], [0.0, 1.0, 0.0])
+    metric.update_state([1, 0], [0.0, 1.0])
+    assert metric.result() != first
+    metric.reset_state()
+    assert metric([0, 1, 1], [0.0, 1.0, 0.0]) == first
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_state_goes_on_where_it_was(make):
+    generator = np.random.default_rng(3)
+    truth, scores = generator.integers(0, 2, (2, 6)), generator.random((2, 6)).astype(np.float32)
+    whole, first, second = make(), make(), make()
+    for metric in (whole, first):
+        metric.update_state(truth[0], scores[0])
+    second.load_state(first.state())
+    for metric in (whole, second):
+        metric.update_state(truth[1], scores[1])
+    assert second.result() == whole.result()
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_bad_input_is_an_error(make):
+    with pytest.raises(ValueError, match="NaN"):
+        make()([0, 1], [0.1, np.nan])
+    with pytest.raises(ValueError, match="shape"):
+        make()(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="sample_weight"):
+        make()(np.array([0, 1]), np.array([0.0, 1.0]), [1, 2, 3])
+    with pytest.raises(ValueError, match="sample_weight"):
+        make()(np.array([0, 1]), np.array([0.0, 1.0]), [1, -2])
+
+
+@pytest.mark.parametrize("make", [M.BinaryAccuracy, M.Precision, M.Recall, M.F1Score, M.AUC, M.Dice, M.BinaryIoU])
+def test_a_mask_of_255_is_an_error(make):
+    with pytest.raises(ValueError, match="only 0 and 1, but holds 255"):
+        make()(np.array([0, 255], np.uint8), [0.1, 0.9])
+
+
+def test_a_class_out_of_range_is_an_error():
+    with pytest.raises(ValueError, match="class index 3: expected 0 to 2"):
+        M.SparseCategoricalAccuracy()([0, 3], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="class index -1: expected 0 to 1"):
+        M.MeanIoU(2)([0, -1], [0, 1])
+    with pytest.raises(ValueError, match="threshold"):
+        M.BinaryAccuracy(threshold=1.0, from_logits=True)
+    with pytest.raises(ValueError, match="average"):
+        M.F1Score("mean")
+
+
+def test_one_class_has_no_area():
+    assert np.isnan(M.AUC()([1, 1], [0.2, 0.3]))
+    for function in (M.roc_auc, M.roc_curve, M.average_precision):
+        with pytest.raises(ValueError, match="both classes"):
+            function([1, 1], [0.2, 0.3])
+
+
+def test_configuration_makes_an_equal_metric():
+    made = [M.Precision([0.2, 0.4]), M.F1Score("macro"), M.AUC("PR", name="pr"), M.Dice(0.4, True, "pixels", [1]),
+            M.BinaryIoU([1], 0.3), M.MeanIoU(3, False), M.BinaryAccuracy(threshold=0.3)]  # fmt: skip
+    for metric in made:
+        again = M.get(serialize(metric))
+        assert type(again) is type(metric)
+        assert again.get_config() == metric.get_config()
+
+
+def test_names():
+    assert isinstance(M.get("auc"), M.AUC)
+    assert M.get("precision", from_logits=True).from_logits
+    assert M.get(lambda a, b: np.abs(a - b))(np.ones(2), np.zeros(2)) == 1
+    with pytest.raises(ValueError, match="not known"):
+        M.get("acuracy")
+    with pytest.raises(ValueError, match="num_classes"):
+        M.get("MeanIoU")
+
+
+def test_bootstrap_covers_and_respects_clusters():
+    generator = np.random.default_rng(0)
+    patients = np.repeat(np.arange(30), 20)
+    values = generator.standard_normal(30)[patients]
+    free = M.bootstrap_interval(np.mean, values, resamples=300)
+    clustered = M.bootstrap_interval(np.mean, values, clusters=patients, resamples=300)
+    assert clustered.clusters == 30
+    assert free.clusters == 600
+    # 20 equal values a patient: the true standard error is √20 times the free one.
+    assert (clustered.high - clustered.low) / (free.high - free.low) == pytest.approx(np.sqrt(20), rel=0.25)
+    assert clustered.low < clustered.value < clustered.high
+    assert clustered == M.bootstrap_interval(np.mean, values, clusters=patients, resamples=300)
+    covered = 0
+    for _ in range(60):
+        sample = generator.standard_normal(40)
+        interval = M.bootstrap_interval(np.mean, sample, resamples=200, level=0.9)
+        covered += interval.low <= 0 <= interval.high
+    assert 45 <= covered <= 59
+
+
+def test_bootstrap_errors_and_undefined_resamples():
+    with pytest.raises(ValueError, match="at least 2"):
+        M.bootstrap_interval(np.mean, np.ones(5), clusters=np.zeros(5))
+    with pytest.raises(ValueError, match="one length"):
+        M.bootstrap_interval(np.mean, np.ones(5), clusters=np.zeros(4))
+    truth, scores = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8, 0.3])
+    interval = M.bootstrap_interval(lambda t, s: M.AUC()(t, s), truth, scores, resamples=200)
+    assert 0 < interval.undefined < 100
+    with pytest.raises(ValueError, match="NaN on"):
+        M.bootstrap_interval(lambda t: np.nan, truth)
+
+
+def test_no_warning_is_given():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        M.Precision()([0, 0], [0.1, 0.2])
+        M.Recall()([0, 0], [0.1, 0.2])
+        M.F1Score()([0, 0], [0.1, 0.2])
+        M.AUC()([0, 0], [0.1, 0.2])
