@@ -51,10 +51,11 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapp
         raise IsADirectoryError(f"{target} is a folder: expected the name of a file to write")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     # Opened before anything is serialised: a folder that is missing or read-only is an OSError that says so.
-    with open(temporary, "xb"):
-        pass
+    with open(temporary, "xb") as file:
+        mode = os.stat(file.fileno()).st_mode
     try:
         _write(temporary, tensors, strings)
+        os.chmod(temporary, mode)  # safetensors makes files for their owner alone
         _to_disk(temporary)
         os.replace(temporary, target)
     except BaseException:

@@ -63,11 +63,10 @@ class Concatenate(Function):
 
     def backward(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         before = (slice(None),) * self.parameters["axis"]
-        starts = [0, *self.ends[:-1]]
-        return tuple([
-            index(cotangent, (*before, slice(start, end))) if need else None
-            for start, end, need in zip(starts, self.ends, self.needs, strict=True)
-        ])
+        parts: list[Tensor | None] = []
+        for start, end, need in zip([0, *self.ends], self.ends, self.needs, strict=False):
+            parts.append(index(cotangent, (*before, slice(start, end))) if need else None)
+        return tuple(parts)
 
 
 class PadConstant(Function):

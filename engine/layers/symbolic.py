@@ -32,7 +32,7 @@ class Symbol:
         self.shape: Shape = tuple(None if size is None else int(size) for size in shape)
         self.dtype = np.dtype(dtype)
         self.name = name
-        self.node: Node | None = None
+        self.node: Any = None  # the Node that makes it, from the moment that there is one
         self.index = 0
 
     @property

@@ -117,16 +117,17 @@ class ProgressBar(Callback):
         self._label = title
         self._start = self._last = time.monotonic()
         self._next_line = FIRST_LINE_AFTER
-        self._first_step: int | None = None
+        self._first: tuple[int, float] | None = None
         if self._draw:
             self._display = _progress()
             self._task = self._display.add_task(title, total=self.params.get("steps"), numbers="", left="")
             self._display.start()
 
     def _advance(self, done: int, logs: Logs | None) -> None:
-        if self._first_step is None:
-            self._first_step = done - 1  # a run that goes on from a backup starts within the epoch
         elapsed = time.monotonic() - self._start
+        if self._first is None:
+            # The first step compiles kernels and says nothing about the others; after a backup it is not step 1.
+            self._first = done, elapsed
         if self._display is not None:
             total, left = self.params.get("steps"), self._left(done, elapsed)
             clock = "" if left is None else f"{round(left) // 60:02d}:{round(left) % 60:02d} left"
@@ -138,9 +139,10 @@ class ProgressBar(Callback):
     def _left(self, done: int, elapsed: float) -> float | None:
         """Seconds until the end of all epochs, if they are as long as this one so far (or as the last one)."""
         total = self.params.get("steps")
-        if not total:
+        first, until_first = self._first or (done, elapsed)
+        if not total or done == first:
             return None
-        step = elapsed / (done - (self._first_step or 0))
+        step = (elapsed - until_first) / (done - first)
         epoch = self._epoch_seconds or step * total
         return step * max(total - done, 0) + self._epochs_after * epoch
 

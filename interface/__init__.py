@@ -1,0 +1,109 @@
+"""tomograd: a deep-learning engine from scratch for medical images.
+
+    import tomograd as tg
+
+    x = tg.Tensor(array, requires_grad=True)
+    model = tg.models.UNet((256, 256, 1), classes=1, base_filters=16)
+
+Every name below is looked up when it is first used (PEP 562), so that `import tomograd` costs a few milliseconds: a
+program that reads one DICOM file never loads the kernels.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ finds the same names
+    from tomograd import (
+        callbacks,
+        engine,
+        functional,
+        imaging,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        memory,
+        metrics,
+        models,
+        optimizers,
+        random,
+        regularizers,
+    )
+    from tomograd.engine import Tensor, Variable, enable_grad, grad, no_grad
+    from tomograd.models import Input, Model, Sequential
+
+    __version__: str
+
+_MODULES = (
+    "callbacks",
+    "engine",
+    "functional",
+    "imaging",
+    "initializers",
+    "kernels",
+    "layers",
+    "losses",
+    "memory",
+    "metrics",
+    "models",
+    "optimizers",
+    "random",
+    "regularizers",
+)
+_NAMES = {
+    "Tensor": "tomograd.engine",
+    "Variable": "tomograd.engine",
+    "grad": "tomograd.engine",
+    "no_grad": "tomograd.engine",
+    "enable_grad": "tomograd.engine",
+    "Model": "tomograd.models",
+    "Sequential": "tomograd.models",
+    "Input": "tomograd.models",
+}
+
+__all__ = [
+    "Input",
+    "Model",
+    "Sequential",
+    "Tensor",
+    "Variable",
+    "__version__",
+    "callbacks",
+    "enable_grad",
+    "engine",
+    "functional",
+    "grad",
+    "imaging",
+    "initializers",
+    "kernels",
+    "layers",
+    "losses",
+    "memory",
+    "metrics",
+    "models",
+    "no_grad",
+    "optimizers",
+    "random",
+    "regularizers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public name `name`, imported now and kept."""
+    value: Any
+    if name in _MODULES:
+        value = import_module(f"tomograd.{name}")
+    elif name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("tomograd")
+    else:
+        raise AttributeError(f"module 'tomograd' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,3 @@
+"""Initializers under Keras 3's names (`tg.initializers`)."""
+
+from tomograd.engine.initializers import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Losses under Keras 3's names (`tg.losses`): the public name of tomograd.engine.losses."""
+
+from tomograd.engine.losses import *  # noqa: F403

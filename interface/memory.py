@@ -1,0 +1,3 @@
+"""The caching allocator (`tg.memory`): summary, release, limit."""
+
+from tomograd.kernels.memory import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Metrics under Keras 3's names (`tg.metrics`): the public name of tomograd.models.metrics."""
+
+from tomograd.models.metrics import *  # noqa: F403

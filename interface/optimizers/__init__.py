@@ -1,0 +1,5 @@
+"""Optimizers under Keras 3's names (`tg.optimizers`), with the learning-rate schedules in `tg.optimizers.schedules`."""
+
+from tomograd.engine.optimizers import *  # noqa: F403
+
+from . import schedules as schedules

@@ -1,0 +1,1 @@
+"""From data to scores: what `demo`, `train`, `evaluate` and `predict` share."""

@@ -1,0 +1,3 @@
+"""Regularizers under Keras 3's names (`tg.regularizers`)."""
+
+from tomograd.engine.regularizers import *  # noqa: F403
