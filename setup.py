@@ -18,6 +18,7 @@ def packages() -> dict[str, str]:
     return found
 
 
+CORE = ["numpy>=1.26", "numba>=0.61", "safetensors>=0.4.3", "pydicom>=3.0.2", "typer>=0.12", "rich>=13.7"]
 IMAGING = [
     "matplotlib>=3.8",
     "pillow>=10.3",
@@ -41,7 +42,7 @@ if __name__ == "__main__":
     setup(
         name="tomograd",
         version="0.1.0",
-        description="A deep-learning engine from scratch for medical images: autograd, SIMD and CUDA kernels, U-Net, DICOM.",
+        description="A deep-learning engine from scratch for medical images: autograd, SIMD kernels, U-Net, DICOM.",
         long_description=Path("README.md").read_text(encoding="utf-8"),
         long_description_content_type="text/markdown",
         license="MIT",

@@ -38,8 +38,9 @@ def header(arguments: argparse.Namespace) -> str:
         for name in ["tomograd", "numpy", "numba", *([arguments.peer] if arguments.peer else [])]
     )
     command, machine = " ".join(sys.argv[1:]), f"{platform.machine()}, Python {platform.python_version()}"
+    threads = f"{arguments.threads} threads"
     return (
-        f"`python -m tomograd.benchmarks {command}`, {date.today()}, {machine}, {versions}, {arguments.threads} threads; "
+        f"`python -m tomograd.benchmarks {command}`, {date.today()}, {machine}, {versions}, {threads}; "
         f"medians of {arguments.rounds} alternating rounds, each engine in a process of its own.\n"
     )
 

@@ -15,36 +15,33 @@ class Worker:
     """A process that has built one case for one engine and runs it on demand."""
 
     def __init__(self, engine: str, section: str, case: int, threads: int, which: str = ""):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(threads),
-            "TOMOGRAD_NUM_THREADS": str(threads),
-            "NUMBA_NUM_THREADS": str(threads),
-        }
+        limits = dict.fromkeys(["OMP_NUM_THREADS", "TOMOGRAD_NUM_THREADS", "NUMBA_NUM_THREADS"], str(threads))
+        self._case = f"{engine} {section} {case} {which}"
         command = [sys.executable, "-m", "tomograd.benchmarks.worker", engine, section, str(case), which]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **limits}
         )
+        assert self._process.stdin is not None and self._process.stdout is not None  # they are pipes
+        self._questions, self._answers = self._process.stdin, self._process.stdout
         self._answer()  # built and warm
 
     def _answer(self) -> float:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
-            case = " ".join(self._process.args[3:])
-            raise RuntimeError(f"the benchmark process ended early with exit code {self._process.wait()}: {case}")
+            raise RuntimeError(f"the benchmark {self._case} ended early with exit code {self._process.wait()}")
         return json.loads(line)
 
     def seconds(self, runs: int) -> float:
         """The mean time of one of `runs` runs made now."""
-        self._process.stdin.write(f"{runs}\n")
-        self._process.stdin.flush()
+        self._questions.write(f"{runs}\n")
+        self._questions.flush()
         return self._answer()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error) -> None:
-        self._process.stdin.close()
+        self._questions.close()
         self._process.wait()
 
 

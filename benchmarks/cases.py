@@ -24,7 +24,10 @@ class Convolution(NamedTuple):
 
     @property
     def output(self) -> tuple[int, int]:
-        return tuple((size + 2 * self.padding - self.kernel) // self.stride + 1 for size in (self.height, self.width))
+        rows, columns = (
+            (size + 2 * self.padding - self.kernel) // self.stride + 1 for size in (self.height, self.width)
+        )
+        return rows, columns
 
     @property
     def operations(self) -> int:
@@ -52,7 +55,7 @@ CONVOLUTIONS = [
 PASSES = ["forward", "input gradient", "weight gradient"]
 
 
-def convolution_arrays(shape: Convolution, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def convolution_arrays(shape: Convolution, seed: int = 0) -> tuple[np.ndarray, ...]:
     """x, weight, bias, cotangent of y, float32, channels last."""
     generator = np.random.default_rng(seed)
     sizes = [

@@ -18,16 +18,16 @@ def convolution(shape: Convolution, which: str) -> Run:
     }[which]
 
 
-def build(network: Network):
+def build(network: Network) -> tg.Model:
     """The compiled model of a case."""
     tg.random.seed(0)
     if network.base_filters:
-        model = tg.models.UNet(network.input_shape, network.classes, base_filters=network.base_filters)
-        model.compile("adam", tg.losses.BinaryCrossentropy(from_logits=True))
-    else:
-        model = tg.models.CNN(network.input_shape, network.classes, filters=(32, 64, 64), dense=64)
-        model.compile("adam", tg.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
+        unet = tg.models.UNet(network.input_shape, network.classes, base_filters=network.base_filters)
+        unet.compile("adam", tg.losses.BinaryCrossentropy(from_logits=True))
+        return unet
+    cnn = tg.models.CNN(network.input_shape, network.classes, filters=(32, 64, 64), dense=64)
+    cnn.compile("adam", tg.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return cnn
 
 
 def training_step(network: Network) -> Run:

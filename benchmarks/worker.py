@@ -1,5 +1,6 @@
 """The process behind `alternate.Worker`: builds one case, then answers each number n with the seconds of a run."""
 
+import importlib
 import json
 import sys
 import time
@@ -10,10 +11,7 @@ from . import cases
 def build(engine: str, section: str, case: int, which: str):
     """The callable that one run calls. `engine` is "tomograd" or "torch:LAYOUT"."""
     name, _, layout = engine.partition(":")
-    if name == "tomograd":
-        from . import engine_tomograd as module
-    else:
-        from . import engine_torch as module
+    module = importlib.import_module(f".engine_{name}", __package__)  # only the engine that is asked for
     extra = [layout] if layout else []
     if section == "kernels":
         return module.convolution(cases.CONVOLUTIONS[case], which, *extra)

@@ -1,1 +1,89 @@
-"""(to be written)"""
+"""Kernels for the CPU: Numba, explicit SIMD, threads. Functions and signatures as in `kernels.reference`.
+
+- `launch` compiles kernel bodies and runs them on threads, `cache` keeps them on disk;
+- `simd` and `mathematics` are the vocabulary of the bodies: vectors as values, and exp, log, tanh … that become SIMD;
+- `tiles` and what stands on it, `rows`, `channels` and `separable` are the ways to walk through arrays that several
+  kernels share;
+- the other modules hold the kernels.
+
+Results repeat bit for bit at a fixed number of threads. Importing this package compiles nothing.
+"""
+
+from .activations import (
+    activation,
+    activation_gradient,
+    log_softmax,
+    log_softmax_gradient,
+    logsumexp,
+    softmax,
+    softmax_gradient,
+)
+from .convolution import channel_sum, conv, conv_transpose, conv_weight_gradient
+from .dense import matmul
+from .losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_from_probabilities,
+    binary_cross_entropy_from_probabilities_gradient,
+    binary_cross_entropy_gradient,
+    cross_entropy,
+    cross_entropy_from_probabilities,
+    cross_entropy_from_probabilities_gradient,
+    cross_entropy_gradient,
+    dice,
+    dice_gradient,
+    sparse_cross_entropy,
+    sparse_cross_entropy_from_probabilities,
+    sparse_cross_entropy_from_probabilities_gradient,
+    sparse_cross_entropy_gradient,
+    squared_error,
+    squared_error_gradient,
+)
+from .normalization import batch_norm, batch_norm_gradient, batch_norm_inference, group_norm, group_norm_gradient
+from .optimizers import adam_step, sgd_step
+from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
+from .resize import resize, resize_gradient
+
+__all__ = [
+    "activation",
+    "activation_gradient",
+    "adam_step",
+    "average_pool",
+    "average_pool_gradient",
+    "batch_norm",
+    "batch_norm_gradient",
+    "batch_norm_inference",
+    "binary_cross_entropy",
+    "binary_cross_entropy_from_probabilities",
+    "binary_cross_entropy_from_probabilities_gradient",
+    "binary_cross_entropy_gradient",
+    "channel_sum",
+    "conv",
+    "conv_transpose",
+    "conv_weight_gradient",
+    "cross_entropy",
+    "cross_entropy_from_probabilities",
+    "cross_entropy_from_probabilities_gradient",
+    "cross_entropy_gradient",
+    "dice",
+    "dice_gradient",
+    "group_norm",
+    "group_norm_gradient",
+    "log_softmax",
+    "log_softmax_gradient",
+    "logsumexp",
+    "matmul",
+    "max_pool",
+    "max_pool_gather",
+    "max_pool_scatter",
+    "resize",
+    "resize_gradient",
+    "sgd_step",
+    "softmax",
+    "softmax_gradient",
+    "sparse_cross_entropy",
+    "sparse_cross_entropy_from_probabilities",
+    "sparse_cross_entropy_from_probabilities_gradient",
+    "sparse_cross_entropy_gradient",
+    "squared_error",
+    "squared_error_gradient",
+]

@@ -26,8 +26,9 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache,
 def source_hash() -> str:
     """A hash of all that decides what machine code a kernel becomes, except the processor."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    kernels = Path(__file__).parents[1]
+    for source in sorted(kernels.rglob("*.py")):
+        digest.update(str(source.relative_to(kernels)).encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 
 
@@ -39,33 +40,49 @@ def _root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "tomograd"
 
 
-def _is_ours(folder: Path) -> bool:
-    """True if `folder` is this user's and nobody else may write to it (always true where there are no such rights)."""
+def _is_trusted(folder: Path) -> bool:
+    """True if `folder` belongs to this user or to the administrator, and nobody else may write to it (always true where
+    there are no such rights)."""
     if not hasattr(os, "getuid"):
         return True
     status = folder.stat()
-    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid in (os.getuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 @cache
 def folder() -> Path | None:
-    """The folder of this version's kernels, made if need be; None, with a warning that says why, if none is safe."""
-    path = _root() / "kernels" / source_hash()
+    """The folder of this version's kernels, made if need be; None if there is no safe place, with a warning that says
+    why.
+
+    A folder that can only be read is good: what it holds is loaded, what it does not hold is compiled at every start.
+    """
     try:
+        path = _root() / "kernels" / source_hash()
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not _is_ours(path):
+        if not _is_trusted(path):
             raise PermissionError("it belongs to another user, or others may write to it")
-        if not os.access(path, os.W_OK):
-            raise PermissionError("it is read-only")
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         warnings.warn(
-            f"tomograd compiles its kernels anew at every start: {path} cannot be used ({error}); set "
+            f"tomograd compiles its kernels anew at every start: {_described_root()} cannot be used ({error}); set "
             "TOMOGRAD_CACHE to a folder of your own",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
     return path
+
+
+def _described_root() -> str:
+    try:
+        return str(_root())
+    except RuntimeError:
+        return "the cache folder"
+
+
+@cache
+def _warn_not_kept(path: str, error: str) -> None:
+    """Once for each folder and reason."""
+    warnings.warn(f"compiled kernels cannot be kept in {path}: {error}", RuntimeWarning, stacklevel=4)
 
 
 class _Locator(_CacheLocator):
@@ -105,11 +122,16 @@ class KernelCache(FunctionCache):
 
     def save_overload(self, sig, data):
         try:
-            super().save_overload(sig, data)
+            try:
+                super().save_overload(sig, data)
+            except OSError:
+                raise
+            except Exception:  # the damaged index cannot be added to: begin a new one
+                self.flush()
+                super().save_overload(sig, data)
         except OSError as error:
-            warnings.warn(
-                f"a compiled kernel could not be kept in {self.cache_path}: {error}", RuntimeWarning, stacklevel=2
-            )
+            if os.access(self.cache_path, os.W_OK):  # else it was meant to be read only
+                _warn_not_kept(self.cache_path, error.strerror or str(error))
 
 
 def cache_for(py_func):

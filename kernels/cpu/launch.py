@@ -40,6 +40,8 @@ from numba.extending import intrinsic, models, register_model
 from .cache import cache_for
 
 INT64 = ir.IntType(64)
+SPINS = "1000"  # a few µs: far shorter than a tick of the scheduler
+PARTS_PER_THREAD = 8  # enough that the last part of a slow thread is short, few enough that parts stay long
 _BODY = ir.FunctionType(ir.VoidType(), [INT64, INT64, INT64.as_pointer()])
 _C_BODY = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_void_p)
 
@@ -103,12 +105,30 @@ def unpack(typing, arguments):
 
 @intrinsic
 def value(typing, constant):
-    """The number of a `Constant`, as a constant of the compiled code."""
+    """The number of a `Constant`, as a constant of the compiled code; a number that is not constant as it is."""
 
     def generate(context, builder, signature, values):
-        return ir.Constant(INT64, signature.args[0].number)
+        return ir.Constant(INT64, constant.number) if isinstance(constant, ConstantType) else values[0]
 
     return types.intp(constant), generate
+
+
+@intrinsic
+def scratch(typing, like, count):
+    """Room for `count` elements (a literal or global number) of the pointer `like`'s type, on the stack of the thread
+    that runs the body; 64-byte aligned, gone when the body returns. Call it outside loops."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise numba.errors.RequireLiteralValue("scratch: count must be known at compile time")
+    length = count.literal_value
+
+    def generate(context, builder, signature, values):
+        kind = ir.ArrayType(context.get_value_type(like.dtype), length)
+        with builder.goto_entry_block():
+            room = builder.alloca(kind)
+        room.align = 64
+        return builder.bitcast(room, kind.element.as_pointer())
+
+    return like(like, count), generate
 
 
 _NUMBERS = {
@@ -142,7 +162,8 @@ def _pack(arguments: tuple) -> tuple[tuple[types.Type, ...], ctypes.Array]:
         if isinstance(argument, np.ndarray):
             if not argument.flags.c_contiguous:
                 raise TypeError(
-                    f"kernel argument {position} must be C-contiguous, but has strides {argument.strides} at shape {argument.shape}"
+                    f"kernel argument {position} must be C-contiguous, but has strides {argument.strides} "
+                    f"at shape {argument.shape}"
                 )
             kinds.append(_POINTERS[argument.dtype.char])
             slots[position] = argument.ctypes.data
@@ -210,28 +231,74 @@ def _call(typing, address, begin, end, arguments):
     return types.void(types.intp, types.intp, types.intp, types.intp), generate
 
 
-def _parallel_for(address, count, parts, arguments):
-    for part in numba.prange(parts):
-        _call(address, part * count // parts, (part + 1) * count // parts, arguments)
+@intrinsic
+def _take(typing, counter):
+    """The number at an address, counted up by one for whoever asks next."""
+
+    def generate(context, builder, signature, values):
+        pointer = builder.inttoptr(values[0], INT64.as_pointer())
+        return builder.atomic_rmw("add", pointer, ir.Constant(INT64, 1), "monotonic")
+
+    return types.intp(types.intp), generate
+
+
+def _parallel_for(address, count, parts, workers, arguments, counter):
+    for _worker in numba.prange(workers):
+        part = _take(counter)
+        while part < parts:
+            _call(address, part * count // parts, (part + 1) * count // parts, arguments)
+            part = _take(counter)
 
 
 _launcher: Callable | None = None
-_launch_lock = threading.Lock()  # for making the launcher, and for layers that take one caller at a time
+# For making the launcher, and for layers that take one caller at a time.
+_launch_lock = threading.RLock()
 _one_at_a_time = False
 _forked = False
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    """Waits for a compilation in another thread: in the child its locks would stay locked for ever."""
+    _launch_lock.acquire()
+    global_compiler_lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    global_compiler_lock.release()
+    _launch_lock.release()
+
+
+def _after_fork_in_child() -> None:
     global _forked
     _forked = True
+    _after_fork_in_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+@contextlib.contextmanager
+def _short_spins() -> Iterator[None]:
+    """While the threading layer is loaded: let OpenMP's idle threads sleep soon, unless the user has said otherwise.
+
+    GNU OpenMP's threads wait for work, and for each other, by spinning for milliseconds. Where another process wants the
+    same processors, a thread then spins through the time in which the one it waits for could have run: a training step
+    was seen to take 10 times as long. A short spin costs nothing measurable on an idle machine.
+    """
+    if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = SPINS
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
 
 
 def _make_launcher() -> Callable:
-    """Compiles (or loads) the parallel loop and starts the threads, on OpenMP or TBB: both take several callers at once."""
+    """Compiles (or loads) the parallel loop and starts the threads, on OpenMP or TBB: both take several callers at
+    once."""
     global _launcher, _one_at_a_time
     with _launch_lock:
         if _launcher is not None:
@@ -242,8 +309,9 @@ def _make_launcher() -> Callable:
         loop = numba.njit(parallel=True, nogil=True)(_parallel_for)
         loop._cache = cache_for(_parallel_for)
         try:
-            loop.compile((types.intp,) * 4)
-            loop(0, 0, 0, 0)
+            with _short_spins():
+                loop.compile((types.intp,) * 6)
+                loop(0, 0, 0, 0, 0, 0)
             _one_at_a_time = numba.threading_layer() == "workqueue"
         except ValueError as error:  # Numba's "no threading layer could be loaded"
             warnings.warn(
@@ -256,9 +324,8 @@ def _make_launcher() -> Callable:
         return _launcher
 
 
-def _serial_for(address, count, parts, arguments):
-    for part in range(parts):
-        _C_BODY(address)(part * count // parts, (part + 1) * count // parts, arguments)
+def _serial_for(address, count, parts, workers, arguments, counter):
+    _C_BODY(address)(0, count, arguments)
 
 
 _threads = max(
@@ -288,8 +355,9 @@ def using_threads(number: int) -> Iterator[None]:
 
 
 def run(body: Callable, count: int, grain: int, *arguments) -> None:
-    """Runs `body` over 0 ≤ i < count, in equal contiguous parts of at least `grain` items, at most one part a thread.
+    """Runs `body` over 0 ≤ i < count, in equal contiguous parts of at least `grain` items, some parts a thread.
 
+    A thread that is done with a part takes the next: one that the system holds up does not hold up the others.
     `grain` is how many items make a launch on a second thread (about 4 µs) worth its while: some 20,000 simple
     operations' worth. Arrays must be C-contiguous; the body must write only what belongs to its own items.
     """
@@ -297,10 +365,17 @@ def run(body: Callable, count: int, grain: int, *arguments) -> None:
         return
     kinds, slots = _pack(arguments)
     function = _compiled.get((body, kinds)) or _compile(body, kinds)
-    parts = min(threads(), count // max(grain, 1))
-    if parts <= 1:
+    workers, parts = threads(), count // max(grain, 1)
+    if workers == 1 or parts <= 1:
         function.call(0, count, ctypes.addressof(slots))
         return
-    launcher = _launcher or _make_launcher()
+    launcher, counter = _launcher or _make_launcher(), ctypes.c_int64(0)
     with _launch_lock if _one_at_a_time else contextlib.nullcontext():
-        launcher(function.address, count, parts, ctypes.addressof(slots))
+        launcher(
+            function.address,
+            count,
+            min(parts, PARTS_PER_THREAD * workers),
+            min(parts, workers),
+            ctypes.addressof(slots),
+            ctypes.addressof(counter),
+        )

@@ -1,0 +1,102 @@
+"""Work on each channel of channels-last arrays (N, positions, C), with full SIMD lanes however few channels there are.
+
+A run of whole positions is one line of numbers in which the channels repeat: c, c + C, c + 2C … Lines of `lanes`
+numbers, a multiple of C, are worked on elementwise; what is known of a channel (its mean, a sum) is repeated along a
+line likewise. A chunk is a fixed number of positions of one sample, small enough for the second-level cache. Each
+chunk has its own sums, which are then added in the order of the chunks in double precision: the result depends neither
+on the number of threads nor on who was first.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..memory import empty
+from .launch import kernel, run, unpack
+
+LINE = 256  # numbers in a line, about
+CHUNK = 32768  # numbers in a chunk, about
+LEAST_LINES = 32  # lines in a chunk, at least: what is kept of a chunk must be small beside it
+
+
+@dataclass(frozen=True)
+class Lines:
+    """How an array (samples, positions, channels) is cut into lines and chunks."""
+
+    samples: int
+    positions: int
+    channels: int
+    dtype: np.dtype
+
+    @property
+    def repeats(self) -> int:
+        """Positions in a line: so many that a line is about LINE long and, if possible, a multiple of a register."""
+        if self.channels == 0 or self.channels >= LINE:
+            return 1
+        step = 16 // math.gcd(self.channels, 16)
+        return step * max(1, round(LINE / (self.channels * step)))
+
+    @property
+    def lanes(self) -> int:
+        """Numbers in a line."""
+        return self.repeats * self.channels
+
+    @property
+    def chunk_rows(self) -> int:
+        """Positions in a chunk."""
+        return self.repeats * max(LEAST_LINES, CHUNK // max(self.lanes, 1))
+
+    @property
+    def chunks(self) -> int:
+        """Chunks in a sample."""
+        return -(-self.positions // self.chunk_rows) if self.channels else 0
+
+    @property
+    def count(self) -> int:
+        """Chunks altogether."""
+        return self.samples * self.chunks
+
+    @property
+    def grain(self) -> int:
+        """How many chunks are worth a thread."""
+        return max(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))
+
+    @property
+    def arguments(self) -> tuple[int, int, int, int, int]:
+        """What the bodies are told: lanes, chunk_rows, chunks, positions, channels."""
+        return self.lanes, self.chunk_rows, self.chunks, self.positions, self.channels
+
+    def repeated(self, *per_channel: np.ndarray) -> np.ndarray:
+        """Arrays (samples, channels), each repeated along a line: (samples, how many arrays, lanes), in the lines'
+        type."""
+        repeated = empty((self.samples, len(per_channel), self.repeats, self.channels), self.dtype)
+        for position, array in enumerate(per_channel):
+            repeated[:, position] = array[:, None]
+        return repeated.reshape(self.samples, len(per_channel), self.lanes)
+
+
+@kernel
+def _channel_sums(begin, end, arguments):
+    """totals[n, q, c] = the sum of sums[k, q, j] over the chunks k of sample n and the places j of channel c."""
+    lanes, chunks, channels, quantities, sums, totals = unpack(arguments)
+    for i in range(begin, end):  # i = n · quantities + q
+        sample, quantity = i // quantities, i % quantities
+        for c in range(i * channels, (i + 1) * channels):
+            totals[c] = 0
+        for chunk in range(sample * chunks, (sample + 1) * chunks):
+            line = (chunk * quantities + quantity) * lanes
+            for start in range(line, line + lanes, channels):
+                for c in range(channels):
+                    totals[i * channels + c] += sums[start + c]
+
+
+def channel_sums(lines: Lines, sums: np.ndarray) -> np.ndarray:
+    """Sums of the chunks, (chunks altogether, quantities, lanes), added up: (samples, quantities, channels) float64."""
+    quantities = sums.shape[1]
+    totals = empty((lines.samples, quantities, lines.channels), np.float64)
+    if totals.size:
+        grain = max(1, CHUNK // max(lines.chunks * lines.lanes, 1))
+        arguments = (lines.lanes, lines.chunks, lines.channels, quantities, sums, totals)
+        run(_channel_sums, lines.samples * quantities, grain, *arguments)
+    return totals

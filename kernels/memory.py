@@ -1,0 +1,297 @@
+"""A caching allocator: arrays whose memory is reused, because fresh memory is slow.
+
+The operating system hands out memory as pages of zeros, one page fault at a time: filling a fresh 64 MiB array takes
+about twice as long as filling one that was used before. A training step frees and allocates the same sizes again and
+again, so freed blocks are kept and handed out to the next array of their size class.
+
+    y = memory.empty((8, 256, 256, 64), np.float32)
+
+`y` is an ordinary array. Its base is an owner object, which NumPy keeps alive as long as `y` or any view of it lives;
+when the last one dies, the owner's finalizer gives the block back. A finalizer may run at any moment, in any thread and
+inside this very module (the garbage collector), so it takes no lock that it would have to wait for.
+
+Blocks begin at a page and so at a multiple of 64 bytes, where a vector register's load never touches two cache lines.
+Arrays below 64 KiB, and those of types that are not plain numbers, are NumPy's own: malloc is good at them. Those of at
+least 1 KiB begin at a multiple of 64 bytes too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import os
+import sys
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SMALLEST = 64 * 1024  # bytes: below this, arrays are NumPy's
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+ALIGNED_FROM = 1024  # bytes
+CLASSES_PER_DOUBLING = 8  # size classes 1, 1⅛, 1¼ … 1⅞ times a power of two: at most one eighth of a block is unused
+HUGE_PAGES_FROM = 4 * 1024**2  # bytes: from here on, ask for large pages, as NumPy does
+NUMBERS = "biufc"  # dtype kinds that the allocator serves
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the allocator holds and has done, in bytes and counts; `str()` makes a readable line of it."""
+
+    in_use: int  # bytes of blocks that arrays live in
+    cached: int  # bytes of blocks kept for later
+    peak: int  # the largest that in_use was
+    limit: int  # in_use + cached stays below it as long as there is something cached to give back
+    hits: int  # arrays that got a kept block
+    misses: int  # arrays that needed a fresh block
+
+    def __str__(self) -> str:
+        asked = self.hits + self.misses
+        reused = f"{self.hits / asked:.0%} of {asked} arrays reused a block" if asked else "no array so far"
+        return (
+            f"{readable(self.in_use)} in use, {readable(self.cached)} cached, peak {readable(self.peak)}, "
+            f"limit {readable(self.limit)}; {reused}"
+        )
+
+
+def readable(size: int) -> str:
+    """A number of bytes as people write it: 512 B, 64.0 KiB, 1.5 GiB."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if amount < 1024 or unit == "PiB":
+            break
+        amount /= 1024
+    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+class _Block:
+    """A piece of memory from the operating system, private to the process, that goes back when the object dies."""
+
+    __slots__ = ("address", "capacity", "mapping")
+
+    def __init__(self, capacity: int):
+        if hasattr(mmap, "MAP_PRIVATE"):
+            self.mapping = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        else:  # Windows: an anonymous mapping is never shared with a child
+            self.mapping = mmap.mmap(-1, capacity)
+        if capacity >= HUGE_PAGES_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
+            self.mapping.madvise(mmap.MADV_HUGEPAGE)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.mapping))
+        self.capacity = capacity
+
+
+class _Owner:
+    """What an array's memory belongs to: when NumPy lets go of it, the block goes back to the pool."""
+
+    __slots__ = ("__array_interface__", "block", "pool")
+
+    def __init__(self, pool: _Pool, block: _Block, shape: tuple[int, ...], dtype: np.dtype):
+        self.pool, self.block = pool, block
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (block.address, False)}
+
+    def __del__(self):
+        self.pool.give_back(self.block)
+
+
+class _Pool:
+    """Blocks in use and blocks kept, with their bound."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.in_use = self.cached = self.peak = self.hits = self.misses = 0
+        self._kept: OrderedDict[int, deque[_Block]] = OrderedDict()  # by capacity, the longest unused class first
+        self._returned: deque[_Block] = deque()  # given back by finalizers, not yet counted
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> tuple[_Block, bool]:
+        """A block of at least `size` bytes, and whether it is fresh (all zeros)."""
+        capacity = size_class(size)
+        with self._lock:
+            self._count_returned()
+            kept = self._kept.get(capacity)
+            fresh = not kept
+            if kept:
+                block = kept.pop()
+                self._kept.move_to_end(capacity)
+                self.cached -= capacity
+                self.hits += 1
+            else:
+                self._shrink(self.limit - self.in_use - capacity)
+                block = self._map(capacity)
+                self.misses += 1
+            self.in_use += capacity
+            self.peak = max(self.peak, self.in_use)
+        self._settle()
+        return block, fresh
+
+    def give_back(self, block: _Block) -> None:
+        """Called by finalizers: appending to a deque is atomic, and whoever can have the lock at once does the rest."""
+        self._returned.append(block)
+        self._settle()
+
+    def release(self) -> int:
+        """Gives all kept blocks back to the operating system; returns how many bytes."""
+        with self._lock:
+            self._count_returned()
+            before = self.cached
+            self._shrink(0)
+            return before - self.cached
+
+    def set_limit(self, limit: int) -> None:
+        with self._lock:
+            self.limit = limit
+            self._count_returned()
+
+    def summary(self) -> Summary:
+        with self._lock:
+            self._count_returned()
+            return Summary(self.in_use, self.cached, self.peak, self.limit, self.hits, self.misses)
+
+    def renew_lock(self) -> None:
+        """In a forked child: another thread may have held the lock, and there it will never be released."""
+        self._lock = threading.Lock()
+
+    def _settle(self) -> None:
+        """Counts what was returned, unless someone else holds the lock: he does it when he is done, or the next
+        call."""
+        while self._returned and self._lock.acquire(blocking=False):
+            try:
+                self._count_returned()
+            finally:
+                self._lock.release()
+
+    def _count_returned(self) -> None:
+        while self._returned:
+            block = self._returned.popleft()
+            self._kept.setdefault(block.capacity, deque()).append(block)
+            self._kept.move_to_end(block.capacity)
+            self.in_use -= block.capacity
+            self.cached += block.capacity
+        self._shrink(self.limit - self.in_use)
+
+    def _shrink(self, allowed: int) -> None:
+        """Gives kept blocks back, those of the longest unused size first, until at most `allowed` bytes are kept."""
+        while self._kept and self.cached > max(allowed, 0):
+            capacity, blocks = next(iter(self._kept.items()))
+            if blocks:
+                blocks.popleft()
+                self.cached -= capacity
+            if not blocks:
+                del self._kept[capacity]
+
+    def _map(self, capacity: int) -> _Block:
+        try:
+            return _Block(capacity)
+        except (OSError, MemoryError, OverflowError, ValueError):
+            self._shrink(0)
+            return _Block(capacity)
+
+
+def size_class(size: int) -> int:
+    """The capacity of the block that an array of `size` bytes gets: the next multiple of an eighth of a power of
+    two."""
+    step = max((1 << (size - 1).bit_length()) // (2 * CLASSES_PER_DOUBLING), mmap.PAGESIZE)
+    return -(-size // step) * step
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its control group's (a container's) if less."""
+    try:
+        sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, OSError, ValueError):
+        sizes = [8 * 1024**3]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path) as file:
+                sizes.append(int(file.read()))
+        except (OSError, ValueError):  # no control groups, or "max"
+            continue
+    return min(sizes)
+
+
+_pool = _Pool(limit=machine_memory() // 2)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.renew_lock)
+
+
+def empty(shape: int | Sequence[int], dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+    """An array of any content, like numpy.empty, in reused memory.
+
+    Raises ValueError for a negative dimension, MemoryError (with the sizes) if there is not that much memory.
+    """
+    array, _ = _allocate(shape, dtype)
+    return array
+
+
+def zeros(shape: int | Sequence[int], dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+    """An array of zeros, like numpy.zeros, in reused memory; raises like `empty`."""
+    array, is_zero = _allocate(shape, dtype)
+    if not is_zero:
+        array.fill(0)
+    return array
+
+
+def empty_like(array: np.ndarray) -> np.ndarray:
+    """A C-contiguous array of any content, of the shape and type of `array`, in reused memory."""
+    return empty(array.shape, array.dtype)
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """`array` itself if it is C-contiguous, aligned and in the machine's byte order, else a copy that is."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    copy = empty(array.shape, array.dtype.newbyteorder("="))
+    copy[...] = array
+    return copy
+
+
+def summary() -> Summary:
+    """How much memory is in use and cached, the peak, and how often a block could be reused."""
+    return _pool.summary()
+
+
+def release() -> int:
+    """Gives all cached memory back to the operating system, and returns how many bytes that was. Arrays in use stay."""
+    return _pool.release()
+
+
+def limit(size: int) -> None:
+    """Bounds the memory that is kept: cached blocks are given back as soon as those in use and those cached would
+    exceed `size` bytes together. Arrays in use are not bounded by it; 0 turns caching off.
+
+    The default is half of the machine's memory (or of the container's). Raises ValueError for a negative size.
+    """
+    if size < 0:
+        raise ValueError(f"size = {size}: expected a number of bytes, 0 or more")
+    _pool.set_limit(int(size))
+
+
+def _allocate(shape: int | Sequence[int], dtype: np.typing.DTypeLike) -> tuple[np.ndarray, bool]:
+    """An array, and whether it is known to hold zeros."""
+    dtype = np.dtype(dtype)
+    sizes = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(map(int, shape))
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"shape = {sizes}: negative dimensions are not allowed")
+    size = math.prod(sizes) * dtype.itemsize
+    if size < ALIGNED_FROM or dtype.kind not in NUMBERS:
+        return np.empty(sizes, dtype), False
+    if size < SMALLEST:
+        room = np.empty(size + ALIGNMENT, np.uint8)
+        offset = -room.__array_interface__["data"][0] % ALIGNMENT
+        return np.ndarray(sizes, dtype, room, offset), False
+    try:
+        if size > sys.maxsize // 2:
+            raise MemoryError
+        block, fresh = _pool.take(size)
+    except (OSError, MemoryError, OverflowError, ValueError) as error:
+        held = _pool.summary()
+        raise MemoryError(
+            f"no memory for an array of shape {sizes} and type {dtype} ({readable(size)}): "
+            f"{readable(held.in_use)} are in use, {readable(held.cached)} cached"
+        ) from error
+    return np.asarray(_Owner(_pool, block, sizes, dtype)), fresh

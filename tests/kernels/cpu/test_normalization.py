@@ -1,0 +1,128 @@
+"""Batch and group normalisation on the CPU against the reference: few and many channels, small and large samples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numerics import assert_close
+from strategies import LAYOUTS, laid_out
+
+from tomograd.kernels import cpu, reference
+from tomograd.kernels.cpu import launch
+
+dtypes = st.sampled_from([np.float32, np.float64])
+layouts = st.sampled_from(LAYOUTS)
+BATCHES = [(2, 7, 5, 3), (2, 64, 66, 16), (3, 50, 1), (2, 9, 400), (1, 200, 201, 1), (30000, 2), (1, 1, 4), (5, 6, 0)]
+
+
+def parameters(rng, channels, dtype):
+    return rng.standard_normal(channels).astype(dtype), rng.standard_normal(channels).astype(dtype)
+
+
+def wide(*arrays):
+    return [a.astype(np.float64) for a in arrays]
+
+
+def close(actual, expected, dtype, ulps=64, scale=None):
+    assert actual.dtype == dtype
+    assert_close(actual, expected, ulps, scale)
+
+
+@given(shape=st.sampled_from(BATCHES), dtype=dtypes, layout=layouts, activation=st.sampled_from([None, "relu"]))
+def test_batch_norm_and_its_gradient(shape, dtype, layout, activation):
+    rng = np.random.default_rng(0)
+    x = laid_out((rng.standard_normal(shape) * 3 + 1).astype(dtype), layout)
+    dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
+    gamma, beta = parameters(rng, shape[-1], dtype)
+    results = cpu.batch_norm(x, gamma, beta, 1e-3, activation)
+    for result, expected in zip(results, reference.batch_norm(*wide(x, gamma, beta), 1e-3, activation), strict=True):
+        close(result, expected, dtype)
+    known = (gamma, beta, *results[1:])
+    gradients = cpu.batch_norm_gradient(dy, x, *known, 1e-3, activation)
+    expected_gradients = reference.batch_norm_gradient(*wide(dy, x, *known), 1e-3, activation)
+    positions = max(int(np.prod(shape[:-1])), 1)
+    slope = np.abs(gamma / np.sqrt(results[2] + 1e-3)).max(initial=1)  # what dy is multiplied by before terms cancel
+    for gradient, expected, scale in zip(gradients, expected_gradients, (slope, positions, positions), strict=True):
+        close(gradient, expected, dtype, scale=scale)
+    inference = cpu.batch_norm_inference(x, *known, 1e-3, activation)
+    close(inference, reference.batch_norm_inference(*wide(x, *known), 1e-3, activation), dtype)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 64])
+def test_a_large_mean_costs_no_digits_of_the_variance(channels):
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((2, 128, 130, channels)) + 1e4).astype(np.float32)
+    _, mean, variance = cpu.batch_norm(x, *parameters(rng, channels, np.float32), 1e-3)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2), dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2), dtype=np.float64), rtol=1e-5)
+
+
+def test_a_black_border_costs_no_digits_either():
+    """The first rows of each chunk say nothing about the rest: −1000 HU of air around tissue."""
+    x = np.full((1, 256, 256, 1), -1000, np.float32)
+    x[0, 40:216, 40:216] = np.random.default_rng(0).standard_normal((176, 176, 1)) + 40
+    _, mean, variance = cpu.batch_norm(x, np.ones(1, np.float32), np.zeros(1, np.float32), 1e-3)
+    np.testing.assert_allclose(mean, x.mean(dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(variance, x.var(dtype=np.float64), rtol=1e-6)
+
+
+def test_relu_is_cut_in_the_gradient_where_it_was_cut_in_the_result():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 40, 40, 5)).astype(np.float32)
+    gamma, beta = parameters(rng, 5, np.float32)
+    gamma[1] = 0
+    y, mean, variance = cpu.batch_norm(x, gamma, beta, 1e-3, "relu")
+    ones = np.ones_like(x)
+    _, _, dbeta = cpu.batch_norm_gradient(ones, x, gamma, beta, mean, variance, 1e-3, "relu")
+    np.testing.assert_array_equal(dbeta, (y > 0).sum((0, 1, 2)))
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 0, 3)])
+def test_an_empty_batch_has_no_mean(shape):
+    x, one = np.zeros(shape, np.float32), np.ones(3, np.float32)
+    y, mean, variance = cpu.batch_norm(x, one, one, 1e-3)
+    assert y.shape == shape and np.isnan(mean).all() and np.isnan(variance).all()
+    dx, dgamma, dbeta = cpu.batch_norm_gradient(x, x, one, one, mean, variance, 1e-3)
+    assert dx.shape == shape and not dgamma.any() and not dbeta.any()
+
+
+def test_unknown_activation():
+    x = np.zeros((2, 3), np.float32)
+    with pytest.raises(ValueError, match="gelu"):
+        cpu.batch_norm(x, x[0], x[0], 1e-3, "gelu")
+
+
+GROUPS = [((5, 16), 1), ((70, 300), 1), ((2, 40, 40, 12), 3), ((2, 70, 70, 12), 12), ((2, 5, 5, 12), 12),
+          ((2, 5, 5, 12), 4), ((3, 5000), 1), ((0, 5), 1), ((2, 33, 1), 1), ((1, 1, 1), 1)]  # fmt: skip
+
+
+@given(case=st.sampled_from(GROUPS), dtype=dtypes, layout=layouts)
+def test_group_norm_and_its_gradient(case, dtype, layout):
+    shape, groups = case
+    rng = np.random.default_rng(0)
+    x = laid_out((rng.standard_normal(shape) * 2 + 1).astype(dtype), layout)
+    dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
+    gamma, beta = parameters(rng, shape[-1], dtype)
+    results = cpu.group_norm(x, groups, gamma, beta, 1e-3)
+    for result, expected in zip(results, reference.group_norm(*wide(x), groups, *wide(gamma, beta), 1e-3), strict=True):
+        close(result, expected, dtype)
+    mean, variance = results[1:]
+    gradients = cpu.group_norm_gradient(dy, x, groups, gamma, mean, variance, 1e-3)
+    expected_gradients = reference.group_norm_gradient(*wide(dy, x), groups, *wide(gamma, mean, variance), 1e-3)
+    for gradient, expected in zip(gradients, expected_gradients, strict=True):
+        close(gradient, expected, dtype, scale=10 * np.abs(expected).max(initial=1))
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 2, 96, 97, 24)).astype(np.float32)
+    gamma, beta = parameters(rng, 24, np.float32)
+
+    def results():
+        y, mean, variance = cpu.batch_norm(x, gamma, beta, 1e-3)
+        return y, mean, variance, *cpu.batch_norm_gradient(dy, x, gamma, beta, mean, variance, 1e-3)
+
+    with launch.using_threads(1):
+        serial = results()
+    for one, other in zip(serial, results(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,108 @@
+"""Pooling on the CPU against the reference: windows of every kind, ties, NaN, −∞, layouts, many and few channels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numerics import assert_close, inner
+from strategies import pool_cases
+
+from tomograd.kernels import cpu, reference
+
+TWO = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+channels = {"max_channels": 2}
+
+
+def with_channels(case, number):
+    """The case's image with its channels repeated up to `number`: whole vectors, an overlapping one, a part of one."""
+    return np.concatenate([np.roll(case.x, shift, axis=0 if not shift else 1) for shift in range(number)], axis=-1)
+
+
+@given(case=pool_cases(), number=st.sampled_from([1, 7, 20]), spoil=st.sampled_from([None, np.nan, -np.inf]))
+def test_max_pool_and_its_transposes_equal_the_reference(case, number, spoil):
+    x = with_channels(case, number)
+    if spoil is not None:
+        x[x > 1] = spoil
+    y, choice = cpu.max_pool(x, *case.geometry)
+    expected, expected_choice = reference.max_pool(x, *case.geometry)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(choice, expected_choice)
+    assert (y.dtype, choice.dtype) == (x.dtype, expected_choice.dtype)
+
+    dy = np.random.default_rng(0).integers(-4, 5, y.shape).astype(x.dtype)
+    dx = cpu.max_pool_scatter(dy, choice, case.windows.input_size, *case.geometry)
+    np.testing.assert_array_equal(dx, reference.max_pool_scatter(dy, choice, case.windows.input_size, *case.geometry))
+    direction = np.random.default_rng(1).integers(-4, 5, x.shape).astype(x.dtype)
+    picked = cpu.max_pool_gather(direction, choice, *case.geometry)
+    np.testing.assert_array_equal(picked, reference.max_pool_gather(direction, choice, *case.geometry))
+
+
+@given(case=pool_cases(values="normal", dilated=False), include=st.booleans(), number=st.sampled_from([1, 20]))
+def test_average_pool_and_its_gradient_equal_the_reference(case, include, number):
+    size, x = case.windows.input_size, with_channels(case, number)
+    geometry = (*case.geometry[:3], include)
+    y = cpu.average_pool(x, *geometry)
+    assert_close(y, reference.average_pool(x, *geometry), scale=4)
+    dy = np.random.default_rng(0).standard_normal(y.shape).astype(x.dtype)
+    assert_close(
+        cpu.average_pool_gradient(dy, size, *geometry), reference.average_pool_gradient(dy, size, *geometry), scale=4
+    )
+
+
+@given(case=pool_cases())
+def test_any_layout_gives_the_result_of_a_contiguous_array_and_is_not_changed(case):
+    before = case.x.copy()
+    for given_layout, contiguous in zip(
+        cpu.max_pool(case.x, *case.geometry), cpu.max_pool(before, *case.geometry), strict=True
+    ):
+        np.testing.assert_array_equal(given_layout, contiguous)
+    np.testing.assert_array_equal(case.x, before)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_windows_side_by_side_with_and_without_a_rest(size, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-3, 4, (2, *size, 33)).astype(dtype)
+    y, choice = cpu.max_pool(x, *TWO)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    dx = cpu.max_pool_scatter(dy, choice, size, *TWO)
+    np.testing.assert_array_equal(dx, reference.max_pool_scatter(dy, choice, size, *TWO))
+    assert inner(x, dx) == pytest.approx(inner(y, dy), rel=1e-6)
+
+
+def test_windows_of_more_than_255_positions_have_wide_choices():
+    x = np.zeros((1, 20, 20, 3), np.float32)
+    x[0, 15, 16, 1] = 1
+    geometry = ((16, 17), (2, 1), ((0, 0), (0, 0)), (1, 1))
+    y, choice = cpu.max_pool(x, *geometry)
+    assert choice.dtype == np.int32
+    np.testing.assert_array_equal(choice, reference.max_pool(x, *geometry)[1])
+    assert choice[0, 0, 0, 1] == 15 * 17 + 16
+    assert y[0, 0, 0, 1] == 1
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4, 3), (2, 4, 4, 0)])
+def test_empty_arrays(shape):
+    x = np.zeros(shape, np.float32)
+    y, choice = cpu.max_pool(x, *TWO)
+    assert y.shape == choice.shape == (shape[0], 2, 2, shape[-1])
+    assert cpu.max_pool_scatter(y, choice, (4, 4), *TWO).shape == shape
+    assert cpu.max_pool_gather(x, choice, *TWO).shape == y.shape
+    assert cpu.average_pool_gradient(y, (4, 4), *TWO[:3], True).shape == shape
+
+
+def test_large_arrays_are_the_same_on_one_thread_and_on_all():
+    from tomograd.kernels.cpu import launch
+
+    x = np.random.default_rng(0).standard_normal((2, 64, 66, 48)).astype(np.float32)
+    geometry = ((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1))
+
+    def results():
+        y, choice = cpu.max_pool(x, *geometry)
+        return y, choice, cpu.max_pool_scatter(y, choice, (64, 66), *geometry)
+
+    with launch.using_threads(1):
+        serial = results()
+    for one, other in zip(serial, results(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,38 @@
+"""Resizing on the CPU against the reference."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numerics import assert_close
+from strategies import LAYOUTS, laid_out
+
+from tomograd.kernels import cpu, reference
+
+sizes = st.integers(1, 3).flatmap(lambda d: st.tuples(*[st.tuples(st.integers(1, 7), st.integers(1, 9))] * d))
+
+
+@given(
+    sizes=sizes,
+    channels=st.sampled_from([1, 3, 16, 21]),
+    method=st.sampled_from(["nearest", "bilinear"]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    layout=st.sampled_from(LAYOUTS),
+)
+def test_resize_and_its_gradient_equal_the_reference(sizes, channels, method, dtype, layout):
+    rng = np.random.default_rng(0)
+    before, after = zip(*sizes, strict=True)
+    x = laid_out(rng.standard_normal((2, *before, channels)).astype(dtype), layout)
+    assert_close(cpu.resize(x, after, method), reference.resize(x, after, method), scale=4)
+    dy = laid_out(rng.standard_normal((2, *after, channels)).astype(dtype), layout)
+    dx, expected = cpu.resize_gradient(dy, before, method), reference.resize_gradient(dy, before, method)
+    assert_close(dx, expected, scale=4 * np.prod([-(-m // n) + 1 for n, m in sizes]))
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="cubic"):
+        cpu.resize(np.zeros((1, 2, 2, 1), np.float32), (4, 4), "cubic")
+
+
+def test_empty_batch():
+    assert cpu.resize(np.zeros((0, 3, 2), np.float32), (5,), "nearest").shape == (0, 5, 2)
