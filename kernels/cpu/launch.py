@@ -282,9 +282,9 @@ if hasattr(os, "register_at_fork"):
 def _short_spins() -> Iterator[None]:
     """While the threading layer is loaded: let OpenMP's idle threads sleep soon, unless the user has said otherwise.
 
-    GNU OpenMP's threads wait for work, and for each other, by spinning for milliseconds. Where another process wants the
-    same processors, a thread then spins through the time in which the one it waits for could have run: a training step
-    was seen to take 10 times as long. A short spin costs nothing measurable on an idle machine.
+    GNU OpenMP's threads wait for work, and for each other, by spinning for milliseconds. Where another process wants
+    the same processors, a thread then spins through the time in which the one that it waits for could have run:
+    training steps were seen to take 7 to 10 times as long. A short spin costs nothing measurable on an idle machine.
     """
     if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
         yield

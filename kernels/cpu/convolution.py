@@ -1,0 +1,135 @@
+"""Convolution, its transpose and its weight's gradient, in one to three dimensions: which tile kernel computes what."""
+
+import numpy as np
+
+from ..geometry import Pairs, Sizes, conv_output_size
+from ..interface import twin_of
+from ..memory import contiguous, empty
+from ..reference import convolution as reference
+from . import correlation, output_tiles, weight_tiles
+from .launch import kernel, run, threads, unpack
+
+SUM_COLUMNS = 512  # numbers that `channel_sum` adds side by side
+SUM_ROWS = 64  # rows of them added before the sum goes on in double precision
+
+
+def _constant(y: np.ndarray, bias: np.ndarray | None, activation: str | None) -> np.ndarray:
+    """y filled with what a sum over nothing gives."""
+    y[...] = 0 if bias is None else np.maximum(bias, 0) if activation == "relu" else bias
+    return y
+
+
+def _is_depthwise(groups: int, channels_in: int, channels_out: int) -> bool:
+    return groups > 1 and channels_in == groups == channels_out
+
+
+@twin_of(reference.conv)
+def conv(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    strides: Sizes,
+    padding: Pairs,
+    dilation_rate: Sizes,
+    groups: int,
+    activation: str | None = None,
+) -> np.ndarray:
+    kernel_size, c_in, c_out = weight.shape[:-2], x.shape[-1], weight.shape[-1]
+    output_size = conv_output_size(x.shape[1:-1], kernel_size, strides, padding, dilation_rate)
+    y = empty((len(x), *output_size, c_out), x.dtype)
+    if c_in == 0:
+        return _constant(y, bias, activation)
+    work = correlation.of_convolution(
+        len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
+    )
+    if _is_depthwise(groups, c_in, c_out):
+        output_tiles.launch(
+            correlation.depthwise(work), contiguous(x), contiguous(weight), bias, y, activation == "relu", lanewise=True
+        )
+    else:
+        output_tiles.launch(work, contiguous(x), contiguous(weight), bias, y, activation == "relu")
+    return y
+
+
+@twin_of(reference.conv_transpose)
+def conv_transpose(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    output_size: Sizes,
+    strides: Sizes,
+    padding: Pairs,
+    dilation_rate: Sizes,
+    groups: int,
+) -> np.ndarray:
+    kernel_size, c_in, c_out = weight.shape[:-2], weight.shape[-1], weight.shape[-2] * groups
+    y = empty((len(x), *output_size, c_out), x.dtype)
+    if c_in == 0:
+        return _constant(y, bias, None)
+    phases, unreached = correlation.of_transpose(
+        len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
+    )
+    x, weight = contiguous(x), contiguous(weight)
+    for phase in phases:
+        if _is_depthwise(groups, c_in, c_out):
+            output_tiles.launch(correlation.depthwise(phase), x, weight, bias, y, lanewise=True)
+        else:
+            output_tiles.launch(phase, x, weight, bias, y)
+    for where in unreached:
+        y.reshape(len(x), *(1,) * (5 - y.ndim), *y.shape[1:])[where] = 0 if bias is None else bias
+    return y
+
+
+@twin_of(reference.conv_weight_gradient)
+def conv_weight_gradient(
+    x: np.ndarray, dy: np.ndarray, kernel_size: Sizes, strides: Sizes, padding: Pairs, dilation_rate: Sizes, groups: int
+) -> np.ndarray:
+    c_in, c_out = x.shape[-1], dy.shape[-1]
+    dweight = empty((*kernel_size, c_in // groups, c_out), x.dtype)
+    work = correlation.of_convolution(
+        len(x), x.shape[1:-1], dy.shape[1:-1], kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
+    )
+    if _is_depthwise(groups, c_in, c_out):
+        weight_tiles.launch(correlation.depthwise(work), contiguous(x), contiguous(dy), dweight, lanewise=True)
+    else:
+        weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
+    return dweight
+
+
+@kernel(fastmath={"contract", "nsz"})
+def _sum_rows(begin, end, arguments):
+    """For each part its own column sums, in double precision, of its rows; each part has `columns` numbers to add
+    into."""
+    x, totals, partial, rows, columns, parts = unpack(arguments)
+    for part in range(begin, end):
+        own = part * columns
+        for j in range(own, own + columns):
+            totals[j] = 0
+        first, last = part * rows // parts, (part + 1) * rows // parts
+        while first < last:
+            stop = min(first + SUM_ROWS, last)
+            for j in range(own, own + columns):
+                partial[j] = 0
+            for row in range(first, stop):
+                for j in range(columns):
+                    partial[own + j] += x[row * columns + j]
+            for j in range(own, own + columns):
+                totals[j] += partial[j]
+            first = stop
+
+
+@twin_of(reference.channel_sum)
+def channel_sum(dy: np.ndarray) -> np.ndarray:
+    channels = dy.shape[-1]
+    pixels = dy.size // channels if channels else 0
+    if pixels == 0:
+        return np.zeros(channels, dy.dtype)
+    flat = contiguous(dy).reshape(-1)
+    together = max(1, SUM_COLUMNS // channels)  # pixels that stand side by side in a row
+    columns, rows = together * channels, pixels // together
+    parts = max(1, min(threads(), flat.size // 50_000, rows))
+    totals = np.empty((parts, columns))
+    run(_sum_rows, parts, 1, flat, totals, np.empty(totals.shape, dy.dtype), rows, columns, parts)
+    total = totals.reshape(parts * together, channels).sum(0) if rows else np.zeros(channels)
+    rest = flat[rows * columns :].reshape(-1, channels)
+    return (total + rest.sum(0, dtype=np.float64)).astype(dy.dtype)

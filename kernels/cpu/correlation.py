@@ -1,0 +1,352 @@
+"""The geometry of one sliding-window sum, as every convolution kernel here takes it: three spatial dimensions,
+offsets in elements, and weights wherever their strides say.
+
+A `Correlation` is  y[n, o, k] = Σ_t Σ_c x[n, o·strides + t·dilation − before, c] · w[t, c, k]  for each group. One
+and two dimensions are three with leading ones. Because x, y and w are given by strides, the same kernel computes a
+convolution, each output phase of a transposed convolution (y in steps, w reversed and transposed), and a batch of
+matrix products (groups)."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import product
+from math import gcd
+
+import numpy as np
+
+from ..geometry import Pairs, Sizes
+
+# Where a body finds what in `Correlation.numbers`.
+INPUT, OUTPUT, KERNEL, STRIDES, DILATION, BEFORE, X, Y = 0, 3, 6, 9, 12, 15, 18, 23
+
+
+def _contiguous(sizes: Sizes, channels: int) -> tuple[int, int, int, int]:
+    """Strides of (N, D, H, W) in an array (N, D, H, W, channels)."""
+    w = channels
+    h = w * sizes[2]
+    d = h * sizes[1]
+    return d * sizes[0], d, h, w
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Sizes are (D, H, W). `x_strides` and `y_strides` are of (N, D, H, W, group); `weight_strides` of (D, H, W, input
+    channel, output channel, group), counted from `weight_start`. Channels are those of one group."""
+
+    batch: int
+    input_size: Sizes
+    output_size: Sizes
+    kernel_size: Sizes
+    strides: Sizes
+    dilation: Sizes
+    before: tuple[int, int, int]
+    groups: int
+    channels_in: int
+    channels_out: int
+    x_strides: tuple[int, ...]
+    y_strides: tuple[int, ...]
+    weight_strides: tuple[int, ...]
+    weight_start: int = 0
+    y_start: int = 0
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(
+            (
+                self.batch,
+                self.input_size,
+                self.output_size,
+                self.kernel_size,
+                self.channels_in,
+                self.channels_out,
+                self.weight_strides,
+                self.y_start,
+            )
+        )
+
+    @cached_property
+    def taps(self) -> int:
+        """Positions of the kernel."""
+        return self.kernel_size[0] * self.kernel_size[1] * self.kernel_size[2]
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows of output pixels."""
+        return self.batch * self.output_size[0] * self.output_size[1]
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """What a body needs of this, as int64."""
+        return np.array(
+            [
+                *self.input_size,
+                *self.output_size,
+                *self.kernel_size,
+                *self.strides,
+                *self.dilation,
+                *self.before,
+                *self.x_strides,
+                *self.y_strides,
+            ],
+            np.int64,
+        )
+
+    @cached_property
+    def weight_numbers(self) -> np.ndarray:
+        """What packing needs of this, as int64."""
+        return np.array(
+            [
+                *self.kernel_size,
+                self.channels_in,
+                self.channels_out,
+                self.groups,
+                *self.weight_strides,
+                self.weight_start,
+            ],
+            np.int64,
+        )
+
+    @cached_property
+    def joined_taps(self) -> bool:
+        """True if the kernel's W positions × input channels are one contiguous run of x."""
+        return self.groups == 1 and self.dilation[2] == 1 and self.x_strides[3] == self.channels_in
+
+    @cached_property
+    def has_side_padding(self) -> bool:
+        """True if some window reaches beyond the left or right edge."""
+        last = (
+            (self.output_size[2] - 1) * self.strides[2] + (self.kernel_size[2] - 1) * self.dilation[2] - self.before[2]
+        )
+        return self.before[2] > 0 or last >= self.input_size[2]
+
+
+def _three(values, fill: int) -> tuple:
+    return (fill,) * (3 - len(values)) + tuple(values)
+
+
+def _simplified(correlation: Correlation) -> Correlation:
+    """The same with long rows, along which tiles lie: where windows are single pixels and memory is contiguous all
+    pixels become one row; a dimension of size 1 at the end moves to the front."""
+    c = correlation
+    pointwise = c.taps == 1 and c.strides == (1, 1, 1) and c.before == (0, 0, 0) and c.input_size == c.output_size
+    if (
+        pointwise
+        and c.x_strides[:3] == _contiguous(c.input_size, c.x_strides[3])[:3]
+        and c.y_strides[:3] == _contiguous(c.output_size, c.y_strides[3])[:3]
+    ):
+        size = (1, 1, c.rows * c.output_size[2])
+        return replace(
+            c,
+            batch=1,
+            input_size=size,
+            output_size=size,
+            x_strides=(0, 0, 0, *c.x_strides[3:]),
+            y_strides=(0, 0, 0, *c.y_strides[3:]),
+        )
+    while (c.input_size[2], c.output_size[2], c.kernel_size[2], c.before[2]) == (1, 1, 1, 0) and c.rows > c.batch:
+
+        def rotate(sizes, first):
+            return first, *sizes[:2]
+
+        # The pixels' own strides change places with those of the dimension that becomes the last.
+        c = replace(
+            c,
+            input_size=rotate(c.input_size, 1),
+            output_size=rotate(c.output_size, 1),
+            kernel_size=rotate(c.kernel_size, 1),
+            strides=rotate(c.strides, 1),
+            dilation=rotate(c.dilation, 1),
+            before=rotate(c.before, 0),
+            x_strides=(c.x_strides[0], 0, *c.x_strides[1:3], c.x_strides[4]),
+            y_strides=(c.y_strides[0], 0, *c.y_strides[1:3], c.y_strides[4]),
+            weight_strides=(0, *c.weight_strides[:2], *c.weight_strides[3:]),
+        )
+    return c
+
+
+@lru_cache(maxsize=1024)
+def of_convolution(
+    batch: int,
+    input_size: Sizes,
+    output_size: Sizes,
+    kernel_size: Sizes,
+    strides: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+    channels_in: int,
+    channels_out: int,
+) -> Correlation:
+    """The correlation that `conv` computes on contiguous arrays; channels are those of all groups together."""
+    inputs, outputs, kernel = _three(input_size, 1), _three(output_size, 1), _three(kernel_size, 1)
+    c, k = channels_in // groups, channels_out // groups
+    return _simplified(
+        Correlation(
+            batch,
+            inputs,
+            outputs,
+            kernel,
+            _three(strides, 1),
+            _three(dilation, 1),
+            _three([pair[0] for pair in padding], 0),
+            groups,
+            c,
+            k,
+            x_strides=(*_contiguous(inputs, channels_in), c),
+            y_strides=(*_contiguous(outputs, channels_out), k),
+            weight_strides=(*_contiguous(kernel, c * channels_out)[1:], channels_out, 1, k),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """One dimension of one output phase of a transposed convolution: the positions `first`, first + stride, …"""
+
+    first: int
+    count: int
+    taps: int
+    tap: int  # the kernel's tap that comes first, and the step to the next
+    tap_step: int
+    dilation: int
+    before: int
+
+
+def _phases(output_size: int, kernel_size: int, stride: int, dilation: int, before: int) -> list[_Phase]:
+    """Position i = j·stride + first of the transpose's output meets input position o through tap t where
+
+        o·stride + t·dilation − before = i,   so   t·dilation ≡ first + before  (mod stride):
+
+    every (stride / gcd)th tap from the first such one, o falling by dilation / gcd from each to the next. Read
+    backwards, this is a convolution with stride 1 and dilation rate dilation / gcd."""
+    common = gcd(stride, dilation)
+    phases = []
+    for first in range(min(stride, output_size)):
+        matching = [t for t in range(min(kernel_size, stride)) if (first + before - t * dilation) % stride == 0]
+        start = matching[0] if matching else kernel_size
+        taps = -(-(kernel_size - start) // (stride // common))
+        nearest = (first + before - start * dilation) // stride  # o − j at the first tap
+        phases.append(
+            _Phase(
+                first,
+                -(-(output_size - first) // stride),
+                taps,
+                start + (taps - 1) * (stride // common),
+                -(stride // common),
+                dilation // common,
+                (taps - 1) * (dilation // common) - nearest,
+            )
+        )
+    return phases
+
+
+@lru_cache(maxsize=1024)
+def of_transpose(
+    batch: int,
+    input_size: Sizes,
+    output_size: Sizes,
+    kernel_size: Sizes,
+    strides: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+    channels_in: int,
+    channels_out: int,
+) -> tuple[list[Correlation], list[tuple[slice, ...]]]:
+    """The correlations that together are `conv_transpose`, one for each phase of the output, and the slices (of N, D,
+    H, W in three dimensions) of those phases that no tap reaches."""
+    inputs, outputs, kernel = _three(input_size, 1), _three(output_size, 1), _three(kernel_size, 1)
+    strides, dilation, before = _three(strides, 1), _three(dilation, 1), _three([pair[0] for pair in padding], 0)
+    c, k = channels_in // groups, channels_out // groups
+    x_strides, y_strides = (*_contiguous(inputs, channels_in), c), (*_contiguous(outputs, channels_out), k)
+    w_strides = _contiguous(kernel, k * channels_in)[1:]
+    correlations, unreached = [], []
+    for phases in product(*map(_phases, outputs, kernel, strides, dilation, before)):
+        if min(phase.taps for phase in phases) == 0:
+            unreached.append(
+                (slice(None), *(slice(phase.first, None, s) for phase, s in zip(phases, strides, strict=True)))
+            )
+            continue
+        correlations.append(
+            _simplified(
+                Correlation(
+                    batch,
+                    inputs,
+                    tuple(phase.count for phase in phases),
+                    tuple(phase.taps for phase in phases),
+                    (1, 1, 1),
+                    tuple(phase.dilation for phase in phases),
+                    tuple(phase.before for phase in phases),
+                    groups,
+                    c,
+                    k,
+                    x_strides,
+                    (y_strides[0], *(stride * s for stride, s in zip(y_strides[1:4], strides, strict=True)), k),
+                    weight_strides=(
+                        *(w * phase.tap_step for w, phase in zip(w_strides, phases, strict=True)),
+                        1,
+                        channels_in,
+                        c,
+                    ),
+                    weight_start=sum(w * phase.tap for w, phase in zip(w_strides, phases, strict=True)),
+                    y_start=sum(stride * phase.first for stride, phase in zip(y_strides[1:4], phases, strict=True)),
+                )
+            )
+        )
+    return correlations, unreached
+
+
+@lru_cache(maxsize=1024)
+def of_matmul(batch: int, m: int, k: int, n: int, transpose_b: bool) -> Correlation:
+    """The correlation that multiplies (batch, m, k) by (batch, k, n), or (batch, n, k) transposed: the rows are
+    pixels, the batch is groups."""
+    return Correlation(
+        1,
+        (1, 1, m),
+        (1, 1, m),
+        (1, 1, 1),
+        (1, 1, 1),
+        (1, 1, 1),
+        (0, 0, 0),
+        batch,
+        k,
+        n,
+        x_strides=(0, 0, 0, k, m * k),
+        y_strides=(0, 0, 0, n, m * n),
+        weight_strides=(0, 0, 0, *((1, k) if transpose_b else (n, 1)), k * n),
+    )
+
+
+@lru_cache(maxsize=1024)
+def of_transposed_matmul(batch: int, m: int, k: int, n: int) -> Correlation:
+    """The correlation whose weight's gradient multiplies (batch, k, m), transposed, by (batch, k, n)."""
+    return Correlation(
+        1,
+        (1, 1, k),
+        (1, 1, k),
+        (1, 1, 1),
+        (1, 1, 1),
+        (1, 1, 1),
+        (0, 0, 0),
+        batch,
+        m,
+        n,
+        x_strides=(0, 0, 0, m, k * m),
+        y_strides=(0, 0, 0, n, k * n),
+        weight_strides=(0, 0, 0, n, 1, m * n),
+    )
+
+
+@lru_cache(maxsize=1024)
+def depthwise(correlation: Correlation) -> Correlation:
+    """The same with one input and one output channel in each group, as one group whose channels keep to themselves."""
+    from_group_to_group = correlation.weight_strides[5]
+    return replace(
+        correlation,
+        groups=1,
+        channels_in=1,
+        channels_out=correlation.groups,
+        weight_strides=(*correlation.weight_strides[:4], from_group_to_group, 0),
+    )

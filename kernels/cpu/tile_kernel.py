@@ -1,0 +1,181 @@
+"""The innermost kernel: one register tile, a sum of outer products over pieces of two arrays.
+
+    tile[r, :] = start + Σ_t Σ_s x[x_offset(t) + row(r) + s·advance] · w[w_offset(t) + s·w_advance : … + width]
+
+The pieces t (kernel taps for a convolution, rows of pixels for a weight's gradient) stand in a table of triples
+(x offset, w offset, length). All of convolution, its gradients and the matrix product are this kernel under different
+drivers. Only this small function is compiled for each shape of tile; the drivers, compiled once, call it by its address
+and hand over its arguments in an array, as `launch.run` would.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .launch import Constant, ConstantType, compiled, kernel, unpack, value
+from .simd import INT64
+from .tiles import (
+    TileShape,
+    accumulate,
+    accumulate_lanes,
+    accumulate_part,
+    accumulate_pixels,
+    add_tiles,
+    load_tile,
+    relu_tile,
+    repeat_row,
+    store_tile,
+    store_tile_part,
+    sum_rows,
+    width,
+    zero_tile,
+)
+
+# Where the kernel's arguments stand in the array that a driver fills. The first six are known at compile time or fixed.
+LENGTH, STEP, ADVANCE, GROUP_STEP, W_ADVANCE = 1, 2, 3, 6, 7
+X_POINTER, W_POINTER, TABLE, START, OUT, OUT_STEP, COLUMNS, FLAGS = range(8, 16)
+SLOTS = 16
+START_ROW, START_TILE, RELU, ADD = (
+    1,
+    2,
+    4,
+    8,
+)  # flags: the tile starts as a row, as a tile at START (else 0); how it ends
+LANEWISE, MASKED = 1, 2  # modes: channels keep to themselves; only COLUMNS of w may be touched
+SUMS = 4  # how many sums `sum_pixels` keeps for each channel, so that they need not wait for each other
+
+
+@intrinsic
+def _length(typing, length, count):
+    """`length` itself if it is a `Constant`, else `count`."""
+
+    def generate(context, builder, signature, arguments):
+        return arguments[0] if isinstance(length, ConstantType) else arguments[1]
+
+    return (length if isinstance(length, ConstantType) else types.intp)(length, types.intp), generate
+
+
+@kernel
+def sum_tile(begin, end, arguments):
+    """One tile over the pieces begin … end of its table."""
+    (
+        shape,
+        length,
+        step,
+        advance,
+        mode,
+        _,
+        group_step,
+        w_advance,
+        x,
+        w,
+        table,
+        start,
+        out,
+        out_step,
+        columns,
+        flags,
+    ) = unpack(arguments)
+    if flags & START_ROW:
+        tile = repeat_row(shape, start, 0)
+    elif flags & START_TILE:
+        tile = load_tile(shape, start, 0)
+    else:
+        tile = zero_tile(shape)
+    for t in range(begin, end):
+        x_offset, w_offset, count = table[3 * t], table[3 * t + 1], _length(length, table[3 * t + 2])
+        if value(mode) == LANEWISE:
+            tile = accumulate_lanes(tile, x, x_offset, step, w, w_offset, 0, columns)
+        elif value(mode) == MASKED:
+            tile = accumulate_part(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count, columns)
+        else:
+            tile = accumulate(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count)
+    if flags & ADD:
+        tile = add_tiles(tile, load_tile(shape, out, 0))
+    if flags & RELU:
+        tile = relu_tile(tile)
+    if columns == width(shape):
+        store_tile(tile, out, 0, out_step)
+    else:
+        store_tile_part(tile, out, 0, out_step, columns)
+
+
+@kernel
+def sum_pixels(begin, end, arguments):
+    """One row of a depthwise weight's gradient, over the pieces begin … end of its table:
+    Σ_t Σ_s x[x_offset(t) + s·advance + j] · w[w_offset(t) + s·w_advance + j]."""
+    shape, row, _, advance, _, _, _, w_advance, x, w, table, _, out, out_step, columns, flags = unpack(arguments)
+    tile = zero_tile(shape)
+    for t in range(begin, end):
+        tile = accumulate_pixels(
+            tile, x, table[3 * t], advance, w, table[3 * t + 1], w_advance, table[3 * t + 2], columns
+        )
+    total = sum_rows(tile)
+    if flags & ADD:
+        total = add_tiles(total, load_tile(row, out, 0))
+    store_tile_part(total, out, 0, out_step, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class TileKernel:
+    """A compiled `sum_tile`: its address, and what keeps the code alive."""
+
+    shape: TileShape
+    address: int
+    code: object
+
+
+def tile_kernel(
+    dtype: np.dtype,
+    shape: TileShape,
+    length: int | None = None,
+    step: int | None = None,
+    advance: int | None = None,
+    mode: int = 0,
+) -> TileKernel:
+    """`sum_tile` for tiles of `shape`. A length, step or advance that is given is compiled in; the others are read
+    from the slots."""
+    data, table = np.empty(1, dtype), np.empty(1, np.int64)
+    length, step, advance = (0 if number is None else Constant(number) for number in (length, step, advance))
+    code = compiled(
+        sum_tile, shape, length, step, advance, Constant(mode), 0, 0, 0, data, data, table, data, data, 0, 0, 0
+    )
+    return TileKernel(shape, code.address, code)
+
+
+def pixel_kernel(dtype: np.dtype, vectors: int) -> TileKernel:
+    """`sum_pixels` for rows of so many vectors."""
+    data, table, row = np.empty(1, dtype), np.empty(1, np.int64), TileShape(dtype, 1, vectors)
+    code = compiled(
+        sum_pixels, TileShape(dtype, SUMS, vectors), row, 0, 0, 0, 0, 0, 0, data, data, table, data, data, 0, 0, 0
+    )
+    return TileKernel(row, code.address, code)
+
+
+# ---- for drivers -----------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def address_of(typing, pointer, index):
+    """The address of pointer[index], to be put in a slot."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ptrtoint(builder.gep(arguments[0], [arguments[1]]), INT64)
+
+    return types.intp(pointer, types.intp), generate
+
+
+@intrinsic
+def call_tile_kernel(typing, address, pieces, slots):
+    """Runs the kernel at `address` over the first `pieces` of its table, with the arguments in `slots`."""
+
+    def generate(context, builder, signature, arguments):
+        body = ir.FunctionType(ir.VoidType(), [INT64, INT64, INT64.as_pointer()])
+        function = builder.inttoptr(arguments[0], body.as_pointer())
+        builder.call(function, [ir.Constant(INT64, 0), arguments[1], arguments[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, slots), generate

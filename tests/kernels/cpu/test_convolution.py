@@ -1,0 +1,192 @@
+"""The CPU's convolution against the reference: all geometries, types, layouts, register widths; the same bits each
+run."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numerics import assert_close
+from strategies import conv_cases, seeds
+
+from tomograd.kernels import cpu, reference
+from tomograd.kernels.cpu import simd
+from tomograd.kernels.cpu.launch import using_threads
+from tomograd.kernels.geometry import conv_output_size
+
+activations = st.sampled_from([None, "relu"])
+
+
+def assert_equal(actual, expected):
+    """To the last bit: the tests' numbers are small whole ones, whose sums are exact in any order."""
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual, expected)
+
+
+def check_all(case, activation=None):
+    """conv and its two transposes, as the reference computes them; the arguments stay as they were."""
+    before = [None if array is None else array.copy() for array in (case.x, case.weight, case.bias, case.dy)]
+    arguments = (case.x, case.weight, case.bias, *case.geometry, activation)
+    assert_equal(cpu.conv(*arguments), reference.conv(*arguments))
+    arguments = (case.dy, case.weight, None, case.windows.input_size, *case.geometry)
+    assert_equal(cpu.conv_transpose(*arguments), reference.conv_transpose(*arguments))
+    arguments = (case.x, case.dy, case.windows.kernel_size, *case.geometry)
+    assert_equal(cpu.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
+    for array, copy in zip((case.x, case.weight, case.bias, case.dy), before, strict=True):
+        assert array is copy is None or np.array_equal(array, copy)
+
+
+@given(case=conv_cases(), activation=activations)
+def test_few_channels(case, activation):
+    check_all(case, activation)
+
+
+@given(case=conv_cases(max_channels=40, max_groups=2, max_batch=1))
+def test_many_channels(case):
+    check_all(case)
+
+
+@given(case=conv_cases(max_output=30, dims=st.integers(1, 2), max_channels=18, max_groups=1))
+@settings(max_examples=25)
+def test_long_rows(case):
+    check_all(case)
+
+
+@pytest.mark.parametrize("level", [name for name in simd.LEVELS if name != "avx512"])
+@given(case=conv_cases(max_channels=9, max_output=9, max_groups=2))
+@settings(max_examples=8)
+def test_every_register_width(level, case):
+    with simd.using_level(level):
+        check_all(case)
+
+
+@st.composite
+def sizes(draw):
+    """(batch, input size, kernel size, strides, padding, dilation) of common layers, larger than Hypothesis likes."""
+    return draw(
+        st.sampled_from(
+            [
+                (2, (37, 41), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+                (1, (16, 16), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+                (2, (33, 20), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+                (1, (45, 37), (7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1)),
+                (3, (19, 23), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+                (1, (27, 29), (3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2)),
+                (1, (9, 11, 13), (3, 3, 3), (1, 1, 1), ((1, 1), (1, 1), (1, 1)), (1, 1, 1)),
+                (2, (301,), (5,), (1,), ((2, 2),), (1,)),
+                (2, (40, 1), (3, 1), (1, 1), ((1, 1), (0, 0)), (1, 1)),
+            ]
+        )
+    )
+
+
+@given(
+    size=sizes(),
+    channels=st.sampled_from([(1, 16), (3, 32), (16, 16), (16, 1), (32, 64), (64, 3), (20, 48)]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=seeds,
+)
+@settings(max_examples=30)
+def test_common_layers_on_random_numbers(size, channels, dtype, seed):
+    n, input_size, kernel_size, *geometry = size
+    rng = np.random.default_rng(seed)
+    output_size = conv_output_size(input_size, kernel_size, geometry[0], geometry[1], geometry[2])
+    x, w = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((n, *input_size, channels[0]), (*kernel_size, *channels))
+    )
+    dy = rng.standard_normal((n, *output_size, channels[1])).astype(dtype)
+    assert_close(cpu.conv(x, w, None, *geometry, 1), reference.conv(x, w, None, *geometry, 1), ulps=256)
+    assert_close(
+        cpu.conv_transpose(dy, w, None, input_size, *geometry, 1),
+        reference.conv_transpose(dy, w, None, input_size, *geometry, 1),
+        ulps=256,
+    )
+    assert_close(
+        cpu.conv_weight_gradient(x, dy, kernel_size, *geometry, 1),
+        reference.conv_weight_gradient(x, dy, kernel_size, *geometry, 1),
+        ulps=512,
+    )
+
+
+@given(
+    channels=st.sampled_from([2, 5, 16, 35, 64]),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    multiplier=st.integers(1, 2),
+    seed=seeds,
+)
+@settings(max_examples=15)
+def test_depthwise(channels, stride, dilation, multiplier, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-4, 5, (2, 11, 23, channels)).astype(np.float32)
+    w = rng.integers(-4, 5, (3, 5, 1, channels * multiplier)).astype(np.float32)
+    geometry = (stride, stride), ((1, 2), (2, 0)), (dilation, dilation), channels
+    bias = np.arange(channels * multiplier, dtype=np.float32)
+    y = cpu.conv(x, w, bias, *geometry, "relu")
+    assert_equal(y, reference.conv(x, w, bias, *geometry, "relu"))
+    dy = rng.integers(-4, 5, y.shape).astype(np.float32)
+    bias = np.arange(channels, dtype=np.float32)
+    assert_equal(
+        cpu.conv_transpose(dy, w, bias, (11, 23), *geometry), reference.conv_transpose(dy, w, bias, (11, 23), *geometry)
+    )
+    assert_equal(
+        cpu.conv_weight_gradient(x, dy, (3, 5), *geometry), reference.conv_weight_gradient(x, dy, (3, 5), *geometry)
+    )
+
+
+def test_a_sum_too_long_for_the_cache_is_cut_in_pieces():
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, (1, 5, 17, 1900)).astype(np.float32)
+    w = rng.integers(-2, 3, (3, 3, 1900, 33)).astype(np.float32)
+    geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
+    bias = np.arange(33, dtype=np.float32)
+    assert_equal(cpu.conv(x, w, bias, *geometry, "relu"), reference.conv(x, w, bias, *geometry, "relu"))
+
+
+def test_relu_keeps_nan():
+    x = np.full((1, 4, 4, 3), np.nan, np.float32)
+    y = cpu.conv(x, np.ones((3, 3, 3, 5), np.float32), None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1, "relu")
+    assert np.isnan(y).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 5, 3, 4), (2, 5, 5, 0, 4), (2, 5, 5, 3, 0)])
+def test_empty_batches_and_channels(shape):
+    n, h, w, c_in, c_out = shape
+    x, weight, bias = (np.ones(s, np.float32) for s in ((n, h, w, c_in), (3, 3, c_in, c_out), (c_out,)))
+    geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
+    assert_equal(cpu.conv(x, weight, bias, *geometry), reference.conv(x, weight, bias, *geometry))
+    dy = np.ones((n, h, w, c_out), np.float32)
+    assert_equal(
+        cpu.conv_weight_gradient(x, dy, (3, 3), *geometry), reference.conv_weight_gradient(x, dy, (3, 3), *geometry)
+    )
+    bias = np.ones(c_in, np.float32)
+    assert_equal(
+        cpu.conv_transpose(dy, weight, bias, (h, w), *geometry),
+        reference.conv_transpose(dy, weight, bias, (h, w), *geometry),
+    )
+
+
+def test_results_repeat_to_the_last_bit_and_conv_does_not_depend_on_threads():
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((3, 61, 67, c), dtype=np.float32) for c in (16, 24))
+    w = rng.standard_normal((3, 3, 16, 24), dtype=np.float32)
+    geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
+    y, dw = cpu.conv(x, w, None, *geometry), cpu.conv_weight_gradient(x, dy, (3, 3), *geometry)
+    for _ in range(3):
+        assert_equal(cpu.conv(x, w, None, *geometry), y)
+        assert_equal(cpu.conv_weight_gradient(x, dy, (3, 3), *geometry), dw)
+    with using_threads(1):
+        assert_equal(cpu.conv(x, w, None, *geometry), y)
+
+
+@given(
+    shape=st.sampled_from(
+        [(0, 3), (5, 0), (1, 1), (1000, 1), (999, 3), (70, 16), (3, 1500), (4, 5, 6, 7), (300_000, 2)]
+    ),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@settings(max_examples=18)
+def test_channel_sum(shape, dtype):
+    dy = np.random.default_rng(0).standard_normal(shape).astype(dtype) + dtype(100)
+    ulps = 4 if dtype is np.float32 else 256  # float32 is summed in double precision
+    assert_close(cpu.channel_sum(dy), reference.channel_sum(dy), ulps)
+    assert_close(cpu.channel_sum(dy[::-1]), reference.channel_sum(dy), ulps)

@@ -1,0 +1,50 @@
+"""The CPU's matrix product against the reference: all transposes, batches, sizes, types and layouts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numerics import assert_close
+from strategies import laid_out, random_array, seeds
+
+from tomograd.kernels import cpu, reference
+
+side = st.sampled_from([0, 1, 2, 3, 7, 13, 16, 17, 33, 64, 100])
+
+
+@given(
+    sides=st.tuples(side, side, side),
+    batch=st.sampled_from([(), (0,), (1,), (3,)]),
+    transposes=st.tuples(st.booleans(), st.booleans()),
+    bias=st.booleans(),
+    activation=st.sampled_from([None, "relu"]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    layout=st.sampled_from(["contiguous", "fortran", "strided", "read-only"]),
+    seed=seeds,
+)
+def test_matmul_equals_the_reference(sides, batch, transposes, bias, activation, dtype, layout, seed):
+    rng = np.random.default_rng(seed)
+    m, k, n = sides
+    transpose_a, transpose_b = transposes
+
+    def matrix(*shape):
+        return laid_out(random_array(rng, shape, dtype, "integers"), layout)
+
+    a = matrix(*batch, *((k, m) if transpose_a else (m, k)))
+    b = matrix(*batch, *((n, k) if transpose_b else (k, n)))
+    arguments = (a, b, transpose_a, transpose_b, matrix(n) if bias else None, activation)
+    np.testing.assert_array_equal(cpu.matmul(*arguments), reference.matmul(*arguments))
+
+
+@pytest.mark.parametrize("sides", [(13, 20_011, 37), (3, 5000, 10), (200, 300, 128)])
+@pytest.mark.parametrize("transpose_a", [False, True])
+@given(seed=seeds)
+@settings(max_examples=2)
+def test_long_sums(sides, transpose_a, seed):
+    rng = np.random.default_rng(seed)
+    m, k, n = sides
+    a, b = rng.standard_normal((k, m) if transpose_a else (m, k)), rng.standard_normal((k, n))
+    expected = reference.matmul(a, b, transpose_a)
+    assert_close(cpu.matmul(a, b, transpose_a), expected, ulps=1024)
+    in_single = cpu.matmul(a.astype(np.float32), b.astype(np.float32), transpose_a)
+    assert_close(in_single, expected.astype(np.float32), ulps=1024)
