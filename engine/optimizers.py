@@ -483,5 +483,3 @@ def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:
     if norm <= largest:
         return gradient
     return gradient * gradient.dtype.type(largest / norm if math.isfinite(norm) else math.nan)
-
-

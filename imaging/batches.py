@@ -150,4 +150,3 @@ def _load(batches: Batches, epoch: int, loaded: queue.Queue, stop: threading.Eve
         loaded.put(None)
     except BaseException as error:  # handed to the consumer, which raises it
         loaded.put(error)
-

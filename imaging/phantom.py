@@ -232,9 +232,7 @@ class Chest:
             at_border = generator.random() < 1 / 3
             inside = float(self._lung(center[:1][:, np.newaxis], center[1:2][:, np.newaxis], center[2])[0, 0])
             fits = 0.35 * radius < inside < 0.7 * radius if at_border else inside > 1.1 * radius
-            apart = all(
-                np.linalg.norm(center - other.center) > radius + other.radius + 12 for other in others
-            )
+            apart = all(np.linalg.norm(center - other.center) > radius + other.radius + 12 for other in others)
             if fits and apart and abs(center[0]) > 45:
                 return Nodule(
                     center=center,

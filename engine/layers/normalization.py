@@ -181,9 +181,7 @@ class LayerNormalization(_Normalization):
         return F.layer_norm(inputs, self.gamma, self.beta, axis=self.axes, epsilon=self.epsilon)
 
     def _check_input_shape(self, shape: Any) -> None:
-        if self.built and (
-            len(shape) <= self.axes[-1] or tuple(shape[axis] for axis in self.axes) != self.features
-        ):
+        if self.built and (len(shape) <= self.axes[-1] or tuple(shape[axis] for axis in self.axes) != self.features):
             raise ValueError(f"{self.name}: built for sizes {self.features} in axes {self.axes}, got {tuple(shape)}")
 
 

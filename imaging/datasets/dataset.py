@@ -67,7 +67,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def part_of(self, index: int) -> str | None:
-        """"train", "validation" or "test" where the data set itself is so divided, else None."""
+        """ "train", "validation" or "test" where the data set itself is so divided, else None."""
 
     @abstractmethod
     def label(self, index: int) -> int:

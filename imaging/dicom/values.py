@@ -77,9 +77,7 @@ def _measured(
     return pixels.reshape(stored.shape), found.pop(), value_range
 
 
-def _modality(
-    source: Parsed, header: PixelHeader, frame: int
-) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+def _modality(source: Parsed, header: PixelHeader, frame: int) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
     """The function from stored to physical values of one frame, and the units of its result."""
     dataset, path = source.header, source.path
     tables = items(dataset, "ModalityLUTSequence", path)

@@ -44,9 +44,7 @@ def test_npy_round_trip(tmp_path_factory, array):
     assert read_npy(path).tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize(
-    ("code", "kind"), [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")]
-)
+@pytest.mark.parametrize(("code", "kind"), [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")])
 @pytest.mark.parametrize("packed", [False, True])
 def test_idx_of_every_type(tmp_path, code, kind, packed):
     array = np.arange(24).reshape(2, 3, 4).astype(kind)
