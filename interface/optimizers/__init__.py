@@ -2,4 +2,4 @@
 
 from tomograd.engine.optimizers import *  # noqa: F403
 
-from . import schedules as schedules
+from . import schedules as schedules  # type: ignore[no-redef]

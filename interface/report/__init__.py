@@ -165,5 +165,5 @@ def _curves(evaluation: Evaluation, classes: Sequence[str], segments: bool) -> l
     else:
         names = classes[1:] if segments else classes
         pairs = list(zip(names, evaluation.curves[0][1].curves, strict=True))
-        pairs = sorted((p for p in pairs if p[1] is not None), key=lambda pair: pair[1][2])[:4]
+        pairs = sorted((p for p in pairs if p[1] is not None), key=lambda pair: pair[1][2])[:4]  # type: ignore[index]
     return [(name, *curve) for name, curve in pairs if curve is not None]
