@@ -49,6 +49,8 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapp
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder: expected the name of a file to write")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target} cannot be written: there is no folder {target.parent}")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     # Opened before anything is serialised: a folder that is missing or read-only is an OSError that says so.
     with open(temporary, "xb") as file:

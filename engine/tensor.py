@@ -130,6 +130,14 @@ class Tensor:
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions of tensors: where tomograd has one of the name (np.sum, np.concatenate) it is called, and
+        gives a tensor; all others see, and give, arrays without history."""
+        name = function.__name__
+        if function is getattr(np, name, None) and name in functions.__all__:
+            return getattr(functions, name)(*args, **kwargs)
+        return function(*_with_arrays(args), **{key: _with_arrays(value) for key, value in kwargs.items()})
+
     def item(self) -> float | int | bool:
         """The value of a tensor of one element, as a Python number."""
         if self.size != 1:
@@ -158,6 +166,10 @@ class Tensor:
 
     def __int__(self) -> int:
         return int(self.item())
+
+    def __format__(self, specification: str) -> str:
+        """f"{loss:.4f}" for a tensor of one element, as for the number in it; without a specification str(self)."""
+        return format(self.item(), specification) if specification else str(self)
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
@@ -406,8 +418,8 @@ class Tensor:
     def sqrt(self) -> Tensor:
         return functions.sqrt(self)
 
-    def clip(self, minimum: float | None = None, maximum: float | None = None) -> Tensor:
-        return functions.clip(self, minimum, maximum)
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        return functions.clip(self, min, max)
 
 
 # ------------------------------------------------------------------------------------------------------- construction
@@ -462,6 +474,13 @@ def is_array(value: Any) -> bool:
 def library_of(array: Array) -> Any:
     """The array library that an array belongs to: the module numpy or cupy."""
     return np if isinstance(array, np.ndarray) else sys.modules["cupy"]
+
+
+def _with_arrays(value: Any) -> Any:
+    """Arguments of a NumPy function with arrays for the tensors, also for those in lists and tuples."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([_with_arrays(entry) for entry in value])
+    return value.numpy() if isinstance(value, Tensor) else value
 
 
 def _holds_arrays(data: Any) -> bool:

@@ -151,7 +151,7 @@ def source_of(
     Raises ValueError where y, sample_weight or a batch size is given beside an iterable, which has its own; and where
     arrays to learn from come without targets.
     """
-    if is_arrays(x) and not (labelled and y is None and _is_list_of_batches(x)):
+    if is_arrays(x) and not (labelled and y is None and is_list_of_batches(x)):
         if labelled and y is None:
             raise ValueError("x is given as arrays: y, the targets, is missing")
         return ArraySource(x, y, sample_weight, batch_size, shuffle)
@@ -224,7 +224,8 @@ def common_length(arrays: Any) -> int:
     return lengths[0]
 
 
-def _is_list_of_batches(x: Any) -> bool:
+def is_list_of_batches(x: Any) -> bool:
+    """Whether x is a list of (x, y) or (x, y, sample_weight)."""
     return isinstance(x, list) and all(isinstance(entry, tuple) and 2 <= len(entry) <= 3 for entry in x)
 
 

@@ -197,9 +197,10 @@ class Model(Layer):
             return self._lost(value, x, y_pred, data)
         y_pred = map_structure(Tensor.detach, y_pred)
         variables = self.trainable_weights
-        gradients = grad(loss, variables, allow_unused=True)
+        gradients = grad(loss, variables, allow_unused=True) if variables else []
         del loss
-        self.optimizer.apply(gradients, variables)
+        if variables:  # a model that is frozen altogether is measured, not trained
+            self.optimizer.apply(gradients, variables)
         self._track(value, x, y, y_pred, sample_weight)
         return self.metric_results(running=True)
 

@@ -15,7 +15,7 @@ from ..engine.layers.symbolic import flatten, map_structure
 from .callbacks.base import Callback, CallbackList, History, Logs
 from .callbacks.progress import ProgressBar
 from .callbacks.stopping import TerminateOnNaN
-from .data import ArraySource, Batch, Feed, class_weights, source_of, split_validation
+from .data import ArraySource, Batch, Feed, class_weights, is_list_of_batches, source_of, split_validation
 
 if TYPE_CHECKING:
     from .model import Model
@@ -238,6 +238,8 @@ def fit(
 def _validation_source(data: Any, batch_size: int | None) -> Any:
     if data is None:
         return None
+    if isinstance(data, list) and not is_list_of_batches(data):
+        data = tuple(data)  # [x, y]
     if isinstance(data, tuple):
         if not 2 <= len(data) <= 3:
             raise ValueError(f"validation_data: expected (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")

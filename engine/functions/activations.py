@@ -14,12 +14,12 @@ import numpy as np
 
 from ... import kernels
 from ..tape import Function, Fused
-from ..tensor import Array, Tensor, as_tensor
-from .arguments import floating, normalize_axis
+from ..tensor import Array, Axis, Tensor, as_tensor
+from .arguments import floating, normalize_axes, normalize_axis
 from .arithmetic import logaddexp, minimum, multiply, where
 from .broadcasting import sum
 from .elementwise import abs, exp, expm1
-from .shaping import expand_dims, squeeze, swapaxes
+from .shaping import expand_dims, reshape, swapaxes, transpose
 
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -233,13 +233,14 @@ def _along_axis(name: str, function: type[Function], x: Any, axis: int) -> Tenso
     return swapaxes(function()(swapaxes(x, axis, -1)), axis, -1)
 
 
-def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
-    """ln Σ eˣ along an axis, without overflow"""
+def logsumexp(x: Any, axis: Axis = -1, keepdims: bool = False) -> Tensor:
+    """ln Σ eˣ over an axis, several axes, or (None) all of them, without overflow"""
     (x,) = floating("logsumexp", x=x)
-    axis = normalize_axis(axis, x.ndim)
-    y = expand_dims(LogSumExp()(swapaxes(x, axis, -1)), -1)
-    y = swapaxes(y, axis, -1)
-    return y if keepdims else squeeze(y, axis)
+    axes = normalize_axes(axis, x.ndim)
+    kept = tuple([a for a in range(x.ndim) if a not in axes])
+    rows = reshape(transpose(x, kept + axes), (*[x.shape[a] for a in kept], math.prod([x.shape[a] for a in axes])))
+    y = LogSumExp()(rows)
+    return reshape(y, tuple([1 if a in axes else n for a, n in enumerate(x.shape)])) if keepdims else y
 
 
 # ------------------------------------------------------------------------------------------------- made of the others

@@ -278,13 +278,13 @@ def logaddexp(x: Any, y: Any) -> Tensor:
     return LogAddExp()(*operands(x, y))
 
 
-def clip(x: Any, minimum: float | None = None, maximum: float | None = None) -> Tensor:
-    """x held to minimum … maximum (numbers or arrays; None: no bound). The gradient is 1 at the bounds, 0 beyond."""
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Tensor:
+    """x held to a_min … a_max (numbers or arrays; None: no bound). The gradient is 1 at the bounds, 0 beyond."""
     x = as_tensor(x)
-    low = None if minimum is None else operands(x, minimum)[1]
-    high = None if maximum is None else operands(x, maximum)[1]
+    low = None if a_min is None else operands(x, a_min)[1]
+    high = None if a_max is None else operands(x, a_max)[1]
     if low is not None and high is not None and bool((low.array > high.array).any()):
-        raise ValueError(f"clip: minimum {minimum} is larger than maximum {maximum}")
+        raise ValueError(f"clip: a_min = {a_min} is larger than a_max = {a_max}")
     if low is not None:
         x = Maximum()(*operands(x, low))
     if high is not None:

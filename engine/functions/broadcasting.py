@@ -83,9 +83,11 @@ def tile(x: Any, repetitions: int | Sequence[int]) -> Tensor:
     return reshape(spread, tuple([count * n for count, n in zip(counts, shape, strict=True)]))
 
 
-def repeat(x: Any, repeats: int, axis: int) -> Tensor:
-    """Each element repeated `repeats` times in a row along an axis."""
+def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
+    """Each element repeated `repeats` times in a row along an axis (None: in the flattened tensor)."""
     x = as_tensor(x)
+    if axis is None:
+        x, axis = reshape(x, -1), 0
     axis = normalize_axis(axis, x.ndim)
     spread = broadcast_to(expand_dims(x, axis + 1), (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
     return reshape(spread, (*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]))

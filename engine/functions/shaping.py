@@ -222,16 +222,16 @@ def flip(x: Any, axis: Axis = None) -> Tensor:
     return index(x, tuple([slice(None, None, -1 if i in reversed_axes else None) for i in range(x.ndim)]))
 
 
-def pad(x: Any, widths: int | Sequence[Any], mode: str = "constant", value: float = 0.0) -> Tensor:
+def pad(x: Any, pad_width: int | Sequence[Any], mode: str = "constant", constant_values: float = 0.0) -> Tensor:
     """x with a border.
 
-    widths: an int (every border), a (before, after) pair for all axes, or a pair for each axis.
-    mode: "constant" (filled with `value`), or NumPy's "edge", "reflect", "symmetric", "wrap".
+    pad_width: an int (every border), a (before, after) pair for all axes, or a pair for each axis.
+    mode: "constant" (filled with `constant_values`, one number), or NumPy's "edge", "reflect", "symmetric", "wrap".
     """
     x = as_tensor(x)
-    pairs = _pad_widths(widths, x.ndim)
+    pairs = _pad_widths(pad_width, x.ndim)
     if mode == "constant":
-        return PadConstant()(x, widths=pairs, value=value)
+        return PadConstant()(x, widths=pairs, value=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f'pad: mode = {mode!r}: expected "constant", "edge", "reflect", "symmetric" or "wrap"')
     for axis, pair in enumerate(pairs):
@@ -242,15 +242,15 @@ def pad(x: Any, widths: int | Sequence[Any], mode: str = "constant", value: floa
     return x
 
 
-def _pad_widths(widths: int | Sequence[Any], ndim: int) -> tuple[Pair, ...]:
+def _pad_widths(pad_width: int | Sequence[Any], ndim: int) -> tuple[Pair, ...]:
     try:
-        pairs = np.broadcast_to(np.asarray(widths), (ndim, 2))
+        pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
     except ValueError:
         raise ValueError(
-            f"pad: widths = {widths!r}: expected an int, a pair, or a pair for each of {ndim} axes"
+            f"pad: pad_width = {pad_width!r}: expected an int, a pair, or a pair for each of {ndim} axes"
         ) from None
     if pairs.dtype.kind not in "iu" or (pairs < 0).any():
-        raise ValueError(f"pad: widths = {widths!r}: expected non-negative integers")
+        raise ValueError(f"pad: pad_width = {pad_width!r}: expected non-negative integers")
     return tuple([(int(before), int(after)) for before, after in pairs])
 
 

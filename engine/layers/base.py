@@ -93,7 +93,7 @@ class Layer(Configurable):
 
     name: "conv2d", "conv2d_1", … if not given. trainable: whether its weights are trained. dtype: "float32" or
     "float64", the type of its weights, to which floating inputs are converted. input_shape: the shape of one input
-    without the batch, for the first layer of a Sequential.
+    without the batch, for the first layer of a Sequential; input_dim = n is short for input_shape = (n,).
 
     Raises TypeError for an unknown argument, ValueError for one of Keras's that this layer does not support.
     """
@@ -112,6 +112,7 @@ class Layer(Configurable):
         trainable: bool = True,
         dtype: Any = None,
         input_shape: Sequence[int | None] | None = None,
+        input_dim: int | None = None,
         **unsupported: Any,
     ) -> None:
         _reject(type(self).__name__, unsupported)
@@ -122,6 +123,10 @@ class Layer(Configurable):
         self.built = False
         self._trainable = bool(trainable)
         self.dtype = _floating(dtype, type(self).__name__)
+        if input_dim is not None:
+            if input_shape is not None:
+                raise ValueError(f"{self.name}: give either input_shape or input_dim, not both")
+            input_shape = (input_dim,)
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
 
     # -------------------------------------------------------------------------------------- what a subclass defines

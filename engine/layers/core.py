@@ -20,7 +20,8 @@ __all__ = ["Dense", "Embedding", "Identity", "InputLayer", "Rescaling"]
 class InputLayer(Layer):
     """Where a graph begins: its `output` is the symbol of this shape. See `Input`.
 
-    dtype: any NumPy type, "float32" unless given: the type that the data are expected in.
+    dtype: any NumPy type, "float32" unless given: the type that the data are expected in. input_shape: a second name of
+    shape.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        shape = self.given_input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self.name}: expected either shape or batch_shape, got {shape!r} and {batch_shape!r}")
         if batch_shape is not None and batch_size is not None:

@@ -30,7 +30,10 @@ class SpatialLayer(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(N, *sizes, C); a spatial size that is open in the input is open in the output."""
-        sizes = (None if size is None else self._output_size(axis, size) for axis, size in enumerate(input_shape[1:-1]))
+        try:
+            sizes = [None if size is None else self._output_size(a, size) for a, size in enumerate(input_shape[1:-1])]
+        except ValueError as error:
+            raise ValueError(f"{self.name}: an input of shape {tuple(input_shape)}: {error}") from None
         return (input_shape[0], *sizes, self._output_channels(input_shape))
 
     def _output_size(self, axis: int, size: int) -> int:

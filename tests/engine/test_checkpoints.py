@@ -162,7 +162,7 @@ def test_the_file_reaches_the_disk_before_its_name_does(tmp_path, monkeypatch):
 
 
 def test_where_nothing_can_be_written(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*no$"):
         checkpoints.save(tmp_path / "no" / "x", {"a": np.zeros(1)})
     with pytest.raises(IsADirectoryError, match="is a folder"):
         checkpoints.save(tmp_path, {"a": np.zeros(1)})

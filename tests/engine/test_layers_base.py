@@ -298,6 +298,40 @@ def test_input_shape_is_held_to():
         layer(ones(1, 4))
 
 
+def test_input_dim_is_short_for_a_shape_of_one_size():
+    assert layers.Dense(2, input_dim=3).given_input_shape == (3,)
+    assert layers.InputLayer(input_shape=(4, 2)).output.shape == (None, 4, 2)
+    with pytest.raises(ValueError, match="either input_shape or input_dim"):
+        layers.Dense(2, input_dim=3, input_shape=(3,))
+
+
+def test_a_window_that_does_not_fit_is_an_error_that_names_the_layer():
+    with pytest.raises(ValueError, match=r"last: an input of shape \(None, 2, 2, 1\): a window of size \(3,\)"):
+        layers.Conv2D(1, 3, name="last")(layers.Input((2, 2, 1)))
+
+
+def test_second_names():
+    assert layers.MaxPool2D is layers.MaxPooling2D and layers.GlobalAvgPool1D is layers.GlobalAveragePooling1D
+    public = {}
+    exec("from tomograd.layers import *", public)
+    assert public["AvgPool3D"] is layers.AveragePooling3D and public["Convolution2D"] is layers.Conv2D
+
+
+def test_merging_functions_call_a_new_layer():
+    x, y = Tensor([[1.0, 4.0]]), Tensor([[3.0, 2.0]])
+    for function, expected in (
+        (layers.add, [[4, 6]]),
+        (layers.subtract, [[-2, 2]]),
+        (layers.multiply, [[3, 8]]),
+        (layers.average, [[2, 3]]),
+        (layers.maximum, [[3, 4]]),
+        (layers.minimum, [[1, 2]]),
+        (layers.concatenate, [[1, 4, 3, 2]]),
+    ):
+        np.testing.assert_array_equal(function([x, y]).array, expected)
+    assert layers.concatenate([x, y], axis=0).shape == (2, 2)
+
+
 def test_a_weight_must_get_the_shape_it_asked_for():
     with pytest.raises(ValueError, match="the initializer gave shape"):
         Layer().add_weight((3,), lambda shape, dtype: np.zeros(2, dtype))

@@ -115,6 +115,30 @@ class TestConversions:
         with pytest.raises(TypeError, match="ufunc"):
             np.exp(Tensor([1.0]))
 
+    def test_numpys_functions_give_tensors_where_there_is_one_of_the_name(self):
+        x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+        for ours, theirs in (
+            (np.sum(x, axis=1), [3, 12]),
+            (np.mean(x, axis=(0, 1), keepdims=True), [[2.5]]),
+            (np.max(x), 5),
+            (np.concatenate([x, x], axis=0)[2:], x.array),
+            (np.where(x.array > 3, x, 0.0), [[0, 0, 0], [0, 4, 5]]),
+            (np.clip(x, 1, 4), np.clip(x.array, 1, 4)),
+        ):
+            assert isinstance(ours, Tensor) and ours.requires_grad
+            np.testing.assert_array_equal(ours.array, theirs)
+
+    def test_other_functions_of_numpy_see_arrays(self):
+        x = Tensor([[1.0, 2.0]])
+        assert np.shape(x) == (1, 2) and np.allclose(x, x.array) and np.array_equal(x, x)
+        assert type(np.amax(x)) is np.float32 and type(np.vstack([x, x])) is np.ndarray
+
+    def test_format(self):
+        assert f"{Tensor(0.25):.3f} {Tensor([[7]]):>3}" == "0.250   7"
+        assert f"{Tensor([1.0, 2.0])}" == "Tensor([1., 2.], dtype=float32)"
+        with pytest.raises(ValueError, match="one element"):
+            f"{Tensor([1.0, 2.0]):.3f}"
+
     def test_numbers(self):
         assert (float(Tensor(1.5)), int(Tensor(2)), Tensor([[3]]).item()) == (1.5, 2, 3)
         assert [10, 20, 30][Tensor(1)] == 20
@@ -488,7 +512,7 @@ class TestLargeArrays:
             (lambda x, y: x * y, [(100,), (300, 100)]),
             (lambda x, y: x / y, [(300, 1), (1, 100)]),
             (lambda x, y: F.concatenate([x, y], 1), [(300, 100), (300, 7)]),
-            (lambda x: F.pad(x, 2, value=3.0), [(300, 100)]),
+            (lambda x: F.pad(x, 2, constant_values=3.0), [(300, 100)]),
             (lambda x: F.exp(x.T), [(300, 100)]),
             (lambda x: x[5:], [(40_000,)]),
             (lambda x: x * 2 + x * 3 + x, [(40_000,)]),

@@ -94,7 +94,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "remainder": [(F.remainder, [spread(2, 3), np.array([0.7, -0.7, 1.9])])],
     "clip": [
         (lambda x: F.clip(x, -0.5, 0.5), [spread(7)]),
-        (lambda x: F.clip(x, minimum=0.1), [spread(7)]),
+        (lambda x: F.clip(x, a_min=0.1), [spread(7)]),
         (lambda x, low: F.clip(x, low, 3.0), [spread(2, 3), spread(3) / 9]),
     ],
     # elementwise
@@ -140,7 +140,7 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "flip": [(lambda x: F.flip(x, 1), [normal(2, 3)]), (F.flip, [normal(2, 3)])],
     "pad": [
-        (lambda x: F.pad(x, ((1, 0), (2, 3)), value=2.0), [normal(2, 3)]),
+        (lambda x: F.pad(x, ((1, 0), (2, 3)), constant_values=2.0), [normal(2, 3)]),
         *[
             ((lambda x, mode=mode: F.pad(x, ((1, 2), (0, 1)), mode)), [normal(3, 4)])
             for mode in ("edge", "reflect", "symmetric", "wrap")
@@ -210,7 +210,11 @@ SAMPLES: dict[str, list[Sample]] = {
     "prelu": [(F.prelu, [spread(2, 3), positive(3)])],
     "softmax": [(F.softmax, [normal(2, 3)]), (lambda x: F.softmax(x, 0), [normal(3, 2)])],
     "log_softmax": [(F.log_softmax, [normal(2, 3)]), (lambda x: F.log_softmax(x, 1), [normal(2, 3, 2)])],
-    "logsumexp": [(F.logsumexp, [normal(2, 3)]), (lambda x: F.logsumexp(x, 0, keepdims=True), [normal(3, 2)])],
+    "logsumexp": [
+        (F.logsumexp, [normal(2, 3)]),
+        (lambda x: F.logsumexp(x, 0, keepdims=True), [normal(3, 2)]),
+        (lambda x: F.logsumexp(x, (2, 0)), [normal(3, 2, 2)]),
+    ],
     # convolution and pooling
     "conv": [
         (F.conv, [normal(2, 5, 2), normal(3, 2, 3), normal(3)]),

@@ -138,6 +138,26 @@ def test_passes_of_an_iterable_follow_one_another_through_epochs():
     assert Feed(IterableSource(data)).known_steps == 5
 
 
+def test_validation_data_as_a_list():
+    x, y = separable()
+    as_tuple, as_list, as_batches = (
+        network().fit(x, y, verbose=0, validation_data=data).history["val_loss"]
+        for data in ((x[:32], y[:32]), [x[:32], y[:32]], [(x[:32], y[:32])])
+    )
+    assert as_tuple == as_list == as_batches
+
+
+def test_a_model_that_is_frozen_altogether_is_measured():
+    x, y = separable()
+    model = network()
+    model.trainable = False
+    before = model.get_weights()
+    history = model.fit(x, y, batch_size=60, verbose=0).history
+    assert [history["loss"][0], history["accuracy"][0]] == model.evaluate(x, y, batch_size=60, verbose=0)
+    for weight, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, then)
+
+
 def test_validation_split_is_the_end_of_the_arrays():
     x, y = separable(50)
     first = network().fit(x, y, epochs=2, validation_split=0.2, verbose=0).history

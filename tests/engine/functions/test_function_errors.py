@@ -103,7 +103,7 @@ ERRORS = [
     (lambda: F.embedding([0], ROWS[0]), ValueError, r"expected \(V, D\)"),
     (lambda: F.one_hot([0, 5], 3), ValueError, "the class index at position 1 is 5, but there are 3 classes"),
     (lambda: F.where(ROWS, 1.0, 0.0), TypeError, "where: condition must hold booleans, not float32"),
-    (lambda: F.clip(ROWS, 1.0, 0.0), ValueError, r"clip: minimum 1\.0 is larger than maximum 0\.0"),
+    (lambda: F.clip(ROWS, 1.0, 0.0), ValueError, r"clip: a_min = 1\.0 is larger than a_max = 0\.0"),
     (lambda: F.reshape(ROWS, (4, 2)), ValueError, r"shape \(2, 3\) of 6 elements does not fit into \(4, 2\)"),
     (lambda: F.reshape(ROWS, (-1, -1)), ValueError, "does not fit into"),
     (lambda: F.reshape(ROWS, (-2, -3)), ValueError, "does not fit into"),

@@ -249,6 +249,16 @@ def test_matmul_as_numpy(shapes, dtype):
     np.testing.assert_array_equal(c.array, a @ b)
 
 
+@pytest.mark.parametrize("axis", [0, -1, (2, 0), (0, 1, 2), None, (1,)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_logsumexp_over_any_axes(axis, keepdims):
+    x = rng.standard_normal((2, 3, 4))
+    expected = np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
+    y = F.logsumexp(x, axis, keepdims)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y.array, expected, rtol=1e-12)
+
+
 @given(st.data())
 def test_shaping_as_numpy(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4))
@@ -270,6 +280,7 @@ def test_shaping_as_numpy(data):
         (F.pad(x, widths, mode), np.pad(x, widths, mode)),
         (F.tile(x, counts), np.tile(x, counts)),
         (F.repeat(x, 3, axis), np.repeat(x, 3, axis)),
+        (F.repeat(x, 2), np.repeat(x, 2)),
         (F.concatenate([x, x], axis), np.concatenate([x, x], axis)),
         (F.stack([x, -x], axis), np.stack([x, -x], axis)),
         (F.argmax(-x, axis), np.argmax(-x, axis)),
