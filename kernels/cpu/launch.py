@@ -131,16 +131,6 @@ def scratch(typing, like, count):
     return like(like, count), generate
 
 
-_NUMBERS = {
-    np.dtype(kind).char: numba_type
-    for kind, numba_type in [
-        ("f4", types.float32),
-        ("f8", types.float64),
-        ("i8", types.int64),
-        ("i4", types.int32),
-        ("u1", types.uint8),
-    ]
-}
 _POINTERS = {
     np.dtype(kind).char: types.CPointer(numba_type)
     for kind, numba_type in [
