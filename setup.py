@@ -18,7 +18,8 @@ def packages() -> dict[str, str]:
     return found
 
 
-CORE = ["numpy>=1.26", "numba>=0.61", "safetensors>=0.4.3", "pydicom>=3.0.2", "typer>=0.12", "rich>=13.7"]
+# The CPU kernels are compiled through parts of Numba that are not public (kernels/cpu/compiling.py): one version.
+CORE = ["numpy>=1.26", "numba>=0.68,<0.69", "safetensors>=0.4.3", "pydicom>=3.0.2", "typer>=0.12", "rich>=13.7"]
 IMAGING = [
     "matplotlib>=3.8",
     "pillow>=10.3",
@@ -35,7 +36,7 @@ TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "scikit-learn>=1.
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 CUDA = ["cupy-cuda13x>=14"]
 CUDA12 = ["cupy-cuda12x>=14"]
-BENCH = ["torch>=2.4", "jax>=0.4.30", "onnxruntime>=1.18"]
+BENCH = ["torch>=2.4"]
 
 if __name__ == "__main__":
     layout = packages()
@@ -50,14 +51,7 @@ if __name__ == "__main__":
         packages=sorted(layout),
         package_dir=layout,
         package_data={"tomograd": ["py.typed"]},
-        install_requires=[
-            "numpy>=1.26",
-            "numba>=0.61",
-            "safetensors>=0.4.3",
-            "pydicom>=3.0.2",
-            "typer>=0.12",
-            "rich>=13.7",
-        ],
+        install_requires=CORE,
         extras_require={
             "cuda": CUDA,
             "cuda12": CUDA12,

@@ -1,44 +1,262 @@
-"""The cases on tomograd."""
+"""The cases on tomograd: kernels called as the engine calls them, networks as a user writes them."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
 
 import tomograd as tg
+from tomograd.kernels import cpu
 
-from .cases import Convolution, Network, Run, convolution_arrays, network_batch
+from .built import Built
+from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
+from .networks import SINGLE, TRAINING, Classifier, Network
+from .operations import GRADIENT, INFERENCE, Dense, Operation
+
+EPSILON, SMOOTH, RATE = 1e-5, 1.0, 1e-3
 
 
-def convolution(shape: Convolution, which: str) -> Run:
-    """One pass of a convolution on the CPU kernels."""
-    from tomograd.kernels import cpu
+def facts() -> dict[str, Any]:
+    """What a report says of this engine: threads, instruction set."""
+    from tomograd.kernels.cpu import launch, simd
 
-    x, weight, bias, dy = convolution_arrays(shape)
-    geometry = ((shape.stride,) * 2, ((shape.padding, shape.padding),) * 2, (1, 1), 1)
+    return {"threads": launch.threads(), "simd": simd.level().name, "vector_bytes": simd.level().bytes}
+
+
+def build(case: Any, which: str, variants: list[str]) -> Built:
+    """The case ready to run; tomograd has no variants."""
+    if isinstance(case, Convolution):
+        return Built((transposed if case.transposed else convolution)(case, which), np.asarray)
+    if isinstance(case, Dense):
+        return Built(dense(case, which), np.asarray)
+    if isinstance(case, Operation):
+        return Built(OPERATIONS[case.kind](case, which, case.arrays()), first)
+    return network(case, which)
+
+
+def first(result: Any) -> np.ndarray | None:
+    """The first of several results: the others are statistics or gradients of a few numbers."""
+    return result[0] if isinstance(result, tuple) else result
+
+
+# ---- convolutions and matrix products --------------------------------------------------------------------------------
+
+
+def _geometry(case: Convolution) -> tuple:
+    d = case.dimensions
+    return (case.stride,) * d, ((case.padding, case.padding),) * d, (case.dilation,) * d, case.groups
+
+
+def convolution(case: Convolution, which: str) -> Callable:
+    """One pass of a convolution."""
+    x, weight, bias, dy = (case.arrays()[name] for name in ("x", "weight", "bias", "dy"))
+    geometry, window = _geometry(case), (case.kernel,) * case.dimensions
     return {
-        "forward": lambda: cpu.conv(x, weight, bias, *geometry),
-        "input gradient": lambda: cpu.conv_transpose(dy, weight, None, (shape.height, shape.width), *geometry),
-        "weight gradient": lambda: cpu.conv_weight_gradient(x, dy, (shape.kernel,) * 2, *geometry),
+        FORWARD: lambda: cpu.conv(x, weight, bias, *geometry),
+        INPUT_GRADIENT: lambda: cpu.conv_transpose(dy, weight, None, case.size, *geometry),
+        WEIGHT_GRADIENT: lambda: cpu.conv_weight_gradient(x, dy, window, *geometry),
     }[which]
 
 
-def build(network: Network) -> tg.Model:
-    """The compiled model of a case."""
+def transposed(case: Convolution, which: str) -> Callable:
+    """One pass of a transposed convolution: the gradients of the convolution that it is the transpose of."""
+    x, weight, bias, dy = (case.arrays()[name] for name in ("x", "weight", "bias", "dy"))
+    geometry, window = _geometry(case), (case.kernel,) * case.dimensions
+    return {
+        FORWARD: lambda: cpu.conv_transpose(x, weight, bias, case.output, *geometry),
+        INPUT_GRADIENT: lambda: cpu.conv(dy, weight, None, *geometry),
+        WEIGHT_GRADIENT: lambda: cpu.conv_weight_gradient(dy, x, window, *geometry),
+    }[which]
+
+
+def dense(case: Dense, which: str) -> Callable:
+    """One pass of a dense layer."""
+    x, weight, bias, dy = (case.arrays()[name] for name in ("x", "weight", "bias", "dy"))
+    return {
+        FORWARD: lambda: cpu.matmul(x, weight, bias=bias),
+        INPUT_GRADIENT: lambda: cpu.matmul(dy, weight, transpose_b=True),
+        WEIGHT_GRADIENT: lambda: cpu.matmul(x, dy, transpose_a=True),
+    }[which]
+
+
+# ---- the other kernels -----------------------------------------------------------------------------------------------
+
+Arrays = dict[str, np.ndarray]
+
+
+def _either(which: str, forward: Callable, gradient: Callable) -> Callable:
+    return gradient if which == GRADIENT else forward
+
+
+def max_pool(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, window = arrays["x"], arrays["dy"], _window(case)
+    _, choice = cpu.max_pool(x, *window, (1, 1))
+    return _either(
+        which,
+        lambda: cpu.max_pool(x, *window, (1, 1)),
+        lambda: cpu.max_pool_scatter(dy, choice, x.shape[1:-1], *window, (1, 1)),
+    )
+
+
+def average_pool(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, window = arrays["x"], arrays["dy"], _window(case)
+    return _either(
+        which,
+        lambda: cpu.average_pool(x, *window, True),
+        lambda: cpu.average_pool_gradient(dy, x.shape[1:-1], *window, True),
+    )
+
+
+def _window(case: Operation) -> tuple:
+    window, stride, padding = (case.options[name] for name in ("window", "stride", "padding"))
+    d = len(case.shape) - 2
+    return (window,) * d, (stride,) * d, ((padding, padding),) * d
+
+
+def global_average_pool(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, layer = tg.Tensor(arrays["x"]), tg.layers.GlobalAveragePooling2D()
+
+    def run() -> np.ndarray:
+        with tg.no_grad():
+            return layer(x).array
+
+    return run
+
+
+def resize(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, method = arrays["x"], arrays["dy"], case.options["method"]
+    return _either(
+        which,
+        lambda: cpu.resize(x, case.output[1:-1], method),
+        lambda: cpu.resize_gradient(dy, x.shape[1:-1], method),
+    )
+
+
+def batch_norm(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, gamma, beta = (arrays[name] for name in ("x", "dy", "gamma", "beta"))
+    activation = case.options.get("activation")
+    _, mean, variance = cpu.batch_norm(x, gamma, beta, EPSILON)
+    if which == INFERENCE:
+        return lambda: cpu.batch_norm_inference(x, gamma, beta, mean, variance, EPSILON, activation)
+    return _either(
+        which,
+        lambda: cpu.batch_norm(x, gamma, beta, EPSILON, activation),
+        lambda: cpu.batch_norm_gradient(dy, x, gamma, beta, mean, variance, EPSILON, activation),
+    )
+
+
+def group_norm(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, gamma, beta = (arrays[name] for name in ("x", "dy", "gamma", "beta"))
+    groups = case.options.get("groups", 1)
+    _, mean, variance = cpu.group_norm(x, groups, gamma, beta, EPSILON)
+    return _either(
+        which,
+        lambda: cpu.group_norm(x, groups, gamma, beta, EPSILON),
+        lambda: cpu.group_norm_gradient(dy, x, groups, gamma, mean, variance, EPSILON),
+    )
+
+
+def activation(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, name = arrays["x"], arrays["dy"], case.options["name"]
+    parameter = {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0)
+    return _either(
+        which,
+        lambda: cpu.activation(x, name, parameter),
+        lambda: cpu.activation_gradient(dy, x, name, parameter),
+    )
+
+
+def softmax(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy = arrays["x"], arrays["dy"]
+    forward, gradient = getattr(cpu, case.kind), getattr(cpu, f"{case.kind}_gradient")
+    y = forward(x)
+    return _either(which, lambda: forward(x), lambda: gradient(dy, y))
+
+
+def sparse_cross_entropy(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, labels = arrays["x"], arrays["dy"], arrays["labels"]
+    return _either(
+        which,
+        lambda: cpu.sparse_cross_entropy(x, labels),
+        lambda: cpu.sparse_cross_entropy_gradient(dy, x, labels),
+    )
+
+
+def binary_cross_entropy(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, t = arrays["x"], arrays["dy"], arrays["t"]
+    return _either(
+        which,
+        lambda: cpu.binary_cross_entropy(x, t),
+        lambda: cpu.binary_cross_entropy_gradient(dy, x, t),
+    )
+
+
+def dice(case: Operation, which: str, arrays: Arrays) -> Callable:
+    x, dy, t = arrays["x"], arrays["dy"], arrays["t"]
+    return _either(which, lambda: cpu.dice(x, t, SMOOTH), lambda: cpu.dice_gradient(dy, x, t, SMOOTH))
+
+
+def optimizer(case: Operation, which: str, arrays: Arrays) -> Callable:
+    """A step of the public optimizer on one weight."""
+    weight, gradient = tg.Variable(arrays["x"]), tg.Tensor(arrays["dy"])
+    if case.kind == "adam":
+        rule = tg.optimizers.Adam(RATE)
+    else:
+        rule = tg.optimizers.SGD(RATE, momentum=0.9)
+
+    def run() -> np.ndarray:
+        rule.apply([gradient], [weight])
+        return weight.array
+
+    return run
+
+
+OPERATIONS: dict[str, Callable[[Operation, str, Arrays], Callable]] = {
+    "max_pool": max_pool,
+    "average_pool": average_pool,
+    "global_average_pool": global_average_pool,
+    "resize": resize,
+    "batch_norm": batch_norm,
+    "group_norm": group_norm,
+    "layer_norm": group_norm,
+    "activation": activation,
+    "softmax": softmax,
+    "log_softmax": softmax,
+    "sparse_cross_entropy": sparse_cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "dice": dice,
+    "adam": optimizer,
+    "sgd": optimizer,
+}
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+def model(case: Network) -> tg.Model:
+    """The compiled model of a network."""
     tg.random.seed(0)
-    if network.base_filters:
-        unet = tg.models.UNet(network.input_shape, network.classes, base_filters=network.base_filters)
-        unet.compile("adam", tg.losses.BinaryCrossentropy(from_logits=True))
-        return unet
-    cnn = tg.models.CNN(network.input_shape, network.classes, filters=(32, 64, 64), dense=64)
-    cnn.compile("adam", tg.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return cnn
+    made: tg.Model
+    if isinstance(case, Classifier):
+        made = tg.models.CNN(
+            case.input_shape, case.classes, filters=case.filters, dense=case.dense, pool_last=case.pool_last
+        )
+        sparse = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
+        loss = tg.losses.BinaryCrossentropy(from_logits=True) if case.classes == 1 else sparse
+    else:
+        made = tg.models.UNet(case.input_shape, 1, base_filters=case.base_filters, depth=case.depth)
+        loss = tg.losses.BinaryCrossentropy(from_logits=True)
+    made.compile("adam", loss)
+    return made
 
 
-def training_step(network: Network) -> Run:
-    """Forward, loss, backward and Adam on one batch."""
-    model = build(network)
-    x, y = network_batch(network)
-    return lambda: model.train_on_batch(x, y)
-
-
-def inference(network: Network) -> Run:
-    """The forward pass alone."""
-    model = build(network)
-    x, _ = network_batch(network)
-    return lambda: model.predict_on_batch(x)
+def network(case: Network, which: str) -> Built:
+    """Forward, loss, backward and Adam on one batch; or the forward pass alone."""
+    made = model(case)
+    x, y = case.batch_arrays()
+    parameters = sum(prod(weight.shape) for weight in made.trainable_weights)
+    if which == TRAINING:
+        return Built(lambda: made.train_on_batch(x, y), parameters=parameters)
+    x = x[:1] if which == SINGLE else x
+    return Built(lambda: made.predict_on_batch(x), parameters=parameters)

@@ -1,120 +1,337 @@
-"""The cases on PyTorch, the peer: as its own documentation would write them, in either memory layout."""
+"""The cases on PyTorch, the peer: as its own documentation would write them, in either memory layout, or compiled.
 
+Variants, which follow the engine's name after colons: "nchw" or "channels_last", the layout; "compile", torch.compile
+of the network with its loss, in channels_last; "fused", Adam as one fused kernel instead of PyTorch's default.
+("tuned", the allocator, is a matter of the process's environment.)
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 import torch
+from torch.nn import functional as F
 
-from .cases import Convolution, Network, Run, convolution_arrays, network_batch
+from .built import Built, NotApplicable
+from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
+from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
+from .operations import GRADIENT, INFERENCE, STEP, Dense, Operation
 
-LAYOUTS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+EPSILON, SMOOTH, RATE = 1e-5, 1.0, 1e-3
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the number of dimensions
+NAMES = {1: "1d", 2: "2d", 3: "3d"}
 
 
-def convolution(shape: Convolution, which: str, layout: str) -> Run:
-    """One pass of a convolution; `layout` is a key of LAYOUTS."""
-    form = LAYOUTS[layout]
-    x, weight, bias, dy = (torch.from_numpy(array) for array in convolution_arrays(shape))
-    x, dy = (array.permute(0, 3, 1, 2).contiguous(memory_format=form) for array in (x, dy))
-    weight = weight.permute(3, 2, 0, 1).contiguous(memory_format=form)
+def facts() -> dict[str, Any]:
+    """What a report says of this engine: threads, instruction set."""
+    return {"threads": torch.get_num_threads(), "simd": torch.backends.cpu.get_cpu_capability()}
 
-    def gradient(wanted: list[bool]) -> object:
-        return torch.ops.aten.convolution_backward(
-            dy, x, weight, None, [shape.stride] * 2, [shape.padding] * 2, [1, 1], False, [0, 0], 1, wanted
-        )
 
-    return {
-        "forward": lambda: torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding),
-        "input gradient": lambda: gradient([True, False, False]),
-        "weight gradient": lambda: gradient([False, True, False]),
+def build(case: Any, which: str, variants: list[str]) -> Built:
+    """The case ready to run in a variant. Raises NotApplicable."""
+    if not isinstance(case, (Classifier, Segmenter)) and "compile" in variants:
+        raise NotApplicable("torch.compile is measured on networks only")
+    channels_last = "channels_last" in variants or "compile" in variants
+    if isinstance(case, Convolution):
+        return convolution(case, which, channels_last)
+    if isinstance(case, Dense | Operation) and channels_last and not case.has_layout:
+        raise NotApplicable("the same in both layouts")
+    if isinstance(case, Dense):
+        return dense(case, which)
+    if isinstance(case, Operation):
+        return operation(case, which, channels_last)
+    return network(case, which, variants, channels_last)
+
+
+def tensor(array: np.ndarray, channels_last: bool) -> torch.Tensor:
+    """An array of tomograd's layout, (N, *spatial, C), as PyTorch's (N, C, *spatial), in one of its two layouts."""
+    given = torch.from_numpy(array)
+    if given.ndim < 3:
+        return given
+    return in_layout(given.movedim(-1, 1), channels_last)
+
+
+def in_layout(given: torch.Tensor, channels_last: bool) -> torch.Tensor:
+    if not channels_last:
+        return given.contiguous()
+    if given.ndim not in CHANNELS_LAST:
+        raise NotApplicable("PyTorch has no channels-last layout of one dimension")
+    return given.contiguous(memory_format=CHANNELS_LAST[given.ndim])
+
+
+def array(given: Any) -> np.ndarray:
+    """A result in tomograd's layout; of several results the first."""
+    given = given[0] if isinstance(given, tuple) else given
+    given = given.detach()
+    return (given.movedim(1, -1) if given.ndim > 2 else given).numpy()
+
+
+# ---- convolutions and matrix products --------------------------------------------------------------------------------
+
+
+def convolution(case: Convolution, which: str, channels_last: bool) -> Built:
+    """One pass of a convolution or of a transposed one."""
+    arrays, d = case.arrays(), case.dimensions
+    x, dy = (tensor(arrays[name], channels_last) for name in ("x", "dy"))
+    weight, bias = torch.from_numpy(arrays["weight"]).movedim((-1, -2), (0, 1)), torch.from_numpy(arrays["bias"])
+    weight = in_layout(weight, channels_last)
+    geometry = [case.stride] * d, [case.padding] * d, [case.dilation] * d, case.transposed, [0] * d, case.groups
+
+    def gradient(wanted: list[bool], position: int) -> Callable:
+        backward = torch.ops.aten.convolution_backward
+        return lambda: backward(dy, x, weight, None, *geometry, wanted)[position]
+
+    run = {
+        FORWARD: lambda: torch.convolution(x, weight, bias, *geometry),
+        INPUT_GRADIENT: gradient([True, False, False], 0),
+        WEIGHT_GRADIENT: gradient([False, True, False], 1),
     }[which]
+    if which == WEIGHT_GRADIENT:
+        return Built(run, lambda result: result.movedim((0, 1), (-1, -2)).numpy())
+    return Built(run, array)
+
+
+def dense(case: Dense, which: str) -> Built:
+    """One pass of a dense layer; PyTorch keeps its weight as (units, inputs)."""
+    x, weight, bias, dy = (torch.from_numpy(case.arrays()[name]) for name in ("x", "weight", "bias", "dy"))
+    weight = weight.t().contiguous()
+    run = {
+        FORWARD: lambda: F.linear(x, weight, bias),
+        INPUT_GRADIENT: lambda: dy @ weight,
+        WEIGHT_GRADIENT: lambda: dy.t() @ x,
+    }[which]
+    return Built(run, (lambda result: result.t().numpy()) if which == WEIGHT_GRADIENT else array)
+
+
+# ---- the other kernels -----------------------------------------------------------------------------------------------
+
+Tensors = dict[str, torch.Tensor]
+ACTIVATIONS: dict[str, Callable] = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+}
+
+
+def operation(case: Operation, which: str, channels_last: bool) -> Built:
+    """Forward as autograd would run it in training, the gradient as autograd runs it, again and again."""
+    arrays = case.arrays()
+    tensors = {name: tensor(given, channels_last) for name, given in arrays.items()}
+    if which == STEP:
+        return optimizer(case, tensors)
+    if case.kind == "dice":  # tomograd's layout suits this composition: the sum goes over adjacent numbers
+        tensors = {name: torch.from_numpy(given) for name, given in arrays.items()}
+    forward = FORWARDS[case.kind](case, tensors, which)
+    x = tensors["x"]
+    if which != GRADIENT:
+        return Built(_without_tape(forward, x), array)
+    x.requires_grad_(True)
+    wanted = [x, *(tensors[name].requires_grad_(True) for name in ("gamma", "beta") if case.kind.endswith("_norm"))]
+    y = forward(x)
+    dy = in_layout(tensors["dy"], channels_last) if y.ndim > 2 and case.kind != "dice" else tensors["dy"]
+
+    def gradient() -> torch.Tensor:
+        return torch.autograd.grad(y, wanted, dy, retain_graph=True)[0]
+
+    return Built(gradient, (lambda result: result.numpy()) if case.kind == "dice" else array)
+
+
+def _without_tape(forward: Callable, x: torch.Tensor) -> Callable:
+    def run() -> torch.Tensor:
+        with torch.no_grad():
+            return forward(x)
+
+    return run
+
+
+def _pool(case: Operation, tensors: Tensors, which: str) -> Callable:
+    d = NAMES[len(case.shape) - 2]
+    window, stride, padding = (case.options[name] for name in ("window", "stride", "padding"))
+    if case.kind == "max_pool":  # with the choice, which training needs
+        pool = getattr(F, f"max_pool{d}_with_indices")
+        return lambda x: pool(x, window, stride, padding)[0]
+    pool = getattr(F, f"avg_pool{d}")
+    return lambda x: pool(x, window, stride, padding)
+
+
+def _resize(case: Operation, tensors: Tensors, which: str) -> Callable:
+    return lambda x: F.interpolate(x, scale_factor=case.options["factor"], mode=case.options["method"])
+
+
+def _batch_norm(case: Operation, tensors: Tensors, which: str) -> Callable:
+    x, gamma, beta = tensors["x"], tensors["gamma"], tensors["beta"]
+    axes = [0, *range(2, x.ndim)]
+    mean, variance = (x.mean(axes), x.var(axes, correction=0)) if which == INFERENCE else (None, None)
+    relu = case.options.get("activation") == "relu"
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        y = F.batch_norm(x, mean, variance, gamma, beta, which != INFERENCE, 0.1, EPSILON)
+        return F.relu_(y) if relu else y
+
+    return forward
+
+
+def _sparse_cross_entropy(case: Operation, tensors: Tensors, which: str) -> Callable:
+    return lambda x: F.cross_entropy(x, tensors["labels"], reduction="none")
+
+
+def _binary_cross_entropy(case: Operation, tensors: Tensors, which: str) -> Callable:
+    return lambda x: F.binary_cross_entropy_with_logits(x, tensors["t"], reduction="none")
+
+
+def _dice(case: Operation, tensors: Tensors, which: str) -> Callable:
+    t = tensors["t"]
+    return lambda p: (2 * (p * t).sum(1) + SMOOTH) / (p.sum(1) + t.sum(1) + SMOOTH)
+
+
+FORWARDS: dict[str, Callable[[Operation, Tensors, str], Callable]] = {
+    "max_pool": _pool,
+    "average_pool": _pool,
+    "global_average_pool": lambda case, tensors, which: lambda x: x.mean((2, 3)),
+    "resize": _resize,
+    "batch_norm": _batch_norm,
+    "group_norm": lambda case, tensors, which: (
+        lambda x: F.group_norm(x, case.options["groups"], tensors["gamma"], tensors["beta"], EPSILON)
+    ),
+    "layer_norm": lambda case, tensors, which: (
+        lambda x: F.layer_norm(x, x.shape[-1:], tensors["gamma"], tensors["beta"], EPSILON)
+    ),
+    "activation": lambda case, tensors, which: ACTIVATIONS[case.options["name"]],
+    "softmax": lambda case, tensors, which: lambda x: F.softmax(x, -1),
+    "log_softmax": lambda case, tensors, which: lambda x: F.log_softmax(x, -1),
+    "sparse_cross_entropy": _sparse_cross_entropy,
+    "binary_cross_entropy": _binary_cross_entropy,
+    "dice": _dice,
+}
+
+
+def optimizer(case: Operation, tensors: Tensors) -> Built:
+    """A step on one weight, by the fused kernel: the fastest that PyTorch has."""
+    weight = torch.nn.Parameter(tensors["x"])
+    weight.grad = tensors["dy"]
+    if case.kind == "adam":
+        rule: torch.optim.Optimizer = torch.optim.Adam([weight], RATE, fused=True)
+    else:
+        rule = torch.optim.SGD([weight], RATE, momentum=0.9, fused=True)
+
+    def run() -> torch.Tensor:
+        rule.step()
+        return weight
+
+    return Built(run, array)
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
 
 
 class DoubleConvolution(torch.nn.Sequential):
-    """Two 3×3 convolutions, each with batch normalisation and ReLU."""
+    """Two convolutions of side 3, each with batch normalisation and ReLU."""
 
-    def __init__(self, channels: int, filters: int):
+    def __init__(self, dimensions: str, channels: int, filters: int):
+        convolution = getattr(torch.nn, f"Conv{dimensions}")
+        normalization = getattr(torch.nn, f"BatchNorm{dimensions}")
         layers = []
         for inputs in (channels, filters):
             layers += [
-                torch.nn.Conv2d(inputs, filters, 3, padding=1, bias=False),
-                torch.nn.BatchNorm2d(filters),
+                convolution(inputs, filters, 3, padding=1, bias=False),
+                normalization(filters),
                 torch.nn.ReLU(inplace=True),
             ]
         super().__init__(*layers)
 
 
 class UNet(torch.nn.Module):
-    """The twin of tomograd.models.UNet: depth 4, batch normalisation, transposed convolutions."""
+    """The twin of tomograd.models.UNet: batch normalisation, transposed convolutions."""
 
-    def __init__(self, channels: int, classes: int, base: int, depth: int = 4):
+    def __init__(self, case: Segmenter):
         super().__init__()
-        widths = [base * 2**level for level in range(depth + 1)]
-        self.down = torch.nn.ModuleList(
-            DoubleConvolution(before, after) for before, after in zip([channels, *widths], widths, strict=False)
+        nn, d = torch.nn, NAMES[len(case.input_shape) - 1]
+        widths = [case.base_filters * 2**level for level in range(case.depth + 1)]
+        self.down = nn.ModuleList(
+            DoubleConvolution(d, before, after)
+            for before, after in zip([case.input_shape[-1], *widths], widths, strict=False)
         )
-        self.up = torch.nn.ModuleList(torch.nn.ConvTranspose2d(2 * width, width, 2, 2) for width in widths[:-1])
-        self.merge = torch.nn.ModuleList(DoubleConvolution(2 * width, width) for width in widths[:-1])
-        self.last = torch.nn.Conv2d(base, classes, 1)
+        self.up = nn.ModuleList(
+            getattr(nn, f"ConvTranspose{d}")(2 * width, width, 2, 2, bias=True) for width in widths[:-1]
+        )
+        self.merge = nn.ModuleList(DoubleConvolution(d, 2 * width, width) for width in widths[:-1])
+        self.last = getattr(nn, f"Conv{d}")(case.base_filters, 1, 1)
+        self.pool = getattr(nn, f"MaxPool{d}")(2)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         skips = []
         for level, block in enumerate(self.down):
-            x = block(torch.nn.functional.max_pool2d(x, 2) if level else x)
+            x = block(self.pool(x) if level else x)
             skips.append(x)
         for level in reversed(range(len(self.up))):
             x = self.merge[level](torch.cat([skips[level], self.up[level](x)], 1))
         return self.last(x)
 
 
-def build(network: Network) -> torch.nn.Module:
-    """The network of a case."""
+def classifier(case: Classifier) -> torch.nn.Module:
+    """The twin of tomograd.models.CNN."""
+    nn, d = torch.nn, NAMES[len(case.input_shape) - 1]
+    layers: list[torch.nn.Module] = []
+    channels = (case.input_shape[-1], *case.filters)
+    for number, (before, after) in enumerate(pairwise(channels), 1):
+        layers += [getattr(nn, f"Conv{d}")(before, after, 3), nn.ReLU()]
+        if number < len(case.filters) or case.pool_last:
+            layers.append(getattr(nn, f"MaxPool{d}")(2))
+    dense = [nn.Flatten(), nn.Linear(case.features, case.dense), nn.ReLU(), nn.Linear(case.dense, case.classes)]
+    return nn.Sequential(*layers, *dense)
+
+
+def network(case: Network, which: str, variants: list[str], channels_last: bool) -> Built:
+    """Forward, loss, backward and Adam on one batch; or the forward pass alone."""
     torch.manual_seed(0)
-    if network.base_filters:
-        return UNet(network.input_shape[-1], network.classes, network.base_filters)
-    nn = torch.nn
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, 3),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(1024, 64),
-        nn.ReLU(),
-        nn.Linear(64, network.classes),
-    )
+    made = classifier(case) if isinstance(case, Classifier) else UNet(case)
+    x, y = case.batch_arrays()
+    batch, targets = tensor(x, channels_last), tensor(y, channels_last)
+    if channels_last:
+        made = made.to(memory_format=CHANNELS_LAST[batch.ndim])
+    parameters = sum(weight.numel() for weight in made.parameters())
+    if which == TRAINING:
+        return Built(training_step(case, made, batch, targets, variants), parameters=parameters)
+    batch = in_layout(batch[:1], channels_last) if which == SINGLE else batch
+    return Built(inference(made, batch, variants), parameters=parameters)
 
 
-def _prepared(network: Network, layout: str):
-    form = LAYOUTS[layout]
-    x, y = (torch.from_numpy(array) for array in network_batch(network))
-    x = x.permute(0, 3, 1, 2).contiguous(memory_format=form)
-    return build(network).to(memory_format=form), x, y.permute(0, 3, 1, 2) if network.base_filters else y
+def training_step(
+    case: Network, made: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, variants: list[str]
+) -> Callable[[], float]:
+    """Compiled are the network, its loss and their gradient; the optimizer runs as it is."""
+    adam = torch.optim.Adam(made.parameters(), fused=True if "fused" in variants else None)
+    many = isinstance(case, Classifier) and case.classes > 1
+    criterion = torch.nn.CrossEntropyLoss() if many else torch.nn.BCEWithLogitsLoss()
 
+    def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return criterion(made(x), y)
 
-def training_step(network: Network, layout: str) -> Run:
-    """Forward, loss, backward and Adam on one batch."""
-    model, x, y = _prepared(network, layout)
-    optimizer = torch.optim.Adam(model.parameters())
-    loss = torch.nn.BCEWithLogitsLoss() if network.base_filters else torch.nn.CrossEntropyLoss()
+    compiled = torch.compile(loss_of, dynamic=False) if "compile" in variants else loss_of
 
     def step() -> float:
-        optimizer.zero_grad()
-        value = loss(model(x), y)
-        value.backward()
-        optimizer.step()
-        return value.item()
+        adam.zero_grad()
+        loss = compiled(x, y)
+        loss.backward()
+        adam.step()
+        return loss.item()
 
     return step
 
 
-def inference(network: Network, layout: str) -> Run:
-    """The forward pass alone."""
-    model, x, _ = _prepared(network, layout)
-    model.eval()
+def inference(made: torch.nn.Module, x: torch.Tensor, variants: list[str]) -> Callable[[], torch.Tensor]:
+    """The forward pass in evaluation mode, without a tape."""
+    made.eval()
+    compiled = torch.compile(made, dynamic=False) if "compile" in variants else made
 
     def run() -> torch.Tensor:
         with torch.inference_mode():
-            return model(x)
+            return compiled(x)
 
     return run

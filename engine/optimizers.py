@@ -4,8 +4,8 @@
     optimizer.apply(gradients, variables)
 
 A step is: clip the gradients, shrink the weights (`weight_decay`, decoupled from the gradient), update. It runs in
-place, one kernel for each weight. Gradients that are NaN or infinite are passed on as they are: whoever's training
-diverges is to see it.
+place, one launch of one kernel for all weights of a type. Gradients that are NaN or infinite are passed on as they are:
+whoever's training diverges is to see it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Optimizer(Configurable):
     clipnorm: the largest norm of each weight's gradient; global_clipnorm: of all gradients together; clipvalue: the
     largest absolute value of a gradient's element. At most one of the three.
 
-    A subclass names its `slots` (arrays of each weight's shape, which start as zeros) and defines `update_step`.
+    A subclass names its `slots` (arrays of each weight's shape, which start as zeros) and defines `update_step` for one
+    weight, or `update_steps` for all of them at once.
 
     Raises TypeError for an unknown argument, ValueError for a value out of range or an argument of Keras's that is not
     supported.
@@ -161,8 +162,10 @@ class Optimizer(Configurable):
         arrays = self._clipped(arrays)
         rate = self.learning_rate
         self.iterations += 1
-        for array, variable in zip(arrays, variables, strict=True):
-            self.update_step(array, variable, self._arrays[self._index[id(variable)]], rate)
+        slots = [self._arrays[self._index[id(variable)]] for variable in variables]
+        for group in _alike(arrays, variables, slots):
+            self.update_steps(*group, rate)
+        for variable in variables:
             variable.changed()
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Any, Variable]]) -> int:
@@ -170,6 +173,17 @@ class Optimizer(Configurable):
         pairs = list(gradients_and_variables)
         self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
         return self.iterations
+
+    def update_steps(
+        self,
+        gradients: Sequence[Array],
+        variables: Sequence[Variable],
+        slots: Sequence[dict[str, Array]],
+        learning_rate: float,
+    ) -> None:
+        """Change the arrays of variables of one type, and their slots, in place."""
+        for gradient, variable, own in zip(gradients, variables, slots, strict=True):
+            self.update_step(gradient, variable, own, learning_rate)
 
     def update_step(self, gradient: Array, variable: Variable, slots: dict[str, Array], learning_rate: float) -> None:
         """Change the variable's array and its slots in place. `iterations` counts this step already."""
@@ -205,9 +219,10 @@ class Optimizer(Configurable):
         if self.clipvalue is not None:
             return [gradient.clip(-self.clipvalue, self.clipvalue) for gradient in gradients]
         if self.clipnorm is not None:
-            return [_scaled(gradient, self.clipnorm, _squared_norm(gradient)) for gradient in gradients]
+            norms = [kernels.of(gradient).squared_norm([gradient]) for gradient in gradients]
+            return [_scaled(gradient, self.clipnorm, norm) for gradient, norm in zip(gradients, norms, strict=True)]
         if self.global_clipnorm is not None:
-            total = math.fsum(_squared_norm(gradient) for gradient in gradients)
+            total = sum(kernels.of(group[0]).squared_norm(group) for (group,) in _alike(gradients))
             return [_scaled(gradient, self.global_clipnorm, total) for gradient in gradients]
         return gradients
 
@@ -302,15 +317,17 @@ class SGD(Optimizer):
     def used_slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def update_step(self, gradient: Array, variable: Variable, slots: dict[str, Array], learning_rate: float) -> None:
-        kernels.of(variable.array).sgd_step(
-            variable.array,
-            gradient,
-            slots.get("velocity"),
-            learning_rate,
-            self.momentum,
-            self.nesterov,
-            self.weight_decay or 0.0,
+    def update_steps(
+        self,
+        gradients: Sequence[Array],
+        variables: Sequence[Variable],
+        slots: Sequence[dict[str, Array]],
+        learning_rate: float,
+    ) -> None:
+        weights = [variable.array for variable in variables]
+        velocities = [own["velocity"] for own in slots] if self.momentum else None
+        kernels.of(weights[0]).sgd_step(
+            weights, gradients, velocities, learning_rate, self.momentum, self.nesterov, self.weight_decay or 0.0
         )
 
 
@@ -341,12 +358,19 @@ class Adam(Optimizer):
         self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
         self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
 
-    def update_step(self, gradient: Array, variable: Variable, slots: dict[str, Array], learning_rate: float) -> None:
-        kernels.of(variable.array).adam_step(
-            variable.array,
-            gradient,
-            slots["first_moment"],
-            slots["second_moment"],
+    def update_steps(
+        self,
+        gradients: Sequence[Array],
+        variables: Sequence[Variable],
+        slots: Sequence[dict[str, Array]],
+        learning_rate: float,
+    ) -> None:
+        weights = [variable.array for variable in variables]
+        kernels.of(weights[0]).adam_step(
+            weights,
+            gradients,
+            [own["first_moment"] for own in slots],
+            [own["second_moment"] for own in slots],
             self.iterations,
             learning_rate,
             self.beta_1,
@@ -382,7 +406,7 @@ class AdamW(Adam):
 
 
 class RMSprop(Optimizer):
-    """RMSprop (Hinton, lecture 6e of 2012), with Keras's formula:
+    """RMSprop (Hinton, lecture 6e of 2012), with Keras's formula: see `kernels.reference.rmsprop_step`.
 
     v ← ρ·v + (1 − ρ)·g²,  u = η·g / sqrt(v + ε),  or with `centered` u = η·g / sqrt(v − a² + ε), a ← ρ·a + (1 − ρ)·g;
     w ← w − u, or with momentum μ: m ← μ·m + u, w ← w − m.
@@ -411,25 +435,26 @@ class RMSprop(Optimizer):
     def used_slots(self) -> tuple[str, ...]:
         return ("velocity", *(("momentum",) if self.momentum else ()), *(("average",) if self.centered else ()))
 
-    def update_step(self, gradient: Array, variable: Variable, slots: dict[str, Array], learning_rate: float) -> None:
-        # Not one of the kernels: plain array operations, in either array library.
-        weight, velocity = variable.array, slots["velocity"]
-        if self.weight_decay:
-            weight -= learning_rate * self.weight_decay * weight
-        velocity *= self.rho
-        velocity += (1.0 - self.rho) * (gradient * gradient)
-        denominator = velocity + self.epsilon
-        if self.centered:
-            average = slots["average"]
-            average *= self.rho
-            average += (1.0 - self.rho) * gradient
-            denominator -= average * average
-        update = learning_rate * gradient / denominator**0.5
-        if self.momentum:
-            slots["momentum"] *= self.momentum
-            slots["momentum"] += update
-            update = slots["momentum"]
-        weight -= update
+    def update_steps(
+        self,
+        gradients: Sequence[Array],
+        variables: Sequence[Variable],
+        slots: Sequence[dict[str, Array]],
+        learning_rate: float,
+    ) -> None:
+        weights = [variable.array for variable in variables]
+        kernels.of(weights[0]).rmsprop_step(
+            weights,
+            gradients,
+            [own["velocity"] for own in slots],
+            [own["momentum"] for own in slots] if self.momentum else None,
+            [own["average"] for own in slots] if self.centered else None,
+            learning_rate,
+            self.rho,
+            self.momentum,
+            self.epsilon,
+            self.weight_decay or 0.0,
+        )
 
 
 _NAMES: dict[str, type[Optimizer]] = {
@@ -471,10 +496,16 @@ def in_range(
     return float(value)
 
 
-def _squared_norm(gradient: Array) -> float:
-    """Σ g², added up in float64."""
-    flat = gradient.reshape(-1).astype(np.float64, copy=False)
-    return float(flat @ flat)
+def _alike(arrays: Sequence[Array], *others: Sequence[Any]) -> list[tuple[list[Any], ...]]:
+    """The arrays, and with them the entries of the other sequences, in groups of one type and one place."""
+    groups: dict[Any, tuple[list[Any], ...]] = {}
+    for entries in zip(arrays, *others, strict=True):
+        array = entries[0]
+        place = array.dtype if isinstance(array, np.ndarray) else (array.dtype, array.device.id)
+        group = groups.setdefault(place, tuple([] for _ in entries))
+        for gathered, entry in zip(group, entries, strict=True):
+            gathered.append(entry)
+    return list(groups.values())
 
 
 def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:

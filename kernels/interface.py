@@ -3,8 +3,9 @@
 A backend is a module with one function for each name in `INTERFACE`. The signatures are those of `kernels.reference`:
 a call written for one backend is a call for all. The arguments are already normalised by the caller (the engine):
 
-- arrays are float32 or float64, all of one type in a call, and the result has that type; they may be non-contiguous or
-  read-only and are never modified (the optimizer steps excepted: they work in place);
+- arrays are float32 or float64 (those of COPYING and ARITHMETIC: of any type), all of one type in a call, and the
+  result has that type; they may be non-contiguous or read-only and are never modified (except by the optimizer steps,
+  which work in place, and where there is an argument `destination`);
 - activations have the layout (N, *spatial, C): the batch first, one to three spatial dimensions, the channels last;
 - `strides`, `dilation_rate`, `pool_size`, `kernel_size`, `input_size`, `output_size` are tuples of one int for each
   spatial dimension, `padding` a tuple of (before, after) pairs; `kernels.geometry` makes them from what users write;
@@ -32,6 +33,7 @@ NORMALIZATION = (
     "batch_norm",
     "batch_norm_gradient",
     "batch_norm_inference",
+    "batch_norm_inference_gradient",
     "group_norm",
     "group_norm_gradient",
 )
@@ -53,8 +55,10 @@ LOSSES = (
     "dice",
     "dice_gradient",
 )
-OPTIMIZERS = ("sgd_step", "adam_step")
+OPTIMIZERS = ("sgd_step", "adam_step", "rmsprop_step", "squared_norm")
 RESIZE = ("resize", "resize_gradient")
+COPYING = ("copy", "concatenate", "split")
+ARITHMETIC = ("add",)
 
 INTERFACE: tuple[str, ...] = (
     *CONVOLUTION,
@@ -65,6 +69,8 @@ INTERFACE: tuple[str, ...] = (
     *LOSSES,
     *OPTIMIZERS,
     *RESIZE,
+    *COPYING,
+    *ARITHMETIC,
 )
 
 ACTIVATION_NAMES = (

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ... import kernels
 from ..arrays import zeros_like
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, library_of
 from .arguments import integer_array, normalize_axis, require_in_range
 
 Gradient = tuple[Tensor]
+_IN_BASIC = (slice, int, np.integer)
 
 
 class Index(Function):
@@ -36,7 +38,9 @@ class AddAt(Function):
 
     def forward(self, x: Array, index: Any, shape: tuple[int, ...]) -> Array:
         y = zeros_like(x, shape)
-        if _names_once(index):
+        if x.ndim and _is_basic(index):
+            kernels.of(x).copy(x, y[index])
+        elif _names_once(index):
             y[index] = x
         else:
             library_of(x).add.at(y, index, x)
@@ -78,6 +82,15 @@ def _names_once(index: Any) -> bool:
     """Whether the index cannot name an element twice: no integer arrays in it."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(not hasattr(part, "dtype") or part.dtype.kind == "b" or not part.ndim for part in parts)
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether the index picks a box of elements, a view: whole numbers, slices, None and the ellipsis alone."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        part is None or part is Ellipsis or (isinstance(part, _IN_BASIC) and not isinstance(part, bool))
+        for part in parts
+    )
 
 
 def as_index(index: Any) -> Any:

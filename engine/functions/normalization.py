@@ -42,11 +42,14 @@ class BatchNorm(Fused):
 class BatchNormInference(Fused):
     """With statistics that are given."""
 
-    covers = 0
+    covers = 3  # x, gamma, beta
 
     def forward(self, x: Array, *channels: Array, epsilon: float, activation: str | None) -> Array:
         self.save(x, *channels)
         return kernels.of(x).batch_norm_inference(x, *channels, epsilon, activation)
+
+    def gradient(self, cotangent: Array, *saved: Array) -> tuple[Array, Array, Array]:
+        return kernels.of(cotangent).batch_norm_inference_gradient(cotangent, *saved, **self.parameters)
 
     def composition(self, x: Tensor, *channels: Tensor, epsilon: float, activation: str | None) -> Tensor:
         gamma, beta, center, variance = channels

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ... import kernels
 from ..arrays import empty_like
-from ..tape import Function
+from ..tape import Function, recording
 from ..tensor import Array, Axis, Tensor, as_tensor, common_dtype, from_array
 from .arguments import normalize_axes, normalize_axis
 from .indexing import index, take
@@ -56,17 +57,20 @@ class AsType(Function):
 
 class Concatenate(Function):
     def forward(self, *arrays: Array, axis: int) -> Array:
-        self.ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
-        shape = list(arrays[0].shape)
-        shape[axis] = self.ends[-1]
-        return np.concatenate(arrays, axis=axis, out=empty_like(arrays[0], tuple(shape)))
+        self.sizes = [array.shape[axis] for array in arrays]
+        return kernels.of(*arrays).concatenate(arrays, axis)
 
     def backward(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        before = (slice(None),) * self.parameters["axis"]
-        parts: list[Tensor | None] = []
-        for start, end, need in zip([0, *self.ends], self.ends, self.needs, strict=False):
-            parts.append(index(cotangent, (*before, slice(start, end))) if need else None)
-        return tuple(parts)
+        axis, needs = self.parameters["axis"], self.needs
+        if not recording() and all(needs):  # dense arrays of their own, from one pass over the cotangent
+            return tuple(map(from_array, kernels.of(cotangent.array).split(cotangent.array, self.sizes, axis)))
+        before, ends = (slice(None),) * axis, np.cumsum(self.sizes).tolist()
+        return tuple(
+            [
+                index(cotangent, (*before, slice(end - size, end))) if need else None
+                for size, end, need in zip(self.sizes, ends, needs, strict=True)
+            ]
+        )
 
 
 class PadConstant(Function):
@@ -75,7 +79,7 @@ class PadConstant(Function):
         shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)])
         padded = empty_like(x, shape)
         padded.fill(value)
-        padded[self.inside] = x
+        kernels.of(x).copy(x, padded[self.inside])
         return padded
 
     def backward(self, cotangent: Tensor) -> Gradient:

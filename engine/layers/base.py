@@ -188,26 +188,52 @@ class Layer(Configurable):
                 _find(attribute.lstrip("_"), value, kind, found)
         return found
 
+    def _variables_and_layers(self) -> tuple[list[Variable], list[Layer]]:
+        """What `_own` finds of both kinds, in one pass: every training step asks for it, of every layer."""
+        variables: list[Variable] = []
+        layers: list[Layer] = []
+        stack = [iter(vars(self).values())]
+        while stack:
+            for value in stack[-1]:
+                place = _place_of(type(value))
+                if place == "variable":
+                    variables.append(value)
+                elif place == "layer":
+                    layers.append(value)
+                elif place == "container" and value:
+                    stack.append(iter(value.values() if type(value) is dict else value))
+                    break
+            else:
+                stack.pop()
+        return variables, layers
+
     @property
     def layers(self) -> list[Layer]:
         """The layers nested directly in this one, in the order in which they became attributes."""
-        return _unique(layer for _, layer in self._own(Layer))
+        return _unique(self._variables_and_layers()[1])
 
     def all_layers(self) -> list[Layer]:
         """This layer and all layers nested in it at any depth, each once, outer before inner."""
+        return self._all_layers_and_weights()[0]
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: the layer's own in the order in which they became attributes, then those of nested layers."""
+        return self._all_layers_and_weights()[1]
+
+    def _all_layers_and_weights(self) -> tuple[list[Layer], list[Variable]]:
         found: dict[int, Layer] = {}
+        weights: dict[int, Variable] = {}
         stack: list[Layer] = [self]
         while stack:
             layer = stack.pop()
             if id(layer) not in found:
                 found[id(layer)] = layer
-                stack.extend(reversed(layer.layers))
-        return list(found.values())
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights: the layer's own in the order in which they became attributes, then those of nested layers."""
-        return _unique(variable for layer in self.all_layers() for _, variable in layer._own(Variable))
+                variables, layers = layer._variables_and_layers()
+                for variable in variables:
+                    weights.setdefault(id(variable), variable)
+                stack.extend(reversed(layers))
+        return list(found.values()), list(weights.values())
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -488,6 +514,16 @@ def _marks_built(build: Callable[..., None]) -> Callable[..., None]:
             self._notes.built_shape = arguments[0]
 
     return build_and_mark
+
+
+@functools.cache
+def _place_of(cls: type) -> str:
+    """Which of a layer's parts an object of this class is, if any."""
+    if issubclass(cls, Variable):
+        return "variable"
+    if issubclass(cls, Layer):
+        return "layer"
+    return "container" if cls in _CONTAINERS else ""
 
 
 def _find(path: str, container: Any, kind: type, found: list[tuple[str, Any]]) -> None:

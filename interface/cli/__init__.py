@@ -1,4 +1,4 @@
-"""The command line: `tomograd demo`, `train`, `evaluate`, `predict`, `info`."""
+"""The command line: `tomograd demo`, `train`, `evaluate`, `predict`, `info`, `warmup`, `bench`."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tomograd.cli import demo, evaluate, info, predict, train
+from tomograd.cli import bench, demo, evaluate, info, predict, train, warmup
 from tomograd.cli.guard import TRACEBACK, guarded
 
 app = typer.Typer(
@@ -43,8 +43,9 @@ def common(
         os.environ[TRACEBACK] = "1"
 
 
-for module in (demo, train, evaluate, predict, info):
+for module in (demo, train, evaluate, predict, info, warmup):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
+app.add_typer(bench.app)
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tomograd.pages import document, section
+
 MEASURES = {  # name in metrics.json → heading
     "dice": "Dice",
     "iou": "IoU",
@@ -19,39 +21,6 @@ MEASURES = {  # name in metrics.json → heading
 }
 MOST_ROWS = 60
 
-_CSS = """
-:root { color-scheme: light; --ink: #1d2733; --soft: #5b6876; --line: #dfe4e9; --tint: #f4f7fa; --accent: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: #fff; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto,
-  "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-top: .9rem; border-top: 1px solid var(--line); }
-p { margin: .5rem 0; max-width: 46rem; }
-.lead { font-size: 1.05rem; }
-.notice { background: #fff6e5; border-left: 4px solid #e69f00; padding: .6rem .9rem; margin: 1rem 0; max-width: none; }
-.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: .8rem; margin: 1.1rem 0; }
-.tile { background: var(--tint); border-radius: .5rem; padding: .7rem .9rem; }
-.tile b { display: block; font-size: 1.55rem; line-height: 1.2; color: var(--accent); }
-.tile span { color: var(--soft); font-size: .85rem; }
-@media (max-width: 40rem) { .tiles { grid-template-columns: repeat(2, 1fr); } }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { text-align: left; padding: .38rem .9rem .38rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-thead th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-tr.own td, tr.own th { font-weight: 650; }
-td small { display: block; color: var(--soft); font-weight: 400; white-space: nowrap; }
-figure { margin: 1rem 0; }
-figure img { display: block; width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
-code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--tint);
-  padding: .1rem .3rem; border-radius: .25rem; overflow-wrap: anywhere; }
-ul { padding-left: 1.2rem; max-width: 46rem; }
-.facts th { font-weight: 500; color: var(--soft); }
-.facts td { overflow-wrap: anywhere; }
-footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
-"""
-
 
 def page(report: Mapping[str, Any]) -> str:
     """The whole page as a string. `report` is what metrics.json holds: see tomograd.report.document."""
@@ -61,31 +30,21 @@ def page(report: Mapping[str, Any]) -> str:
         '<p class="notice"><b>Not a medical device.</b> This report is the output of a learning experiment. '
         "It must not be used for diagnosis, treatment or any decision about a patient.</p>",
         _headline(report["results"]),
-        _section("Results on the test images", _results(report)),
-        _section("Pictures", _figures(report["figures"])),
-        _section("What it was trained on", _data(report["data"])),
-        _section("The model and its training", _facts(report["model"]) + _facts(report.get("training", {}))),
-        _section(f"Each {report['data']['unit']} of the test part", _each(report)),
-        _section("Limits", _list(report["limits"])),
-        _section("How it was made", _facts(report["run"]) + _times(report["times"])),
+        section("Results on the test images", _results(report)),
+        section("Pictures", _figures(report["figures"])),
+        section("What it was trained on", _data(report["data"])),
+        section("The model and its training", _facts(report["model"]) + _facts(report.get("training", {}))),
+        section(f"Each {report['data']['unit']} of the test part", _each(report)),
+        section("Limits", _list(report["limits"])),
+        section("How it was made", _facts(report["run"]) + _times(report["times"])),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report['title'])}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in body if part)
-        + '\n<footer>Made by tomograd. All numbers: <a href="metrics.json">metrics.json</a>.</footer>\n'
-        "</main>\n</body>\n</html>\n"
-    )
+    footer = 'Made by tomograd. All numbers: <a href="metrics.json">metrics.json</a>.'
+    return document(report["title"], body, footer)
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A measure as text; one that has no value (precision where nothing was predicted) is a dash."""
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
 
 
 def _headline(results: Sequence[Mapping[str, Any]]) -> str:

@@ -1,9 +1,9 @@
 """Kernels for the CPU: Numba, explicit SIMD, threads. Functions and signatures as in `kernels.reference`.
 
-- `launch` compiles kernel bodies and runs them on threads, `cache` keeps them on disk;
+- `launch` runs kernel bodies on threads, `compiling` makes machine code of them, `cache` keeps it on disk;
 - `simd` and `mathematics` are the vocabulary of the bodies: vectors as values, and exp, log, tanh … that become SIMD;
-- `tiles` and what stands on it, `rows`, `channels` and `separable` are the ways to walk through arrays that several
-  kernels share;
+- `tiles` and what stands on it, `elementwise`, `rows`, `channels`, `separable` and `lane_maps` are the ways to walk
+  through arrays that several kernels share;
 - the other modules hold the kernels.
 
 Results repeat bit for bit at a fixed number of threads. Importing this package compiles nothing.
@@ -18,7 +18,9 @@ from .activations import (
     softmax,
     softmax_gradient,
 )
+from .arithmetic import add
 from .convolution import channel_sum, conv, conv_transpose, conv_weight_gradient
+from .copying import concatenate, copy, split
 from .dense import matmul
 from .losses import (
     binary_cross_entropy,
@@ -38,8 +40,15 @@ from .losses import (
     squared_error,
     squared_error_gradient,
 )
-from .normalization import batch_norm, batch_norm_gradient, batch_norm_inference, group_norm, group_norm_gradient
-from .optimizers import adam_step, sgd_step
+from .normalization import (
+    batch_norm,
+    batch_norm_gradient,
+    batch_norm_inference,
+    batch_norm_inference_gradient,
+    group_norm,
+    group_norm_gradient,
+)
+from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
 
@@ -47,19 +56,23 @@ __all__ = [
     "activation",
     "activation_gradient",
     "adam_step",
+    "add",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",
     "batch_norm_gradient",
     "batch_norm_inference",
+    "batch_norm_inference_gradient",
     "binary_cross_entropy",
     "binary_cross_entropy_from_probabilities",
     "binary_cross_entropy_from_probabilities_gradient",
     "binary_cross_entropy_gradient",
     "channel_sum",
+    "concatenate",
     "conv",
     "conv_transpose",
     "conv_weight_gradient",
+    "copy",
     "cross_entropy",
     "cross_entropy_from_probabilities",
     "cross_entropy_from_probabilities_gradient",
@@ -77,6 +90,7 @@ __all__ = [
     "max_pool_scatter",
     "resize",
     "resize_gradient",
+    "rmsprop_step",
     "sgd_step",
     "softmax",
     "softmax_gradient",
@@ -84,6 +98,8 @@ __all__ = [
     "sparse_cross_entropy_from_probabilities",
     "sparse_cross_entropy_from_probabilities_gradient",
     "sparse_cross_entropy_gradient",
+    "split",
     "squared_error",
     "squared_error_gradient",
+    "squared_norm",
 ]

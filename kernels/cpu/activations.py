@@ -1,24 +1,24 @@
 """Activation functions, softmax and log-sum-exp: elementwise and row kernels that run at the speed of memory."""
 
-import numpy as np
-from numba.extending import models as numba_models
-from numba.extending import overload, register_model
+import math
 
-from ..interface import ACTIVATION_NAMES, twin_of
+import numpy as np
+
+from ..interface import twin_of
 from ..memory import contiguous, empty, empty_like
 from ..reference import activations as reference
 from ..reference.activations import GELU_TANH_CUBIC, GELU_TANH_SCALE, SELU_ALPHA, SELU_SCALE
-from .launch import CompileTimeType, kernel, run, scratch, unpack
+from .elementwise import elementwise, formula
+from .launch import kernel, run, scratch, unpack
 from .mathematics import (
-    absolute,
-    exp,
-    expm1,
+    exp_bounded,
+    expm1_of_negative,
     function,
     like,
     log,
-    normal_cdf,
-    normal_density,
+    normal_tail_and_bell,
     sigmoid,
+    sigmoid_and_complement,
     softplus,
     tanh,
 )
@@ -27,225 +27,197 @@ from .rows import (
     TILE,
     as_rows,
     block,
+    block_rows,
+    columns,
     finish,
     grain,
     is_narrow,
-    max_of_wide,
+    keep_sum,
+    known,
+    logarithms,
+    maxima,
+    only_last,
     partition,
-    rows_at_once,
+    scale_block,
     shape_argument,
-    softmax_of_narrow,
-    sum_of,
-    sum_of_products,
+    softmax_of_block,
+    strip_size,
+    strips_of,
+    sums,
+    sums_of_exp,
+    target,
+    within,
 )
-from .simd import vector_of
+from .simd import (
+    absolute,
+    fma,
+    lanes,
+    load,
+    maximum,
+    select,
+    splat,
+    store,
+    store_part,
+    vector_of,
+)
 
-GRAIN = 16384  # elements that are worth a thread
+# ---- the functions: f(x, a) and dy · f′(x, a) ------------------------------------------------------------------------
 
 
-# ---- the functions: f(x, a) and f′(x, a) -----------------------------------------------------------------------------
-
-
-@function
+@formula
 def relu(x, a):
-    return like(x, 0.0) if x <= like(x, 0.0) else x  # NaN stays
+    return maximum(like(x, 0.0), x)  # NaN stays
 
 
-@function
-def relu_derivative(x, a):
-    return like(x, 1.0) if x > like(x, 0.0) else like(x, 0.0)
+@formula
+def relu_gradient(dy, x, a):
+    return dy * select(x > 0, like(x, 1.0), like(x, 0.0))
 
 
-@function
+@formula
 def leaky_relu(x, a):
-    return x if x > like(x, 0.0) else a * x
+    return select(x > 0, x, a * x)
+
+
+@formula
+def leaky_relu_gradient(dy, x, a):
+    return dy * select(x > 0, like(x, 1.0), like(x, a))
 
 
 @function
-def leaky_relu_derivative(x, a):
-    return like(x, 1.0) if x > like(x, 0.0) else a
+def exponential_unit(x, a):
+    return select(x > 0, x, a * expm1_of_negative(x))
 
 
 @function
+def exponential_unit_derivative(x, a):
+    return select(x > 0, like(x, 1.0), a * exp_bounded(x))
+
+
+@formula
 def elu(x, a):
-    return x if x > like(x, 0.0) else a * expm1(x)
+    return exponential_unit(x, a)
 
 
-@function
-def elu_derivative(x, a):
-    return like(x, 1.0) if x > like(x, 0.0) else a * exp(x)
+@formula
+def elu_gradient(dy, x, a):
+    return dy * exponential_unit_derivative(x, a)
 
 
-@function
+@formula
 def selu(x, a):
-    return like(x, SELU_SCALE) * elu(x, like(x, SELU_ALPHA))
+    return SELU_SCALE * exponential_unit(x, SELU_ALPHA)
 
 
-@function
-def selu_derivative(x, a):
-    return like(x, SELU_SCALE) * elu_derivative(x, like(x, SELU_ALPHA))
+@formula
+def selu_gradient(dy, x, a):
+    return dy * (SELU_SCALE * exponential_unit_derivative(x, SELU_ALPHA))
 
 
-@function
+@formula
 def gelu(x, a):
-    return x * normal_cdf(x)
+    tail, _, t = normal_tail_and_bell(x)
+    return maximum(like(x, 0.0), x) - t * tail  # x·(1 − tail) on the right, x·tail on the left
+
+
+@formula
+def gelu_gradient(dy, x, a):
+    tail, bell, _ = normal_tail_and_bell(x)
+    cdf = select(x < 0, tail, like(x, 1.0) - tail)
+    return dy * fma(x, bell * (1 / math.sqrt(2 * math.pi)), cdf)
 
 
 @function
-def gelu_derivative(x, a):
-    return normal_cdf(x) + x * normal_density(x)
+def cubic(x):
+    """2u, u = √(2/π)·(x + 0.044715·x³): gelu_tanh is x·(1 + tanh u)/2 = x·σ(2u), which does not cancel on the left."""
+    return x * fma(x * x, like(x, 2 * GELU_TANH_SCALE * GELU_TANH_CUBIC), like(x, 2 * GELU_TANH_SCALE))
 
 
-@function
+@formula
 def gelu_tanh(x, a):
-    u = like(x, GELU_TANH_SCALE) * (x + like(x, GELU_TANH_CUBIC) * x * x * x)
-    return x * sigmoid(u + u)  # (1 + tanh u)/2 = σ(2u), which does not cancel on the left
+    return x * sigmoid(cubic(x))
 
 
-@function
-def gelu_tanh_derivative(x, a):
-    u = like(x, GELU_TANH_SCALE) * (x + like(x, GELU_TANH_CUBIC) * x * x * x)
-    inner = like(x, GELU_TANH_SCALE) * (like(x, 1.0) + like(x, 3 * GELU_TANH_CUBIC) * x * x)
-    s = sigmoid(u + u)
-    return s + like(x, 2.0) * x * sigmoid_derivative(u + u, a) * inner
+@formula
+def gelu_tanh_gradient(dy, x, a):
+    slope = fma(x * x, like(x, 6 * GELU_TANH_SCALE * GELU_TANH_CUBIC), like(x, 2 * GELU_TANH_SCALE))
+    value, complement = sigmoid_and_complement(cubic(x))
+    return dy * (value + x * value * complement * slope)
 
 
-@function
+@formula
 def silu(x, a):
     return x * sigmoid(x)
 
 
-@function
-def silu_derivative(x, a):
-    return sigmoid(x) * (like(x, 1.0) + x * sigmoid(-x))
+@formula
+def silu_gradient(dy, x, a):
+    value, complement = sigmoid_and_complement(x)
+    return dy * (value * fma(x, complement, like(x, 1.0)))
 
 
-@function
+@formula
 def logistic(x, a):
     return sigmoid(x)
 
 
-@function
-def sigmoid_derivative(x, a):
-    e = exp(-absolute(x))
-    return e / ((like(x, 1.0) + e) * (like(x, 1.0) + e))
+@formula
+def logistic_gradient(dy, x, a):
+    value, complement = sigmoid_and_complement(x)
+    return dy * (value * complement)
 
 
-@function
+@formula
 def hyperbolic_tangent(x, a):
     return tanh(x)
 
 
-@function
-def tanh_derivative(x, a):
-    return like(x, 4.0) * sigmoid_derivative(x + x, a)  # 1 − tanh² x, which does not cancel
+@formula
+def hyperbolic_tangent_gradient(dy, x, a):
+    value, complement = sigmoid_and_complement(x + x)
+    return dy * (4 * value * complement)  # 1 − tanh² x, which does not cancel
 
 
-@function
+@formula
 def smooth_relu(x, a):
     return softplus(x)
 
 
-@function
-def softplus_derivative(x, a):
-    return sigmoid(x)
+@formula
+def smooth_relu_gradient(dy, x, a):
+    return dy * sigmoid(x)
 
 
-FUNCTIONS = {
-    "relu": (relu, relu_derivative),
-    "leaky_relu": (leaky_relu, leaky_relu_derivative),
-    "elu": (elu, elu_derivative),
-    "selu": (selu, selu_derivative),
-    "gelu": (gelu, gelu_derivative),
-    "gelu_tanh": (gelu_tanh, gelu_tanh_derivative),
-    "silu": (silu, silu_derivative),
-    "sigmoid": (logistic, sigmoid_derivative),
-    "tanh": (hyperbolic_tangent, tanh_derivative),
-    "softplus": (smooth_relu, softplus_derivative),
+FORMULAS = {
+    "relu": (relu, relu_gradient),
+    "leaky_relu": (leaky_relu, leaky_relu_gradient),
+    "elu": (elu, elu_gradient),
+    "selu": (selu, selu_gradient),
+    "gelu": (gelu, gelu_gradient),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_gradient),
+    "silu": (silu, silu_gradient),
+    "sigmoid": (logistic, logistic_gradient),
+    "tanh": (hyperbolic_tangent, hyperbolic_tangent_gradient),
+    "softplus": (smooth_relu, smooth_relu_gradient),
 }
 
 
-# ---- a function's name as a compile-time argument --------------------------------------------------------------------
-
-
-class NameType(CompileTimeType):
-    """The Numba type of an activation function's name."""
-
-    def __init__(self, text: str):
-        self.text = text
-        super().__init__(name=f"Activation({text})")
-
-
-register_model(NameType)(numba_models.OpaqueModel)
-
-
-class Name:
-    """An activation function's name, known at compile time."""
-
-    def __init__(self, text: str):
-        self.numba_type = NameType(text)
-
-
-_NAMES = {text: Name(text) for text in ACTIVATION_NAMES}
-
-
-def value_of(name, x, a):
-    """f(x, a) of the named function: defined below, for kernel bodies."""
-
-
-def derivative_of(name, x, a):
-    """f′(x, a) of the named function: defined below, for kernel bodies."""
-
-
-_OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True, "nogil": True}
-
-
-@overload(value_of, jit_options=_OPTIONS)
-def _value_of(name, x, a):
-    chosen, _ = FUNCTIONS[name.text]
-    return lambda name, x, a: chosen(x, a)
-
-
-@overload(derivative_of, jit_options=_OPTIONS)
-def _derivative_of(name, x, a):
-    _, chosen = FUNCTIONS[name.text]
-    return lambda name, x, a: chosen(x, a)
-
-
-def _name(name: str) -> Name:
-    if name not in _NAMES:
-        raise ValueError(f"activation name = {name!r}: expected one of {', '.join(_NAMES)}")
-    return _NAMES[name]
-
-
-@kernel
-def _activation(begin, end, arguments):
-    name, x, a, y = unpack(arguments)
-    for i in range(begin, end):
-        y[i] = value_of(name, x[i], a)
-
-
-@kernel
-def _activation_gradient(begin, end, arguments):
-    name, dy, x, a, dx = unpack(arguments)
-    for i in range(begin, end):
-        dx[i] = dy[i] * derivative_of(name, x[i], a)
+def _formulas(name: str) -> tuple:
+    if name not in FORMULAS:
+        raise ValueError(f"activation name = {name!r}: expected one of {', '.join(FORMULAS)}")
+    return FORMULAS[name]
 
 
 @twin_of(reference.activation)
 def activation(x: np.ndarray, name: str, parameter: float = 0.0) -> np.ndarray:
-    x = contiguous(x)
-    y = empty_like(x)
-    run(_activation, x.size, GRAIN, _name(name), x, x.dtype.type(parameter), y)
-    return y
+    value, _ = _formulas(name)
+    return elementwise(value, x, x.dtype.type(parameter))
 
 
 @twin_of(reference.activation_gradient)
 def activation_gradient(dy: np.ndarray, x: np.ndarray, name: str, parameter: float = 0.0) -> np.ndarray:
-    dy, x = contiguous(dy), contiguous(x)
-    dx = empty_like(x)
-    run(_activation_gradient, x.size, GRAIN, _name(name), dy, x, x.dtype.type(parameter), dx)
-    return dx
+    _, gradient = _formulas(name)
+    return elementwise(gradient, dy, x, x.dtype.type(parameter))
 
 
 # ---- softmax and its kin ---------------------------------------------------------------------------------------------
@@ -254,143 +226,136 @@ def activation_gradient(dy: np.ndarray, x: np.ndarray, name: str, parameter: flo
 @kernel
 def _softmax(begin, end, arguments):
     vector, shape, width, x, y = unpack(arguments)
-    room, m, total = scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        _, at = block(vector, shape, x, first, rows, width, room)
-        if is_narrow(shape):
-            softmax_of_narrow(room, rows, width, m, total)
-            finish(vector, shape, room, y, first, rows, width)
-        else:
-            largest = max_of_wide(vector, x, at, width)
-            for j in range(at, at + width):
-                y[j] = exp(x[j] - largest)
-            share = like(largest, 1.0) / sum_of(y, at, width)
-            for j in range(at, at + width):
-                y[j] *= share
+    width, room, m, total = columns(shape, width), scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        numbers, at = block(vector, shape, x, first, rows, width, room)
+        results, to = target(vector, shape, y, first, rows, width, room)
+        softmax_of_block(vector, shape, numbers, at, results, to, size, strips, rows, m, total)
+        scale_block(vector, shape, results, to, size, strips, total)
+        finish(vector, shape, room, y, first, rows, width)
 
 
 @kernel
 def _log_softmax(begin, end, arguments):
     vector, shape, width, x, y = unpack(arguments)
-    room, m, total = scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        tile, at = block(vector, shape, x, first, rows, width, room)
-        partition(vector, is_narrow(shape), tile, at, rows, width, m, total)
-        for i in range(rows):
-            total[i] = log(total[i])
-        if is_narrow(shape):
-            for c in range(width):
-                for i in range(rows):
-                    room[c * BLOCK + i] = (room[c * BLOCK + i] - m[i]) - total[i]
-            finish(vector, shape, room, y, first, rows, width)
-        else:
-            for j in range(at, at + width):
-                y[j] = (x[j] - m[0]) - total[0]
+    width, room, m, total = columns(shape, width), scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        numbers, at = block(vector, shape, x, first, rows, width, room)
+        results, to = target(vector, shape, y, first, rows, width, room)
+        partition(vector, shape, numbers, at, size, strips, m, total)
+        logarithms(vector, rows, total)
+        for strip in range(strips):
+            shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
+            for place in range(0, size, lanes(vector)):
+                j = strip * size + within(vector, shape, place, size)
+                store(results, to + j, (load(vector, numbers, at + j) - shift) - log_total)
+        finish(vector, shape, room, y, first, rows, width)
 
 
 @kernel
 def _logsumexp(begin, end, arguments):
     vector, shape, width, x, y = unpack(arguments)
-    room, m, total = scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        tile, at = block(vector, shape, x, first, rows, width, room)
-        partition(vector, is_narrow(shape), tile, at, rows, width, m, total)
-        for i in range(rows):
-            infinite = absolute(m[i]) == like(m[i], np.inf)  # then ∞ − ∞ made the sum NaN
-            y[first + i] = m[i] if infinite else m[i] + log(total[i])
+    width, room, m, total = columns(shape, width), scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        numbers, at = block(vector, shape, x, first, rows, width, room)
+        maxima(vector, shape, numbers, at, size, strips, m)
+        for i in range(0, rows, lanes(vector)):  # ∞ − ∞ is no number: an infinite maximum is not subtracted
+            largest = load(vector, m, i)
+            store(m, i, select(absolute(largest) == like(largest, np.inf), like(largest, 0.0), largest))
+        sums_of_exp(vector, shape, numbers, at, size, strips, m, total)
+        for i in range(0, rows, lanes(vector)):
+            store_part(y, first + i, load(vector, m, i) + log(load(vector, total, i)), rows - i)
 
 
 @kernel
 def _softmax_gradient(begin, end, arguments):
     vector, shape, width, dy, y, dx = unpack(arguments)
-    dy_room, y_room, inner = scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        block(vector, shape, dy, first, rows, width, dy_room)
-        _, at = block(vector, shape, y, first, rows, width, y_room)
-        if is_narrow(shape):
-            for i in range(rows):
-                inner[i] = 0
-            for c in range(width):
-                for i in range(rows):
-                    inner[i] += dy_room[c * BLOCK + i] * y_room[c * BLOCK + i]
-            for c in range(width):
-                for i in range(rows):
-                    dy_room[c * BLOCK + i] = y_room[c * BLOCK + i] * (dy_room[c * BLOCK + i] - inner[i])
-            finish(vector, shape, dy_room, dx, first, rows, width)
-        else:
-            total = sum_of_products(dy, at, y, at, width)
-            for j in range(at, at + width):
-                dx[j] = y[j] * (dy[j] - total)
+    width, dy_room, y_room, inner = columns(shape, width), scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
+        values, _ = block(vector, shape, y, first, rows, width, y_room)
+        results, _ = target(vector, shape, dx, first, rows, width, dy_room)
+        for strip in range(strips):
+            total, start, j = splat(vector, 0), at + strip * size, 0
+            while j + lanes(vector) <= size:
+                total = fma(load(vector, slopes, start + j), load(vector, values, start + j), total)
+                j += lanes(vector)
+            if not is_narrow(shape) and j < size:
+                last = start + size - lanes(vector)
+                product = load(vector, slopes, last) * load(vector, values, last)
+                total = total + only_last(vector, product, size - j)
+            keep_sum(vector, shape, total, inner, strip)
+        for strip in range(strips):
+            total = known(vector, shape, inner, strip)
+            for place in range(0, size, lanes(vector)):
+                j = at + strip * size + within(vector, shape, place, size)
+                store(results, j, load(vector, values, j) * (load(vector, slopes, j) - total))
+        finish(vector, shape, dy_room, dx, first, rows, width)
 
 
 @kernel
 def _log_softmax_gradient(begin, end, arguments):
     vector, shape, width, dy, y, dx = unpack(arguments)
-    dy_room, y_room, inner = scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        block(vector, shape, dy, first, rows, width, dy_room)
-        _, at = block(vector, shape, y, first, rows, width, y_room)
-        if is_narrow(shape):
-            for i in range(rows):
-                inner[i] = 0
-            for c in range(width):
-                for i in range(rows):
-                    inner[i] += dy_room[c * BLOCK + i]
-            for c in range(width):
-                for i in range(rows):
-                    dy_room[c * BLOCK + i] -= exp(y_room[c * BLOCK + i]) * inner[i]
-            finish(vector, shape, dy_room, dx, first, rows, width)
-        else:
-            total = sum_of(dy, at, width)
-            for j in range(at, at + width):
-                dx[j] = dy[j] - exp(y[j]) * total
+    width, dy_room, y_room, inner = columns(shape, width), scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
+        values, _ = block(vector, shape, y, first, rows, width, y_room)
+        results, _ = target(vector, shape, dx, first, rows, width, dy_room)
+        sums(vector, shape, slopes, at, size, strips, inner)
+        for strip in range(strips):
+            total = known(vector, shape, inner, strip)
+            for place in range(0, size, lanes(vector)):
+                j = at + strip * size + within(vector, shape, place, size)
+                store(results, j, load(vector, slopes, j) - exp_bounded(load(vector, values, j)) * total)
+        finish(vector, shape, dy_room, dx, first, rows, width)
 
 
-def _of_rows(body, x: np.ndarray) -> np.ndarray:
-    x = contiguous(x)
-    y = empty_like(x)
-    rows, width = as_rows(x)
-    run(body, rows, grain(width), vector_of(x.dtype), shape_argument(width), width, x, y)
+def _map_rows(body, y: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
+    """Runs a body over the rows of `arrays`, all of one shape; y is the result."""
+    arrays = [contiguous(array) for array in arrays]
+    rows, width = as_rows(arrays[0])
+    if width:
+        run(body, rows, grain(width), vector_of(y.dtype), shape_argument(width), width, *arrays, y)
     return y
-
-
-def _pullback(body, dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    dy, y = contiguous(dy), contiguous(y)
-    dx = empty_like(y)
-    rows, width = as_rows(y)
-    run(body, rows, grain(width), vector_of(y.dtype), shape_argument(width), width, dy, y, dx)
-    return dx
 
 
 @twin_of(reference.softmax)
 def softmax(x: np.ndarray) -> np.ndarray:
-    return _of_rows(_softmax, x)
+    return _map_rows(_softmax, empty_like(x), x)
 
 
 @twin_of(reference.softmax_gradient)
 def softmax_gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _pullback(_softmax_gradient, dy, y)
+    return _map_rows(_softmax_gradient, empty_like(y), dy, y)
 
 
 @twin_of(reference.log_softmax)
 def log_softmax(x: np.ndarray) -> np.ndarray:
-    return _of_rows(_log_softmax, x)
+    return _map_rows(_log_softmax, empty_like(x), x)
 
 
 @twin_of(reference.log_softmax_gradient)
 def log_softmax_gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _pullback(_log_softmax_gradient, dy, y)
+    return _map_rows(_log_softmax_gradient, empty_like(y), dy, y)
 
 
 @twin_of(reference.logsumexp)
 def logsumexp(x: np.ndarray) -> np.ndarray:
-    x = contiguous(x)
-    y = empty(x.shape[:-1], x.dtype)
-    rows, width = as_rows(x)
-    run(_logsumexp, rows, grain(width), vector_of(x.dtype), shape_argument(width), width, x, y)
-    return y
+    if not x.shape[-1]:
+        return np.full(x.shape[:-1], -np.inf, x.dtype)
+    return _map_rows(_logsumexp, empty(x.shape[:-1], x.dtype), x)

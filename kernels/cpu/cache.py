@@ -1,25 +1,28 @@
 """Where compiled kernels are kept on disk, so that a kernel is compiled once per machine and is never stale.
 
-Numba's own cache (`cache=True`) looks only at the file that holds the function: a kernel whose *helper* changed would
-be loaded in its old form. Here the folder's name holds a hash over every source of this package and over the versions
-of Numba, llvmlite and Python, so that any change leads to an empty folder. The processor's name and features are part
-of Numba's key already.
+A kernel is one object file. The folder's name holds a hash over every source of this package and over the versions of
+Numba, llvmlite and Python, so that any change leads to an empty folder; the file's name holds a hash over the
+processor, the body and the types that it was compiled for. Files are written under another name and renamed, so that
+any number of processes may fill the folder at once, and begin with a checksum: one that was cut off counts as none.
 
-The folder is `$TOMOGRAD_CACHE`, else `$XDG_CACHE_HOME/tomograd`, else `~/.cache/tomograd`. Cached kernels are machine
-code and pickles: a folder that belongs to somebody else, or that others may write to, is not used.
+The folder is `$TOMOGRAD_CACHE`, else `$XDG_CACHE_HOME/tomograd`, else `~/.cache/tomograd`. What lies in it is run: a
+folder or a file that belongs to somebody else, that others may write to, or that is a link is not used.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
 import sys
+import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
 
 import llvmlite
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
+
+SUFFIX = ".o"
 
 
 @cache
@@ -40,12 +43,11 @@ def _root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "tomograd"
 
 
-def _is_trusted(folder: Path) -> bool:
-    """True if `folder` belongs to this user or to the administrator, and nobody else may write to it (always true where
-    there are no such rights)."""
+def _is_trusted(status: os.stat_result) -> bool:
+    """True if a folder or file belongs to this user or to the administrator, and nobody else may write to it (always
+    true where there are no such rights)."""
     if not hasattr(os, "getuid"):
         return True
-    status = folder.stat()
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
@@ -59,7 +61,10 @@ def folder() -> Path | None:
     try:
         path = _root() / "kernels" / source_hash()
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not _is_trusted(path):
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise PermissionError("it is a link")
+        if not _is_trusted(status):
             raise PermissionError("it belongs to another user, or others may write to it")
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         warnings.warn(
@@ -85,55 +90,50 @@ def _warn_not_kept(path: str, error: str) -> None:
     warnings.warn(f"compiled kernels cannot be kept in {path}: {error}", RuntimeWarning, stacklevel=4)
 
 
-class _Locator(_CacheLocator):
-    """Tells Numba the folder; the stamp is constant because the folder's name already says which sources it is for."""
-
-    def __init__(self, py_func, py_file):
-        self._file = py_file
-
-    @classmethod
-    def from_function(cls, py_func, py_file):
-        return cls(py_func, py_file)
-
-    def get_cache_path(self):
-        return str(folder())
-
-    def get_source_stamp(self):
-        return source_hash()
-
-    def get_disambiguator(self):
-        return hashlib.sha256(os.path.abspath(self._file).encode()).hexdigest()[:10]
-
-
-class _CacheImpl(CompileResultCacheImpl):
-    _locator_classes = [_Locator]  # noqa: RUF012  (Numba's own class attribute)
-
-
-class KernelCache(FunctionCache):
-    """Numba's function cache in our folder. A damaged entry (a full disk, a cut-off write) counts as none."""
-
-    _impl_class = _CacheImpl
-
-    def load_overload(self, sig, target_context):
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:  # unpickling foreign bytes may raise anything; compiling anew is always right
+def load(name: str) -> bytes | None:
+    """What was kept under `name`; None if there is nothing, or nothing that can be trusted to be whole and ours."""
+    place = folder()
+    if place is None:
+        return None
+    try:
+        descriptor = os.open(place / (name + SUFFIX), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not (stat.S_ISREG(status.st_mode) and _is_trusted(status)):
             return None
-
-    def save_overload(self, sig, data):
         try:
-            try:
-                super().save_overload(sig, data)
-            except OSError:
-                raise
-            except Exception:  # the damaged index cannot be added to: begin a new one
-                self.flush()
-                super().save_overload(sig, data)
-        except OSError as error:
-            if os.access(self.cache_path, os.W_OK):  # else it was meant to be read only
-                _warn_not_kept(self.cache_path, error.strerror or str(error))
+            checksum, content = file.read(hashlib.sha256().digest_size), file.read()
+        except OSError:
+            return None
+    return content if hashlib.sha256(content).digest() == checksum else None
 
 
-def cache_for(py_func):
-    """The cache for one Python function."""
-    return NullCache() if folder() is None else KernelCache(py_func)
+def keep(name: str, content: bytes) -> None:
+    """Keep `content` under `name`, instead of what is there; where that cannot be done, a warning says why (but not for
+    a folder that can only be read)."""
+    place = folder()
+    if place is None:
+        return
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=place, prefix=name, suffix=".tmp")
+        with open(descriptor, "wb") as file:
+            file.write(hashlib.sha256(content).digest() + content)
+        os.replace(temporary, place / (name + SUFFIX))
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        if os.access(place, os.W_OK):  # else it was meant to be read only
+            _warn_not_kept(str(place), error.strerror or str(error))
+
+
+def contents() -> tuple[int, int]:
+    """How many kernels are kept, and how many bytes they take."""
+    place = folder()
+    sizes = (
+        [] if place is None else [entry.stat().st_size for entry in os.scandir(place) if entry.name.endswith(SUFFIX)]
+    )
+    return len(sizes), sum(sizes)

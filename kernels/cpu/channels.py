@@ -1,23 +1,37 @@
 """Work on each channel of channels-last arrays (N, positions, C), with full SIMD lanes however few channels there are.
 
 A run of whole positions is one line of numbers in which the channels repeat: c, c + C, c + 2C … Lines of `lanes`
-numbers, a multiple of C, are worked on elementwise; what is known of a channel (its mean, a sum) is repeated along a
-line likewise. A chunk is a fixed number of positions of one sample, small enough for the second-level cache. Each
-chunk has its own sums, which are then added in the order of the chunks in double precision: the result depends neither
-on the number of threads nor on who was first.
+numbers, a multiple of C and if possible of a given length (that of some vector registers), are worked on elementwise;
+what is known of a channel (its mean, a sum) is repeated along a line likewise. A chunk is a fixed number of positions
+of one sample, small enough for the second-level cache. Each chunk has its own sums, which are then added in the order
+of the chunks in double precision: the result depends neither on the number of threads nor on who was first.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 
 from ..memory import empty
 from .launch import kernel, run, unpack
+from .simd import Vector, vector_of
 
-LINE = 256  # numbers in a line, about
+LINE = 256  # numbers, of which the length of a line is a multiple unless something else is asked for
+LONGEST = 2048  # numbers in a line that repeats its channels, at most
 CHUNK = 32768  # numbers in a chunk, about
+STRIP = 4  # vector registers worked on together: so many that sums and constants stay in registers too
 LEAST_LINES = 32  # lines in a chunk, at least: what is kept of a chunk must be small beside it
+
+
+@cache
+def _strip(dtype: np.dtype, lanes: int) -> Vector:
+    return Vector(dtype, STRIP * lanes)
+
+
+def strip_of(dtype: np.dtype) -> Vector:
+    """STRIP vector registers as one vector."""
+    return _strip(dtype, vector_of(dtype).lanes)
 
 
 @dataclass(frozen=True)
@@ -28,21 +42,23 @@ class Lines:
     positions: int
     channels: int
     dtype: np.dtype
+    multiple: int = LINE
 
-    @property
+    @cached_property
     def repeats(self) -> int:
-        """Positions in a line: so many that a line is about LINE long and, if possible, a multiple of a register."""
-        if self.channels == 0 or self.channels >= LINE:
-            return 1
-        step = 16 // math.gcd(self.channels, 16)
-        return step * max(1, round(LINE / (self.channels * step)))
+        """Positions in a line: so many that it is a multiple of `multiple`, or else of a register, or else one."""
+        for length in (self.multiple, 16):
+            repeats = length // math.gcd(self.channels, length)
+            if self.channels * repeats <= LONGEST:
+                return repeats
+        return 1
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Numbers in a line."""
         return self.repeats * self.channels
 
-    @property
+    @cached_property
     def chunk_rows(self) -> int:
         """Positions in a chunk."""
         return self.repeats * max(LEAST_LINES, CHUNK // max(self.lanes, 1))

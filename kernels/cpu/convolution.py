@@ -1,5 +1,7 @@
 """Convolution, its transpose and its weight's gradient, in one to three dimensions: which tile kernel computes what."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..geometry import Pairs, Sizes, conv_output_size
@@ -7,7 +9,9 @@ from ..interface import twin_of
 from ..memory import contiguous, empty
 from ..reference import convolution as reference
 from . import correlation, output_tiles, weight_tiles
+from .correlation import Correlation
 from .launch import kernel, run, threads, unpack
+from .simd import Level, level
 
 SUM_COLUMNS = 512  # numbers that `channel_sum` adds side by side
 SUM_ROWS = 64  # rows of them added before the sum goes on in double precision
@@ -17,10 +21,6 @@ def _constant(y: np.ndarray, bias: np.ndarray | None, activation: str | None) ->
     """y filled with what a sum over nothing gives."""
     y[...] = 0 if bias is None else np.maximum(bias, 0) if activation == "relu" else bias
     return y
-
-
-def _is_depthwise(groups: int, channels_in: int, channels_out: int) -> bool:
-    return groups > 1 and channels_in == groups == channels_out
 
 
 @twin_of(reference.conv)
@@ -37,17 +37,12 @@ def conv(
     kernel_size, c_in, c_out = weight.shape[:-2], x.shape[-1], weight.shape[-1]
     output_size = conv_output_size(x.shape[1:-1], kernel_size, strides, padding, dilation_rate)
     y = empty((len(x), *output_size, c_out), x.dtype)
-    if c_in == 0:
+    if y.size == 0 or c_in == 0:
         return _constant(y, bias, activation)
     work = correlation.of_convolution(
         len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    if _is_depthwise(groups, c_in, c_out):
-        output_tiles.launch(
-            correlation.depthwise(work), contiguous(x), contiguous(weight), bias, y, activation == "relu", lanewise=True
-        )
-    else:
-        output_tiles.launch(work, contiguous(x), contiguous(weight), bias, y, activation == "relu")
+    output_tiles.launch((work,), contiguous(x), contiguous(weight), bias, y, activation == "relu")
     return y
 
 
@@ -64,20 +59,37 @@ def conv_transpose(
 ) -> np.ndarray:
     kernel_size, c_in, c_out = weight.shape[:-2], weight.shape[-1], weight.shape[-2] * groups
     y = empty((len(x), *output_size, c_out), x.dtype)
-    if c_in == 0:
+    if y.size == 0 or c_in == 0:
         return _constant(y, bias, None)
-    phases, unreached = correlation.of_transpose(
-        len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
+    phases, unreached = _phases(
+        level(),
+        x.dtype,
+        len(x),
+        x.shape[1:-1],
+        output_size,
+        kernel_size,
+        strides,
+        padding,
+        dilation_rate,
+        groups,
+        c_in,
+        c_out,
     )
-    x, weight = contiguous(x), contiguous(weight)
-    for phase in phases:
-        if _is_depthwise(groups, c_in, c_out):
-            output_tiles.launch(correlation.depthwise(phase), x, weight, bias, y, lanewise=True)
-        else:
-            output_tiles.launch(phase, x, weight, bias, y)
+    output_tiles.launch(phases, contiguous(x), contiguous(weight), bias, y)
     for where in unreached:
         y.reshape(len(x), *(1,) * (5 - y.ndim), *y.shape[1:])[where] = 0 if bias is None else bias
     return y
+
+
+@lru_cache(maxsize=1024)
+def _phases(host: Level, dtype: np.dtype, *geometry) -> tuple[tuple[Correlation, ...], tuple[tuple[slice, ...], ...]]:
+    """`correlation.of_transpose`, with the phases of a row joined where that takes fewer cycles."""
+    *_, strides, _, dilation_rate, groups, _, _ = geometry
+    apart = correlation.of_transpose(*geometry)
+    if groups > 1 or strides[-1] == 1 or dilation_rate[-1] > 1:
+        return apart
+    joined = correlation.of_transpose(*geometry, joined=True)
+    return min(joined, apart, key=lambda phases: output_tiles.cycles(phases[0], dtype, host))
 
 
 @twin_of(reference.conv_weight_gradient)
@@ -89,10 +101,7 @@ def conv_weight_gradient(
     work = correlation.of_convolution(
         len(x), x.shape[1:-1], dy.shape[1:-1], kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    if _is_depthwise(groups, c_in, c_out):
-        weight_tiles.launch(correlation.depthwise(work), contiguous(x), contiguous(dy), dweight, lanewise=True)
-    else:
-        weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
+    weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
     return dweight
 
 

@@ -6,7 +6,7 @@ and two dimensions are three with leading ones. Because x, y and w are given by 
 convolution, each output phase of a transposed convolution (y in steps, w reversed and transposed), and a batch of
 matrix products (groups)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
 from math import gcd
@@ -16,7 +16,7 @@ import numpy as np
 from ..geometry import Pairs, Sizes
 
 # Where a body finds what in `Correlation.numbers`.
-INPUT, OUTPUT, KERNEL, STRIDES, DILATION, BEFORE, X, Y = 0, 3, 6, 9, 12, 15, 18, 23
+INPUT, OUTPUT, KERNEL, STRIDES, DILATION, BEFORE, X, Y, NUMBERS = 0, 3, 6, 9, 12, 15, 18, 23, 28
 
 
 def _contiguous(sizes: Sizes, channels: int) -> tuple[int, int, int, int]:
@@ -25,6 +25,21 @@ def _contiguous(sizes: Sizes, channels: int) -> tuple[int, int, int, int]:
     h = w * sizes[2]
     d = h * sizes[1]
     return d * sizes[0], d, h, w
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Output channels that are made of pieces: channel p·channels + k is channel k of piece p.
+
+    `pixels` > 1: the pieces are that many neighbouring output pixels of a row, computed as one. At the kernel's W
+    position t pixel p meets tap `first_tap` − pixels·t + p of the weights' `taps`, or none. `pixels` = 1: they are
+    groups."""
+
+    pixels: int
+    channels: int
+    first_tap: int
+    taps: int
+    stride: int  # from the weights of one piece to those of the next
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Correlation:
     weight_strides: tuple[int, ...]
     weight_start: int = 0
     y_start: int = 0
+    pieces: Pieces | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -70,6 +86,11 @@ class Correlation:
     def taps(self) -> int:
         """Positions of the kernel."""
         return self.kernel_size[0] * self.kernel_size[1] * self.kernel_size[2]
+
+    @cached_property
+    def weights(self) -> int:
+        """Weights of one group."""
+        return self.taps * self.channels_in * self.channels_out
 
     @cached_property
     def rows(self) -> int:
@@ -104,6 +125,7 @@ class Correlation:
                 self.groups,
                 *self.weight_strides,
                 self.weight_start,
+                *(astuple(self.pieces) if self.pieces else (1, self.channels_out, 0, 1, 0)),
             ],
             np.int64,
         )
@@ -214,16 +236,19 @@ class _Phase:
     before: int
 
 
-def _phases(output_size: int, kernel_size: int, stride: int, dilation: int, before: int) -> list[_Phase]:
+def _phases(
+    output_size: int, kernel_size: int, stride: int, dilation: int, before: int, begin: int = 0
+) -> list[_Phase]:
     """Position i = j·stride + first of the transpose's output meets input position o through tap t where
 
         o·stride + t·dilation − before = i,   so   t·dilation ≡ first + before  (mod stride):
 
     every (stride / gcd)th tap from the first such one, o falling by dilation / gcd from each to the next. Read
-    backwards, this is a convolution with stride 1 and dilation rate dilation / gcd."""
+    backwards, this is a convolution with stride 1 and dilation rate dilation / gcd. `begin`: the first position of
+    interest."""
     common = gcd(stride, dilation)
     phases = []
-    for first in range(min(stride, output_size)):
+    for first in range(begin, min(begin + stride, output_size)):
         matching = [t for t in range(min(kernel_size, stride)) if (first + before - t * dilation) % stride == 0]
         start = matching[0] if matching else kernel_size
         taps = -(-(kernel_size - start) // (stride // common))
@@ -242,6 +267,14 @@ def _phases(output_size: int, kernel_size: int, stride: int, dilation: int, befo
     return phases
 
 
+def _joined_phase(count: int, kernel_size: int, stride: int, before: int) -> tuple[_Phase, int]:
+    """All phases of a dimension with dilation rate 1 as one, whose pixels are `stride` output pixels each, `count` of
+    them; and the tap of the first of these output pixels at the first position (see `Pieces`)."""
+    nearest, farthest = -((kernel_size - 1 - before) // stride), (stride - 1 + before) // stride  # o − j of any tap
+    first_tap = before - nearest * stride
+    return _Phase(0, count, farthest - nearest + 1, first_tap, -stride, 1, -nearest), first_tap
+
+
 @lru_cache(maxsize=1024)
 def of_transpose(
     batch: int,
@@ -254,48 +287,56 @@ def of_transpose(
     groups: int,
     channels_in: int,
     channels_out: int,
-) -> tuple[list[Correlation], list[tuple[slice, ...]]]:
+    joined: bool = False,
+) -> tuple[tuple[Correlation, ...], tuple[tuple[slice, ...], ...]]:
     """The correlations that together are `conv_transpose`, one for each phase of the output, and the slices (of N, D,
-    H, W in three dimensions) of those phases that no tap reaches."""
+    H, W in three dimensions) of those phases that no tap reaches. `joined`: the phases of a row are computed together,
+    which needs groups = 1 and no dilation along the row."""
     inputs, outputs, kernel = _three(input_size, 1), _three(output_size, 1), _three(kernel_size, 1)
     strides, dilation, before = _three(strides, 1), _three(dilation, 1), _three([pair[0] for pair in padding], 0)
     c, k = channels_in // groups, channels_out // groups
     x_strides, y_strides = (*_contiguous(inputs, channels_in), c), (*_contiguous(outputs, channels_out), k)
     w_strides = _contiguous(kernel, k * channels_in)[1:]
+    each = [_phases(*along) for along in zip(outputs, kernel, strides, dilation, before, strict=True)]
+    whole, stride = outputs[2] // strides[2], strides[2]
+    if joined:
+        together, first_tap = _joined_phase(whole, kernel[2], stride, before[2])
+        left_over = _phases(outputs[2], kernel[2], stride, 1, before[2], begin=whole * stride)
+        each[2] = [together] * (whole > 0) + left_over
     correlations, unreached = [], []
-    for phases in product(*map(_phases, outputs, kernel, strides, dilation, before)):
+    for phases in product(*each):
         if min(phase.taps for phase in phases) == 0:
             unreached.append(
                 (slice(None), *(slice(phase.first, None, s) for phase, s in zip(phases, strides, strict=True)))
             )
             continue
-        correlations.append(
-            _simplified(
-                Correlation(
-                    batch,
-                    inputs,
-                    tuple(phase.count for phase in phases),
-                    tuple(phase.taps for phase in phases),
-                    (1, 1, 1),
-                    tuple(phase.dilation for phase in phases),
-                    tuple(phase.before for phase in phases),
-                    groups,
-                    c,
-                    k,
-                    x_strides,
-                    (y_strides[0], *(stride * s for stride, s in zip(y_strides[1:4], strides, strict=True)), k),
-                    weight_strides=(
-                        *(w * phase.tap_step for w, phase in zip(w_strides, phases, strict=True)),
-                        1,
-                        channels_in,
-                        c,
-                    ),
-                    weight_start=sum(w * phase.tap for w, phase in zip(w_strides, phases, strict=True)),
-                    y_start=sum(stride * phase.first for stride, phase in zip(y_strides[1:4], phases, strict=True)),
-                )
-            )
+        correlation = Correlation(
+            batch,
+            inputs,
+            tuple(phase.count for phase in phases),
+            tuple(phase.taps for phase in phases),
+            (1, 1, 1),
+            tuple(phase.dilation for phase in phases),
+            tuple(phase.before for phase in phases),
+            groups,
+            c,
+            k,
+            x_strides,
+            (y_strides[0], *(stride * s for stride, s in zip(y_strides[1:4], strides, strict=True)), k),
+            weight_strides=(
+                *(w * phase.tap_step for w, phase in zip(w_strides, phases, strict=True)),
+                1,
+                channels_in,
+                c,
+            ),
+            weight_start=sum(w * phase.tap for w, phase in zip(w_strides, phases, strict=True)),
+            y_start=sum(stride * phase.first for stride, phase in zip(y_strides[1:4], phases, strict=True)),
         )
-    return correlations, unreached
+        if joined and phases[2] is together:
+            pieces = Pieces(stride, k, first_tap, kernel[2], w_strides[2])
+            correlation = replace(correlation, channels_out=stride * k, pieces=pieces)
+        correlations.append(_simplified(correlation))
+    return tuple(correlations), tuple(unreached)
 
 
 @lru_cache(maxsize=1024)
@@ -340,13 +381,13 @@ def of_transposed_matmul(batch: int, m: int, k: int, n: int) -> Correlation:
 
 
 @lru_cache(maxsize=1024)
-def depthwise(correlation: Correlation) -> Correlation:
-    """The same with one input and one output channel in each group, as one group whose channels keep to themselves."""
-    from_group_to_group = correlation.weight_strides[5]
+def side_by_side(correlation: Correlation) -> Correlation:
+    """The same with all groups as one, whose output channels meet only the `channels_in` inputs of their own group."""
+    *strides, from_group_to_group = correlation.weight_strides
     return replace(
         correlation,
         groups=1,
-        channels_in=1,
-        channels_out=correlation.groups,
-        weight_strides=(*correlation.weight_strides[:4], from_group_to_group, 0),
+        channels_out=correlation.channels_out * correlation.groups,
+        weight_strides=(*strides, 0),
+        pieces=Pieces(1, correlation.channels_out, 0, 1, from_group_to_group),
     )

@@ -32,7 +32,7 @@ def matmul(
         weight_tiles.launch(correlation.of_transposed_matmul(batch, m, k, n), contiguous(a), contiguous(b), c)
     else:
         output_tiles.launch(
-            correlation.of_matmul(batch, m, k, n, transpose_b),
+            (correlation.of_matmul(batch, m, k, n, transpose_b),),
             contiguous(a),
             contiguous(b),
             _for_each(bias, batch),

@@ -16,32 +16,42 @@ Each body is compiled once for each combination of argument *types* into a C fun
 becomes a pointer to its first element, a number its own slot; a `Constant` (or an object whose `numba_type` is a
 `CompileTimeType`) is known at compile time: loops over it are unrolled, branches on it disappear.
 
-One parallel loop, compiled once, serves all bodies: it calls the C function for each part of the range. Compiling
-Numba's parallel loops anew for every kernel would take 1 to 3 s each; a body takes 0.1 s, and 3 ms from the cache.
-A part's bounds depend on the number of threads alone, so results repeat bit for bit at a fixed number of threads.
+One worker, compiled once, serves all bodies: on each thread it calls the C function for one part of the range after
+the other. Compiling Numba's parallel loops anew for every kernel would take 1 to 3 s each; a body takes 0.1 s, and less
+than 1 ms from the cache. A part's bounds depend on the number of threads alone, so results repeat bit for bit at a
+fixed number of threads.
+
+Where compiling takes longer than a second, a line on stderr says so, unless `TOMOGRAD_QUIET` is set.
 """
 
 import contextlib
 import ctypes
+import hashlib
 import os
+import struct
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import typing as numba_typing
-from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic, models, register_model
+from numba.np.ufunc import parallel
 
-from .cache import cache_for
+from . import cache as kept
+from . import compiling
 
 INT64 = ir.IntType(64)
 SPINS = "1000"  # a few µs: far shorter than a tick of the scheduler
 PARTS_PER_THREAD = 8  # enough that the last part of a slow thread is short, few enough that parts stay long
+ANNOUNCED_AFTER = 1.0  # seconds of compiling
 _BODY = ir.FunctionType(ir.VoidType(), [INT64, INT64, INT64.as_pointer()])
 _C_BODY = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_void_p)
 
@@ -61,11 +71,16 @@ class ConstantType(CompileTimeType):
         super().__init__(name=f"Constant({number})")
 
 
+_constant_type = cache(ConstantType)
+
+
 class Constant:
     """A whole number (or a truth value) known at compile time; a body reads it by `value(constant)`."""
 
+    __slots__ = ("numba_type",)
+
     def __init__(self, number: int):
-        self.numba_type = ConstantType(int(number))
+        self.numba_type = _constant_type(int(number))
 
 
 class ArgumentsType(types.Type):
@@ -131,6 +146,11 @@ def scratch(typing, like, count):
     return like(like, count), generate
 
 
+# ---- packing ---------------------------------------------------------------------------------------------------------
+
+# What stands before the arguments in memory: the body's address, the items, the parts, the number of the next part.
+BODY, COUNT, PARTS, NEXT, HEADER = range(5)
+
 _POINTERS = {
     np.dtype(kind).char: types.CPointer(numba_type)
     for kind, numba_type in [
@@ -142,36 +162,92 @@ _POINTERS = {
         ("?", types.uint8),
     ]
 }
+# How a number is packed into its slot of 8 bytes, and what it is compiled for. The blank, which `struct` skips, tells
+# the formats from the letters of arrays' types.
+_FORMATS = {" q": types.intp, " f4x": types.float32, " d": types.float64}
+_NUMBERS = {int: " q", bool: " q", np.int64: " q", np.float32: " f4x", float: " d", np.float64: " d"}
 
 
-def _pack(arguments: tuple) -> tuple[tuple[types.Type, ...], ctypes.Array]:
-    """The types of the arguments and their 8-byte slots."""
-    slots = (ctypes.c_int64 * max(len(arguments), 1))()
-    kinds = []
-    for position, argument in enumerate(arguments):
-        if isinstance(argument, np.ndarray):
+def _where_addresses_stand() -> int | None:
+    """How far into NumPy's array object the address of its first element stands: behind what every Python object begins
+    with. Reading it there takes a tenth of the time that `array.ctypes.data` takes. None if it is not there."""
+    offset, arrays = object.__basicsize__, [np.zeros(size) for size in (1, 2, 3)]
+    found = [ctypes.c_ssize_t.from_address(id(array) + offset).value for array in arrays]
+    return offset if found == [array.ctypes.data for array in arrays] else None
+
+
+_offset = _where_addresses_stand()
+_word_at = ctypes.c_ssize_t.from_address
+_address_of = ctypes.addressof
+
+
+def address_of_array(array: np.ndarray) -> int:
+    """The address of an array's first element."""
+    return array.ctypes.data if _offset is None else _word_at(id(array) + _offset).value
+
+
+def _described(body: Callable, arguments: tuple) -> tuple[tuple, list]:
+    """(key, values): what `body` has to be compiled for, in a form that is quick to make and to look up, and what goes
+    into the slots. A key is the body, then for each argument the letter of an array's type, the format of a number, or
+    the number that Numba gave to a compile-time type."""
+    key, values = [body], []
+    for argument in arguments:
+        kind = type(argument)
+        if kind is np.ndarray:
             if not argument.flags.c_contiguous:
-                raise TypeError(
-                    f"kernel argument {position} must be C-contiguous, but has strides {argument.strides} "
-                    f"at shape {argument.shape}"
-                )
-            kinds.append(_POINTERS[argument.dtype.char])
-            slots[position] = argument.ctypes.data
-        elif isinstance(argument, (bool, int, np.integer)):
-            kinds.append(types.intp)
-            slots[position] = int(argument)
-        elif isinstance(argument, np.float32):
-            kinds.append(types.float32)
-            ctypes.c_float.from_buffer(slots, 8 * position).value = argument
-        elif isinstance(argument, float):  # np.float64 is one too
-            kinds.append(types.float64)
-            ctypes.c_double.from_buffer(slots, 8 * position).value = argument
+                raise _not_contiguous(arguments)
+            key.append(argument.dtype.char)
+            values.append(_word_at(id(argument) + _offset).value if _offset is not None else argument.ctypes.data)
+        elif kind in _NUMBERS:
+            key.append(_NUMBERS[kind])
+            values.append(argument)
+        elif hasattr(argument, "numba_type"):
+            key.append(argument.numba_type._code)
+            values.append(0)
         else:
-            kinds.append(argument.numba_type)
-    return tuple(kinds), slots
+            return _described(body, tuple(map(_plain, arguments)))
+    return tuple(key), values
+
+
+def _plain(argument):
+    """A kind of array or number that is rare, as one that `_described` knows."""
+    if isinstance(argument, np.ndarray):
+        return np.asarray(argument)
+    if isinstance(argument, (np.integer, np.bool_)):
+        return int(argument)
+    if type(argument) in _NUMBERS or hasattr(argument, "numba_type"):
+        return argument
+    raise TypeError(f"kernel argument {argument!r}: expected an array, a number or a compile-time constant")
+
+
+def _not_contiguous(arguments: tuple) -> TypeError:
+    position, argument = next(
+        (position, argument)
+        for position, argument in enumerate(arguments)
+        if isinstance(argument, np.ndarray) and not argument.flags.c_contiguous
+    )
+    return TypeError(
+        f"kernel argument {position} must be C-contiguous, but has strides {argument.strides} at shape {argument.shape}"
+    )
+
+
+def _numba_type(entry, argument) -> types.Type:
+    """The type that a key's entry stands for."""
+    if isinstance(entry, int):
+        return argument.numba_type
+    if isinstance(argument, np.ndarray):
+        if entry not in _POINTERS:
+            raise TypeError(f"a kernel cannot take an array of {argument.dtype}")
+        return _POINTERS[entry]
+    return _FORMATS[entry]
 
 
 # ---- compilation ---------------------------------------------------------------------------------------------------
+
+# A function for the use of bodies, which becomes a part of those that call it.
+helper = numba.njit(
+    error_model="numpy", fastmath={"contract"}, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 
 
 def kernel(body: Callable | None = None, *, fastmath: frozenset[str] | set[str] = frozenset({"contract"})):
@@ -183,29 +259,93 @@ def kernel(body: Callable | None = None, *, fastmath: frozenset[str] | set[str] 
     return body
 
 
-_compiled: dict[tuple, CFunc] = {}
+class Compiled:
+    """A body in the form of machine code: `address` is that of a C function, `call` calls it, `from_cache` says whether
+    it was found on disk."""
+
+    def __init__(self, body: Callable, argument_types: tuple[types.Type, ...], formats: list[str]):
+        self.body, self.argument_types = body, argument_types
+        self.loaded, self.from_cache = _machine_code(body, argument_types)
+        self.address = self.loaded.address
+        self.call = _C_BODY(self.address)
+        self.slots = ctypes.c_int64 * (HEADER + len(formats))
+        self.pack = struct.Struct("qqqq" + "".join(formats)).pack_into
+
+    def assembly(self) -> str:
+        """Its instructions, as text."""
+        return compiling.assembly(self.body, self.argument_types)
+
+
+_compiled: dict[tuple, Compiled] = {}
 
 
 @global_compiler_lock
-def _compile(body: Callable, kinds: tuple[types.Type, ...]) -> CFunc:
-    signature = numba_typing.signature(types.void, types.intp, types.intp, ArgumentsType(kinds))
-    compiled = CFunc(
-        body,
-        (signature.args, signature.return_type),
-        locals={},
-        options={"nopython": True, "error_model": "numpy", "fastmath": body.fastmath, "boundscheck": False},
-    )
-    compiled._cache = cache_for(body)
-    compiled.compile()
-    compiled.call = _C_BODY(compiled.address)
-    _compiled[body, kinds] = compiled
-    return compiled
+def _compile(key: tuple, arguments: tuple) -> Compiled:
+    code = _compiled.get(key)  # another thread may have been first
+    if code is None:
+        body, entries = key[0], key[1:]
+        members = tuple(map(_numba_type, entries, map(_plain, arguments)))
+        formats = [entry if entry in _FORMATS else "q" for entry in entries]
+        code = _compiled[key] = Compiled(body, (types.intp, types.intp, ArgumentsType(members)), formats)
+    return code
 
 
-def compiled(body: Callable, *arguments) -> CFunc:
-    """The compiled form of `body` for arguments like these: `.address` is that of a C function."""
-    kinds, _ = _pack(arguments)
-    return _compiled.get((body, kinds)) or _compile(body, kinds)
+def compiled(body: Callable, *arguments) -> Compiled:
+    """The compiled form of `body` for arguments like these."""
+    key, _ = _described(body, arguments)
+    return _compiled.get(key) or _compile(key, arguments)
+
+
+def _cache_name(function: Callable, argument_types: tuple[types.Type, ...]) -> str:
+    """Under which compiled code is kept: all that decides what it becomes, beside what `kept.source_hash` holds."""
+    code, cells = function.__code__, [cell.cell_contents for cell in function.__closure__ or ()]
+    constants = [constant for constant in code.co_consts if not hasattr(constant, "co_code")]
+    parts = (function.__module__, function.__qualname__, code.co_code, constants, code.co_names, cells)
+    described = (compiling.machine(), parts, sorted(function.fastmath), [str(kind) for kind in argument_types])
+    return f"{function.__name__.strip('_')}-{hashlib.sha256(repr(described).encode()).hexdigest()[:24]}"
+
+
+def _machine_code(function: Callable, argument_types: tuple[types.Type, ...]) -> tuple[compiling.Loaded, bool]:
+    """A function's machine code in memory, and whether it came from the disk."""
+    name = _cache_name(function, argument_types)
+    content = kept.load(name)
+    if content is not None:
+        with contextlib.suppress(Exception):  # whatever is wrong with it, compiling anew is right
+            return compiling.Loaded(content), True
+    with _compilations.one():
+        content = compiling.object_code(function, argument_types)
+    kept.keep(name, content)
+    return compiling.Loaded(content), False
+
+
+class _Compilations:
+    """Counts what is compiled, and tells the user once why he waits."""
+
+    def __init__(self):
+        self.count, self.seconds, self.announced = 0, 0.0, bool(os.environ.get("TOMOGRAD_QUIET"))
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        if self.seconds > ANNOUNCED_AFTER and not self.announced:
+            self.announce()
+        started = time.perf_counter()
+        yield
+        self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - started
+
+    def announce(self) -> None:
+        self.announced = True
+        place = kept.folder()
+        often = "anew at every start" if place is None else f"once (they are kept in {place.parent})"
+        text = (
+            f"tomograd: compiling CPU kernels for this machine, {often}: {self.count} done in {self.seconds:.0f} s; "
+            "training a network needs 20 to 40"
+        )
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # there may be no stderr
+            start = "\r\x1b[K" if sys.stderr.isatty() else ""  # in the place of a progress bar, which is drawn again
+            print(start + text, file=sys.stderr, flush=True)
+
+
+_compilations = _Compilations()
 
 
 # ---- threads -------------------------------------------------------------------------------------------------------
@@ -222,25 +362,40 @@ def _call(typing, address, begin, end, arguments):
 
 
 @intrinsic
-def _take(typing, counter):
-    """The number at an address, counted up by one for whoever asks next."""
+def _take(typing, launch):
+    """The number of the next part, counted up by one for whoever asks next."""
 
     def generate(context, builder, signature, values):
-        pointer = builder.inttoptr(values[0], INT64.as_pointer())
+        pointer = builder.gep(values[0], [ir.Constant(INT64, NEXT)])
         return builder.atomic_rmw("add", pointer, ir.Constant(INT64, 1), "monotonic")
 
-    return types.intp(types.intp), generate
+    return types.intp(launch), generate
 
 
-def _parallel_for(address, count, parts, workers, arguments, counter):
-    for _worker in numba.prange(workers):
-        part = _take(counter)
+@intrinsic
+def _arguments(typing, launch):
+    """The address of the arguments behind the header."""
+
+    def generate(context, builder, signature, values):
+        return builder.ptrtoint(builder.gep(values[0], [ir.Constant(INT64, HEADER)]), INT64)
+
+    return types.intp(launch), generate
+
+
+@kernel
+def _work(_, sizes, __, launch):
+    """What each thread does in a launch: parts, one after the other, as long as there are any. The signature is that of
+    NumPy's generalised ufuncs, which Numba's threading layers call; `sizes[0]` is how many workers this call stands
+    for."""
+    body, count, parts, arguments = launch[BODY], launch[COUNT], launch[PARTS], _arguments(launch)
+    for _worker in range(sizes[0]):
+        part = _take(launch)
         while part < parts:
-            _call(address, part * count // parts, (part + 1) * count // parts, arguments)
-            part = _take(counter)
+            _call(body, part * count // parts, (part + 1) * count // parts, arguments)
+            part = _take(launch)
 
 
-_launcher: Callable | None = None
+_launcher: Callable[[int, int], None] | None = None
 # For making the launcher, and for layers that take one caller at a time.
 _launch_lock = threading.RLock()
 _one_at_a_time = False
@@ -286,9 +441,12 @@ def _short_spins() -> Iterator[None]:
         del os.environ["GOMP_SPINCOUNT"]
 
 
-def _make_launcher() -> Callable:
-    """Compiles (or loads) the parallel loop and starts the threads, on OpenMP or TBB: both take several callers at
-    once."""
+_PARALLEL_FOR = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, *[ctypes.c_ssize_t] * 3)
+
+
+def _make_launcher() -> Callable[[int, int], None]:
+    """Starts the threads, on OpenMP or TBB: both take several callers at once. Returns a function of the address of a
+    launch and the number of workers."""
     global _launcher, _one_at_a_time
     with _launch_lock:
         if _launcher is not None:
@@ -296,26 +454,44 @@ def _make_launcher() -> Callable:
         if "NUMBA_THREADING_LAYER" not in os.environ and numba.config.THREADING_LAYER == "default":
             numba.config.THREADING_LAYER = "threadsafe"
             numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-        loop = numba.njit(parallel=True, nogil=True)(_parallel_for)
-        loop._cache = cache_for(_parallel_for)
         try:
             with _short_spins():
-                loop.compile((types.intp,) * 6)
-                loop(0, 0, 0, 0, 0, 0)
-            _one_at_a_time = numba.threading_layer() == "workqueue"
+                parallel._launch_threads()
         except ValueError as error:  # Numba's "no threading layer could be loaded"
             warnings.warn(
                 f"tomograd runs on one thread: {error} (install the system's libgomp, or the package tbb)",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            loop = None
-        _launcher = loop or _serial_for
+            _launcher = _serial
+            return _launcher
+        _one_at_a_time = numba.threading_layer() == "workqueue"
+        _launcher = _parallel()
         return _launcher
 
 
-def _serial_for(address, count, parts, workers, arguments, counter):
-    _C_BODY(address)(0, count, arguments)
+def _parallel() -> Callable[[int, int], None]:
+    """The launcher on the threading layer that was loaded."""
+    pointer = types.CPointer(types.int64)
+    with global_compiler_lock:
+        code, _ = _machine_code(_work, (pointer, pointer, pointer, pointer))
+    layer = _PARALLEL_FOR(llvm.address_of_symbol("numba_parallel_for"))
+    nothing = ctypes.addressof(_NOTHING)
+    sizes = [(ctypes.c_int64 * 1)(workers) for workers in range(numba.config.NUMBA_NUM_THREADS + 1)]
+    addresses = [ctypes.addressof(size) for size in sizes]
+
+    def launcher(launch: int, workers: int, keep=(code, sizes)) -> None:
+        layer(code.address, nothing, addresses[workers], nothing, launch, 0, 0, parallel._get_num_threads())
+
+    return launcher
+
+
+_NOTHING = (ctypes.c_int64 * 1)()
+
+
+def _serial(launch: int, workers: int) -> None:
+    header = (ctypes.c_int64 * HEADER).from_address(launch)
+    _C_BODY(header[BODY])(0, header[COUNT], launch + 8 * HEADER)
 
 
 _threads = max(
@@ -353,19 +529,19 @@ def run(body: Callable, count: int, grain: int, *arguments) -> None:
     """
     if count <= 0:
         return
-    kinds, slots = _pack(arguments)
-    function = _compiled.get((body, kinds)) or _compile(body, kinds)
-    workers, parts = threads(), count // max(grain, 1)
+    key, values = _described(body, arguments)
+    code = _compiled.get(key) or _compile(key, arguments)
+    workers, parts = threads(), count // (grain or 1)
+    launch = code.slots()
+    address = _address_of(launch)
     if workers == 1 or parts <= 1:
-        function.call(0, count, ctypes.addressof(slots))
+        code.pack(launch, 0, 0, count, 1, 0, *values)
+        code.call(0, count, address + 8 * HEADER)
         return
-    launcher, counter = _launcher or _make_launcher(), ctypes.c_int64(0)
-    with _launch_lock if _one_at_a_time else contextlib.nullcontext():
-        launcher(
-            function.address,
-            count,
-            min(parts, PARTS_PER_THREAD * workers),
-            min(parts, workers),
-            ctypes.addressof(slots),
-            ctypes.addressof(counter),
-        )
+    code.pack(launch, 0, code.address, count, min(parts, PARTS_PER_THREAD * workers), 0, *values)
+    launcher = _launcher or _make_launcher()
+    if _one_at_a_time:
+        with _launch_lock:
+            launcher(address, min(parts, workers))
+    else:
+        launcher(address, min(parts, workers))

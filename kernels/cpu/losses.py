@@ -5,100 +5,160 @@ import math
 import numpy as np
 
 from ..interface import twin_of
-from ..memory import contiguous, empty, empty_like, zeros
+from ..memory import contiguous, empty, empty_like
 from ..reference import losses as reference
 from .channels import Lines, channel_sums
+from .elementwise import elementwise, formula
 from .launch import kernel, run, scratch, unpack
-from .mathematics import absolute, exp, function, like, log, log1p, log1p_unit, sigmoid
+from .mathematics import exp_bounded, function, like, log, log1p, log1p_unit, sigmoid
 from .rows import (
     BLOCK,
     TILE,
     block,
+    block_rows,
+    columns,
     finish,
     grain,
     is_narrow,
-    max_of_wide,
+    keep_sum,
+    known,
+    logarithms,
+    only_last,
     partition,
-    reduction,
-    rows_at_once,
+    scale_block,
     shape_argument,
-    softmax_of_narrow,
-    sum_of,
-    sum_of_exp,
+    softmax_of_block,
+    strip_size,
+    strips_of,
+    sums,
+    target,
+    within,
 )
-from .simd import vector_of
+from .simd import (
+    absolute,
+    fma,
+    lanes,
+    load,
+    load_part,
+    maximum,
+    minimum,
+    pointer_at,
+    select,
+    splat,
+    store,
+    store_part,
+    vector_of,
+)
 
-GRAIN = 16384  # elements that are worth a thread
+
+def _row_arguments(x: np.ndarray) -> tuple:
+    """What a body over rows begins with."""
+    return vector_of(x.dtype), shape_argument(x.shape[-1]), x.shape[-1]
+
+
+def _of_rows(body, x: np.ndarray, y: np.ndarray, *operands) -> np.ndarray:
+    """Runs a body over the rows of x (R, C), which come first, then other operands, then the result y."""
+    rows, width = x.shape
+    if width:
+        run(body, rows, grain(width), *_row_arguments(x), x, *operands, y)
+    else:
+        y.fill(0)  # a sum of nothing
+    return y
 
 
 # ---- cross-entropy of a class index ----------------------------------------------------------------------------------
 
 
+@function
+def columns_of_labels(labels, first, rows, width, column):
+    """column[i] = labels[first + i] as a float, or −1 if it names no column."""
+    for i in range(rows):
+        label = labels[first + i]
+        column[i] = label if (label >= 0) & (label < width) else -1
+
+
+@function
+def score_at(vector, x, start, size, label):
+    """x[i, label[i]] for each row i of a strip, or NaN."""
+    chosen, column = splat(vector, math.nan), splat(vector, 0)
+    for j in range(0, size, lanes(vector)):
+        chosen = select(label == column, load(vector, x, start + j), chosen)
+        column = column + 1
+    return chosen
+
+
+@function
+def subtract_labels(vector, y, start, size, share, slope, label):
+    """y[i, c] ← slope[i] · (share[i] · y[i, c] − 1 at c = label[i]) for the rows of a strip."""
+    column = splat(vector, 0)
+    for j in range(0, size, lanes(vector)):
+        right = select(label == column, splat(vector, 1), splat(vector, 0))
+        store(y, start + j, slope * fma(share, load(vector, y, start + j), -right))
+        column = column + 1
+
+
 @kernel
 def _sparse_cross_entropy(begin, end, arguments):
     vector, shape, width, logits, labels, loss = unpack(arguments)
-    room, m, total = scratch(logits, TILE), scratch(logits, BLOCK), scratch(logits, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        tile, at = block(vector, shape, logits, first, rows, width, room)
-        partition(vector, is_narrow(shape), tile, at, rows, width, m, total)
-        for i in range(rows):
-            total[i] = log(total[i])
-        for i in range(rows):
-            label = labels[first + i]
-            known = (label >= 0) & (label < width)
-            chosen = logits[(first + i) * width + label] if known else like(m[0], math.nan)
-            loss[first + i] = total[i] - (chosen - m[i])
+    width, room = columns(shape, width), scratch(logits, TILE)
+    m, total, column = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        numbers, at = block(vector, shape, logits, first, rows, width, room)
+        partition(vector, shape, numbers, at, size, strips_of(vector, shape, rows), m, total)
+        if is_narrow(shape):
+            columns_of_labels(labels, first, rows, width, column)
+            for i in range(0, rows, lanes(vector)):
+                chosen = score_at(vector, numbers, i * width, size, load(vector, column, i))
+                store(m, i, load(vector, m, i) - chosen)
+        else:
+            for i in range(rows):
+                label = labels[first + i]
+                known_label = (label >= 0) & (label < width)
+                m[i] -= logits[(first + i) * width + label] if known_label else like(m[i], math.nan)
+        for i in range(0, rows, lanes(vector)):
+            store_part(loss, first + i, log(load(vector, total, i)) + load(vector, m, i), rows - i)
 
 
 @kernel
 def _sparse_cross_entropy_gradient(begin, end, arguments):
-    vector, shape, width, dloss, logits, labels, dlogits = unpack(arguments)
-    room, m, total = scratch(logits, TILE), scratch(logits, BLOCK), scratch(logits, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        _, at = block(vector, shape, logits, first, rows, width, room)
+    vector, shape, width, logits, dloss, labels, dlogits = unpack(arguments)
+    width, room = columns(shape, width), scratch(logits, TILE)
+    m, total, column = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        numbers, at = block(vector, shape, logits, first, rows, width, room)
+        results, to = target(vector, shape, dlogits, first, rows, width, room)
+        softmax_of_block(vector, shape, numbers, at, results, to, size, strips, rows, m, total)
         if is_narrow(shape):
-            softmax_of_narrow(room, rows, width, m, total)
-            for i in range(rows):
+            columns_of_labels(labels, first, rows, width, column)
+            for i in range(0, rows, lanes(vector)):
+                share, slope = load(vector, total, i), load_part(vector, dloss, first + i, rows - i)
+                subtract_labels(vector, results, i * width, size, share, slope, load(vector, column, i))
+        else:
+            for i in range(rows):  # e − Σe at the label becomes softmax − 1
                 label = labels[first + i]
                 if (label >= 0) & (label < width):
-                    room[label * BLOCK + i] -= like(m[0], 1.0)
-            for c in range(width):
-                for i in range(rows):
-                    room[c * BLOCK + i] *= dloss[first + i]
-            finish(vector, shape, room, dlogits, first, rows, width)
-        else:
-            largest, label = max_of_wide(vector, logits, at, width), labels[first]
-            share = like(largest, 1.0) / sum_of_exp(logits, at, width, largest)
-            for j in range(at, at + width):
-                dlogits[j] = dloss[first] * (exp(logits[j] - largest) * share)
-            if (label >= 0) & (label < width):
-                chosen = exp(logits[at + label] - largest) * share
-                dlogits[at + label] = dloss[first] * (chosen - like(largest, 1.0))
+                    results[to + i * width + label] -= like(m[i], 1.0) / total[i]
+            for i in range(0, rows, lanes(vector)):
+                store(total, i, load(vector, total, i) * load_part(vector, dloss, first + i, rows - i))
+            scale_block(vector, shape, results, to, size, strips, total)
+        finish(vector, shape, room, dlogits, first, rows, width)
 
 
 @twin_of(reference.sparse_cross_entropy)
 def sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     logits, labels = contiguous(logits), _labels(labels)
-    rows, width = logits.shape
-    loss = empty(rows, logits.dtype)
-    run(_sparse_cross_entropy, rows, grain(width), *_row_arguments(logits), logits, labels, loss)
-    return loss
+    return _of_rows(_sparse_cross_entropy, logits, empty(len(logits), logits.dtype), labels)
 
 
 @twin_of(reference.sparse_cross_entropy_gradient)
 def sparse_cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     dloss, logits, labels = contiguous(dloss), contiguous(logits), _labels(labels)
-    rows, width = logits.shape
-    dlogits = empty_like(logits)
-    arguments = (dloss, logits, labels, dlogits)
-    run(_sparse_cross_entropy_gradient, rows, grain(width), *_row_arguments(logits), *arguments)
-    return dlogits
-
-
-def _row_arguments(x: np.ndarray) -> tuple:
-    return vector_of(x.dtype), shape_argument(x.shape[-1]), x.shape[-1]
+    return _of_rows(_sparse_cross_entropy_gradient, logits, empty_like(logits), dloss, labels)
 
 
 def _labels(labels: np.ndarray) -> np.ndarray:
@@ -110,150 +170,123 @@ def _labels(labels: np.ndarray) -> np.ndarray:
 
 @function
 def cross_term(target, log_probability):
-    """−t·log p, with 0·log 0 = 0."""
-    return like(target, 0.0) if target == like(target, 0.0) else -target * log_probability
-
-
-@reduction
-def sum_of_cross_terms(logits, targets, at, width, m, log_total):
-    total = like(m, 0.0)
-    for j in range(at, at + width):
-        total += cross_term(targets[j], (logits[j] - m) - log_total)
-    return total
+    """t·log p, with 0·log 0 = 0."""
+    return select(target == like(target, 0.0), target, target * log_probability)
 
 
 @kernel
 def _cross_entropy(begin, end, arguments):
     vector, shape, width, logits, targets, loss = unpack(arguments)
-    room, targets_room = scratch(logits, TILE), scratch(logits, TILE)
-    m, total, result = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        tile, at = block(vector, shape, logits, first, rows, width, room)
-        block(vector, shape, targets, first, rows, width, targets_room)
-        partition(vector, is_narrow(shape), tile, at, rows, width, m, total)
-        for i in range(rows):
-            total[i] = log(total[i])
-        if is_narrow(shape):
-            for i in range(rows):
-                result[i] = 0
-            for c in range(width):
-                for i in range(rows):
-                    j = c * BLOCK + i
-                    result[i] += cross_term(targets_room[j], (room[j] - m[i]) - total[i])
-            for i in range(rows):
-                loss[first + i] = result[i]
-        else:
-            loss[first] = sum_of_cross_terms(logits, targets, at, width, m[0], total[0])
+    width, room, targets_room = columns(shape, width), scratch(logits, TILE), scratch(logits, TILE)
+    m, total = scratch(logits, BLOCK), scratch(logits, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        numbers, at = block(vector, shape, logits, first, rows, width, room)
+        truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
+        partition(vector, shape, numbers, at, size, strips, m, total)
+        logarithms(vector, rows, total)
+        for strip in range(strips):
+            shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
+            start, terms, j = at + strip * size, splat(vector, 0), 0
+            while j + lanes(vector) <= size:
+                log_probability = (load(vector, numbers, start + j) - shift) - log_total
+                terms = terms + cross_term(load(vector, truth, start + j), log_probability)
+                j += lanes(vector)
+            if not is_narrow(shape) and j < size:
+                last = start + size - lanes(vector)
+                log_probability = (load(vector, numbers, last) - shift) - log_total
+                term = cross_term(load(vector, truth, last), log_probability)
+                terms = terms + only_last(vector, term, size - j)
+            keep_sum(vector, shape, -terms, m, strip)
+        for i in range(0, rows, lanes(vector)):
+            store_part(loss, first + i, load(vector, m, i), rows - i)
 
 
 @kernel
 def _cross_entropy_gradient(begin, end, arguments):
-    vector, shape, width, dloss, logits, targets, dlogits = unpack(arguments)
-    room, targets_room = scratch(logits, TILE), scratch(logits, TILE)
-    m, total = scratch(logits, BLOCK), scratch(logits, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        _, at = block(vector, shape, logits, first, rows, width, room)
-        block(vector, shape, targets, first, rows, width, targets_room)
-        if is_narrow(shape):
-            softmax_of_narrow(room, rows, width, m, total)
-            for i in range(rows):
-                total[i] = 0
-            for c in range(width):
-                for i in range(rows):
-                    total[i] += targets_room[c * BLOCK + i]
-            for c in range(width):
-                for i in range(rows):
-                    j = c * BLOCK + i
-                    room[j] = dloss[first + i] * (room[j] * total[i] - targets_room[j])
-            finish(vector, shape, room, dlogits, first, rows, width)
-        else:
-            largest = max_of_wide(vector, logits, at, width)
-            share = sum_of(targets, at, width) / sum_of_exp(logits, at, width, largest)
-            for j in range(at, at + width):
-                dlogits[j] = dloss[first] * (exp(logits[j] - largest) * share - targets[j])
+    vector, shape, width, logits, dloss, targets, dlogits = unpack(arguments)
+    width, room, targets_room = columns(shape, width), scratch(logits, TILE), scratch(logits, TILE)
+    m, total, slope = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        strips = strips_of(vector, shape, rows)
+        numbers, at = block(vector, shape, logits, first, rows, width, room)
+        truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
+        results, to = target(vector, shape, dlogits, first, rows, width, room)
+        partition(vector, shape, numbers, at, size, strips, m, total)
+        sums(vector, shape, truth, at, size, strips, slope)
+        for i in range(0, rows, lanes(vector)):
+            store(total, i, load(vector, slope, i) / load(vector, total, i))
+            store(slope, i, load_part(vector, dloss, first + i, rows - i))
+        for strip in range(strips):
+            shift, share = known(vector, shape, m, strip), known(vector, shape, total, strip)
+            scale = known(vector, shape, slope, strip)
+            for place in range(0, size, lanes(vector)):
+                j = strip * size + within(vector, shape, place, size)
+                e = exp_bounded(load(vector, numbers, at + j) - shift)
+                store(results, to + j, scale * fma(e, share, -load(vector, truth, at + j)))
+        finish(vector, shape, room, dlogits, first, rows, width)
 
 
 @twin_of(reference.cross_entropy)
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     logits, targets = contiguous(logits), contiguous(targets)
-    rows, width = logits.shape
-    loss = empty(rows, logits.dtype)
-    run(_cross_entropy, rows, grain(width), *_row_arguments(logits), logits, targets, loss)
-    return loss
+    return _of_rows(_cross_entropy, logits, empty(len(logits), logits.dtype), targets)
 
 
 @twin_of(reference.cross_entropy_gradient)
 def cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     dloss, logits, targets = contiguous(dloss), contiguous(logits), contiguous(targets)
-    rows, width = logits.shape
-    dlogits = empty_like(logits)
-    run(_cross_entropy_gradient, rows, grain(width), *_row_arguments(logits), dloss, logits, targets, dlogits)
-    return dlogits
+    return _of_rows(_cross_entropy_gradient, logits, empty_like(logits), dloss, targets)
 
 
 # ---- elementwise losses ----------------------------------------------------------------------------------------------
 
 
-@kernel
-def _binary_cross_entropy(begin, end, arguments):
-    logits, targets, loss = unpack(arguments)
-    for i in range(begin, end):
-        z = logits[i]
-        positive = like(z, 0.0) if z < like(z, 0.0) else z
-        loss[i] = (positive - z * targets[i]) + log1p_unit(exp(-absolute(z)))
+@formula
+def logistic_loss(z, target):
+    positive = maximum(like(z, 0.0), z)
+    return (positive - z * target) + log1p_unit(exp_bounded(-absolute(z)))
 
 
-@kernel
-def _binary_cross_entropy_gradient(begin, end, arguments):
-    dloss, logits, targets, dlogits = unpack(arguments)
-    for i in range(begin, end):
-        dlogits[i] = dloss[i] * (sigmoid(logits[i]) - targets[i])
+@formula
+def logistic_loss_gradient(dloss, z, target):
+    return dloss * (sigmoid(z) - target)
 
 
-@kernel
-def _squared_error(begin, end, arguments):
-    prediction, target, loss = unpack(arguments)
-    for i in range(begin, end):
-        difference = prediction[i] - target[i]
-        loss[i] = difference * difference
+@formula
+def square(prediction, target):
+    difference = prediction - target
+    return difference * difference
 
 
-@kernel
-def _squared_error_gradient(begin, end, arguments):
-    dloss, prediction, target, dprediction = unpack(arguments)
-    for i in range(begin, end):
-        difference = prediction[i] - target[i]
-        dprediction[i] = dloss[i] * (difference + difference)
-
-
-def _elementwise(body, *arrays_and_numbers) -> np.ndarray:
-    """Runs an elementwise body on arrays of one shape, then numbers, then the result."""
-    arguments = [contiguous(a) if isinstance(a, np.ndarray) else a for a in arrays_and_numbers]
-    result = empty_like(arguments[0])
-    run(body, result.size, GRAIN, *arguments, result)
-    return result
+@formula
+def square_gradient(dloss, prediction, target):
+    difference = prediction - target
+    return dloss * (difference + difference)
 
 
 @twin_of(reference.binary_cross_entropy)
 def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return _elementwise(_binary_cross_entropy, logits, targets)
+    return elementwise(logistic_loss, logits, targets)
 
 
 @twin_of(reference.binary_cross_entropy_gradient)
 def binary_cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return _elementwise(_binary_cross_entropy_gradient, dloss, logits, targets)
+    return elementwise(logistic_loss_gradient, dloss, logits, targets)
 
 
 @twin_of(reference.squared_error)
 def squared_error(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    return _elementwise(_squared_error, prediction, target)
+    return elementwise(square, prediction, target)
 
 
 @twin_of(reference.squared_error_gradient)
 def squared_error_gradient(dloss: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    return _elementwise(_squared_error_gradient, dloss, prediction, target)
+    return elementwise(square_gradient, dloss, prediction, target)
 
 
 # ---- from probabilities ----------------------------------------------------------------------------------------------
@@ -261,8 +294,14 @@ def squared_error_gradient(dloss: np.ndarray, prediction: np.ndarray, target: np
 
 @function
 def clip(p, low, high):
-    q = low if p < low else p  # NaN stays
-    return high if q > high else q
+    """p between two numbers; NaN stays."""
+    return minimum(like(p, high), maximum(like(p, low), p))
+
+
+@function
+def unclipped(p, low, high):
+    """Where p lies between two numbers: elsewhere the gradient is 0."""
+    return (p >= low) & (p <= high)
 
 
 def _bounds(p: np.ndarray, epsilon: float) -> tuple:
@@ -272,85 +311,115 @@ def _bounds(p: np.ndarray, epsilon: float) -> tuple:
 
 @kernel
 def _sparse_from_probabilities(begin, end, arguments):
-    width, p, labels, low, high, loss = unpack(arguments)
-    for i in range(begin, end):
-        label = labels[i]
-        known = (label >= 0) & (label < width)
-        loss[i] = -log(clip(p[i * width + label] if known else like(low, math.nan), low, high))
+    vector, _, width, p, labels, low, high, loss = unpack(arguments)
+    chosen = scratch(p, BLOCK)
+    for first in range(begin, end, BLOCK):
+        rows = min(BLOCK, end - first)
+        for i in range(rows):
+            label = labels[first + i]
+            known_label = (label >= 0) & (label < width)
+            chosen[i] = p[(first + i) * width + label] if known_label else like(low, math.nan)
+        for i in range(0, rows, lanes(vector)):
+            store_part(loss, first + i, -log(clip(load(vector, chosen, i), low, high)), rows - i)
 
 
 @kernel
 def _sparse_from_probabilities_gradient(begin, end, arguments):
-    width, dloss, p, labels, low, high, dp = unpack(arguments)
-    for i in range(begin, end):
-        label = labels[i]
-        if (label >= 0) & (label < width):
-            chosen = p[i * width + label]
-            inside = (chosen >= low) & (chosen <= high)
-            dp[i * width + label] = -dloss[i] / chosen if inside else like(low, 0.0)
-
-
-@reduction
-def sum_of_log_terms(p, targets, at, width, low, high):
-    total = like(low, 0.0)
-    for j in range(at, at + width):
-        total -= targets[j] * log(clip(p[j], low, high))
-    return total
+    _, _, width, p, dloss, labels, low, high, dp = unpack(arguments)
+    rows_at_once = max(1, 4096 // width)  # so few that the zeros are still in the cache
+    for first in range(begin, end, rows_at_once):
+        last = min(first + rows_at_once, end)
+        for j in range(first * width, last * width):
+            dp[j] = 0
+        for i in range(first, last):
+            label = labels[i]
+            if (label >= 0) & (label < width):
+                chosen = p[i * width + label]
+                if unclipped(chosen, low, high):
+                    dp[i * width + label] = -dloss[i] / chosen
 
 
 @kernel
 def _from_probabilities(begin, end, arguments):
     vector, shape, width, p, targets, low, high, loss = unpack(arguments)
-    room, targets_room, result = scratch(p, TILE), scratch(p, TILE), scratch(p, BLOCK)
-    for first in range(begin, end, rows_at_once(shape)):
-        rows = min(rows_at_once(shape), end - first)
-        block(vector, shape, targets, first, rows, width, targets_room)
-        _, at = block(vector, shape, p, first, rows, width, room)
-        if is_narrow(shape):
-            for i in range(rows):
-                result[i] = 0
-            for c in range(width):
-                for i in range(rows):
-                    result[i] -= targets_room[c * BLOCK + i] * log(clip(room[c * BLOCK + i], low, high))
-            for i in range(rows):
-                loss[first + i] = result[i]
-        else:
-            loss[first] = sum_of_log_terms(p, targets, at, width, low, high)
+    width, room, targets_room, total = columns(shape, width), scratch(p, TILE), scratch(p, TILE), scratch(p, BLOCK)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        numbers, at = block(vector, shape, p, first, rows, width, room)
+        truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
+        for strip in range(strips_of(vector, shape, rows)):
+            start, terms, j = at + strip * size, splat(vector, 0), 0
+            while j + lanes(vector) <= size:
+                logarithm = log(clip(load(vector, numbers, start + j), low, high))
+                terms = fma(load(vector, truth, start + j), logarithm, terms)
+                j += lanes(vector)
+            if not is_narrow(shape) and j < size:
+                last = start + size - lanes(vector)
+                logarithm = log(clip(load(vector, numbers, last), low, high))
+                terms = terms + only_last(vector, load(vector, truth, last) * logarithm, size - j)
+            keep_sum(vector, shape, -terms, total, strip)
+        for i in range(0, rows, lanes(vector)):
+            store_part(loss, first + i, load(vector, total, i), rows - i)
+
+
+@function
+def slope_of_log(scale, p, target, low, high):
+    """−scale·t/p, or 0 where p is clipped."""
+    slope = scale * target / clip(p, low, high)
+    return select(unclipped(p, low, high), -slope, like(p, 0.0))
 
 
 @kernel
 def _from_probabilities_gradient(begin, end, arguments):
-    width, dloss, p, targets, low, high, dp = unpack(arguments)
-    for i in range(begin, end):
-        for j in range(i * width, (i + 1) * width):
-            inside = (p[j] >= low) & (p[j] <= high)
-            slope = dloss[i] * targets[j] / clip(p[j], low, high)
-            dp[j] = -slope if inside else like(low, 0.0)
+    vector, shape, width, p, dloss, targets, low, high, dp = unpack(arguments)
+    width, room, repeated = columns(shape, width), scratch(p, TILE), scratch(p, TILE)
+    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
+    for first in range(begin, end, rows_at_once):
+        rows = min(rows_at_once, end - first)
+        at = first * width
+        if is_narrow(shape):  # dloss repeated along the rows; the rest is elementwise
+            for strip in range(strips_of(vector, shape, rows)):
+                there = strip * lanes(vector)
+                slopes = load_part(vector, dloss, first + there, rows - there)
+                for j in range(strip * size, (strip + 1) * size, lanes(vector)):
+                    store(room, j, slopes)
+            finish(vector, shape, room, repeated, 0, rows, width)
+            j = 0
+            while j + lanes(vector) <= rows * width:
+                numbers, truth = load(vector, p, at + j), load(vector, targets, at + j)
+                store(dp, at + j, slope_of_log(load(vector, repeated, j), numbers, truth, low, high))
+                j += lanes(vector)
+            if j < rows * width:
+                rest = rows * width - j
+                numbers, truth = load_part(vector, p, at + j, rest), load_part(vector, targets, at + j, rest)
+                store_part(dp, at + j, slope_of_log(load(vector, repeated, j), numbers, truth, low, high), rest)
+        else:
+            for i in range(rows):
+                slope = splat(vector, dloss[first + i])
+                for place in range(0, size, lanes(vector)):
+                    j = at + i * size + within(vector, shape, place, size)
+                    numbers, truth = load(vector, p, j), load(vector, targets, j)
+                    store(dp, j, slope_of_log(slope, numbers, truth, low, high))
 
 
-@kernel
-def _binary_from_probabilities(begin, end, arguments):
-    p, targets, low, high, loss = unpack(arguments)
-    for i in range(begin, end):
-        q, t = clip(p[i], low, high), targets[i]
-        loss[i] = -t * log(q) - (like(t, 1.0) - t) * log1p(-q)
+@formula
+def binary_from_probabilities(p, target, low, high):
+    q = clip(p, low, high)
+    return -target * log(q) - (like(p, 1.0) - target) * log1p(-q)
 
 
-@kernel
-def _binary_from_probabilities_gradient(begin, end, arguments):
-    dloss, p, targets, low, high, dp = unpack(arguments)
-    for i in range(begin, end):
-        q, t = clip(p[i], low, high), targets[i]
-        slope = dloss[i] * ((like(t, 1.0) - t) / (like(t, 1.0) - q) - t / q)
-        dp[i] = slope if (p[i] >= low) & (p[i] <= high) else like(t, 0.0)
+@formula
+def binary_from_probabilities_gradient(dloss, p, target, low, high):
+    q = clip(p, low, high)
+    slope = dloss * (q - target) / (q * (like(p, 1.0) - q))  # (1 − t)/(1 − q) − t/q
+    return select(unclipped(p, low, high), slope, like(p, 0.0))
 
 
 @twin_of(reference.sparse_cross_entropy_from_probabilities)
 def sparse_cross_entropy_from_probabilities(p: np.ndarray, labels: np.ndarray, epsilon: float) -> np.ndarray:
     p, labels = contiguous(p), _labels(labels)
-    loss = empty(len(p), p.dtype)
-    run(_sparse_from_probabilities, len(p), GRAIN, p.shape[1], p, labels, *_bounds(p, epsilon), loss)
-    return loss
+    return _of_rows(_sparse_from_probabilities, p, empty(len(p), p.dtype), labels, *_bounds(p, epsilon))
 
 
 @twin_of(reference.sparse_cross_entropy_from_probabilities_gradient)
@@ -358,19 +427,13 @@ def sparse_cross_entropy_from_probabilities_gradient(
     dloss: np.ndarray, p: np.ndarray, labels: np.ndarray, epsilon: float
 ) -> np.ndarray:
     dloss, p, labels = contiguous(dloss), contiguous(p), _labels(labels)
-    dp = zeros(p.shape, p.dtype)
-    arguments = (p.shape[1], dloss, p, labels, *_bounds(p, epsilon), dp)
-    run(_sparse_from_probabilities_gradient, len(p), GRAIN, *arguments)
-    return dp
+    return _of_rows(_sparse_from_probabilities_gradient, p, empty_like(p), dloss, labels, *_bounds(p, epsilon))
 
 
 @twin_of(reference.cross_entropy_from_probabilities)
 def cross_entropy_from_probabilities(p: np.ndarray, targets: np.ndarray, epsilon: float) -> np.ndarray:
     p, targets = contiguous(p), contiguous(targets)
-    rows, width = p.shape
-    loss = empty(rows, p.dtype)
-    run(_from_probabilities, rows, grain(width), *_row_arguments(p), p, targets, *_bounds(p, epsilon), loss)
-    return loss
+    return _of_rows(_from_probabilities, p, empty(len(p), p.dtype), targets, *_bounds(p, epsilon))
 
 
 @twin_of(reference.cross_entropy_from_probabilities_gradient)
@@ -378,67 +441,79 @@ def cross_entropy_from_probabilities_gradient(
     dloss: np.ndarray, p: np.ndarray, targets: np.ndarray, epsilon: float
 ) -> np.ndarray:
     dloss, p, targets = contiguous(dloss), contiguous(p), contiguous(targets)
-    rows, width = p.shape
-    dp = empty_like(p)
-    run(_from_probabilities_gradient, rows, grain(width), width, dloss, p, targets, *_bounds(p, epsilon), dp)
-    return dp
+    return _of_rows(_from_probabilities_gradient, p, empty_like(p), dloss, targets, *_bounds(p, epsilon))
 
 
 @twin_of(reference.binary_cross_entropy_from_probabilities)
 def binary_cross_entropy_from_probabilities(p: np.ndarray, targets: np.ndarray, epsilon: float) -> np.ndarray:
-    return _elementwise(_binary_from_probabilities, p, targets, *_bounds(p, epsilon))
+    return elementwise(binary_from_probabilities, p, targets, *_bounds(p, epsilon))
 
 
 @twin_of(reference.binary_cross_entropy_from_probabilities_gradient)
 def binary_cross_entropy_from_probabilities_gradient(
     dloss: np.ndarray, p: np.ndarray, targets: np.ndarray, epsilon: float
 ) -> np.ndarray:
-    return _elementwise(_binary_from_probabilities_gradient, dloss, p, targets, *_bounds(p, epsilon))
+    return elementwise(binary_from_probabilities_gradient, dloss, p, targets, *_bounds(p, epsilon))
 
 
 # ---- Dice ------------------------------------------------------------------------------------------------------------
 
 
+@function
+def add_line(vector, p, t, start, length, pitch, sums):
+    """sums[:, j] += p·t, p, t for the numbers j < length of the line from `start` on."""
+    j = 0
+    while j + lanes(vector) <= length:
+        x, y = load(vector, p, start + j), load(vector, t, start + j)
+        store(sums, j, fma(x, y, load(vector, sums, j)))
+        store(sums, pitch + j, load(vector, sums, pitch + j) + x)
+        store(sums, 2 * pitch + j, load(vector, sums, 2 * pitch + j) + y)
+        j += lanes(vector)
+    for k in range(j, length):
+        sums[k] += p[start + k] * t[start + k]
+        sums[pitch + k] += p[start + k]
+        sums[2 * pitch + k] += t[start + k]
+
+
 @kernel
 def _dice_sums(begin, end, arguments):
-    """For each chunk and lane: Σ p·t, Σ p, Σ t."""
-    lanes, chunk_rows, chunks, positions, channels, p, t, sums = unpack(arguments)
+    """For each chunk and place in a line: Σ p·t, Σ p, Σ t."""
+    vector, pitch, chunk_rows, chunks, positions, channels, p, t, sums = unpack(arguments)
     for chunk in range(begin, end):
-        first = chunk * 3 * lanes
-        for j in range(first, first + 3 * lanes):
-            sums[j] = 0
+        kept = pointer_at(sums, chunk * 3 * pitch)
+        for j in range(3 * pitch):
+            kept[j] = 0
         sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
-        at = (sample * positions + place) * channels
-        stop = at + min(chunk_rows, positions - place) * channels
-        for line in range(at, stop, lanes):
-            length = min(lanes, stop - line)
-            # Three loops: with three results LLVM would need too many tests for overlap, and not vectorise.
-            for j in range(length):
-                sums[first + j] += p[line + j] * t[line + j]
-            for j in range(length):
-                sums[first + lanes + j] += p[line + j]
-            for j in range(length):
-                sums[first + 2 * lanes + j] += t[line + j]
+        start = (sample * positions + place) * channels
+        stop = start + min(chunk_rows, positions - place) * channels
+        for line in range(start, stop, pitch):
+            add_line(vector, p, t, line, min(pitch, stop - line), pitch, kept)
 
 
 @kernel
 def _dice_gradient(begin, end, arguments):
-    lanes, chunk_rows, chunks, positions, channels, known, t, dp = unpack(arguments)
+    vector, pitch, chunk_rows, chunks, positions, channels, known, t, dp = unpack(arguments)
     for chunk in range(begin, end):
         sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
-        at = (sample * positions + place) * channels
-        stop = at + min(chunk_rows, positions - place) * channels
-        share, coefficient = 2 * sample * lanes, (2 * sample + 1) * lanes
-        for line in range(at, stop, lanes):
-            for j in range(min(lanes, stop - line)):
-                two = t[line + j] + t[line + j]
-                dp[line + j] = known[share + j] * (two - known[coefficient + j])
+        start = (sample * positions + place) * channels
+        stop = start + min(chunk_rows, positions - place) * channels
+        share, coefficient = 2 * sample * pitch, (2 * sample + 1) * pitch
+        for line in range(start, stop, pitch):
+            length, j = min(pitch, stop - line), 0
+            while j + lanes(vector) <= length:
+                two = load(vector, t, line + j) * 2
+                difference = two - load(vector, known, coefficient + j)
+                store(dp, line + j, load(vector, known, share + j) * difference)
+                j += lanes(vector)
+            for k in range(j, length):
+                two = t[line + k] + t[line + k]
+                dp[line + k] = known[share + k] * (two - known[coefficient + k])
 
 
 def _dice_fraction(p: np.ndarray, t: np.ndarray, smooth: float) -> tuple[Lines, np.ndarray, np.ndarray]:
     lines = Lines(*p.shape, p.dtype)
     sums = empty((lines.count, 3, lines.lanes), p.dtype)
-    run(_dice_sums, lines.count, lines.grain, *lines.arguments, p, t, sums)
+    run(_dice_sums, lines.count, lines.grain, vector_of(p.dtype), *lines.arguments, p, t, sums)
     both, of_p, of_t = np.moveaxis(channel_sums(lines, sums), 1, 0)
     return lines, 2 * both + smooth, of_p + of_t + smooth
 
@@ -460,5 +535,6 @@ def dice_gradient(
     coefficient = np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator != 0)
     share = np.divide(dcoefficient, denominator, out=np.zeros_like(denominator), where=denominator != 0)
     dp = empty_like(p)
-    run(_dice_gradient, lines.count, lines.grain, *lines.arguments, lines.repeated(share, coefficient), t, dp)
+    arguments = (vector_of(p.dtype), *lines.arguments, lines.repeated(share, coefficient), t, dp)
+    run(_dice_gradient, lines.count, lines.grain, *arguments)
     return dp

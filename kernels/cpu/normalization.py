@@ -1,10 +1,11 @@
 """Batch and group normalisation: bound by memory, so as few passes as there can be, and ReLU on the way.
 
 Batch normalisation is group normalisation of one sample that has all positions, with a group for each channel: both
-run through the same bodies. Statistics take one pass over memory: each chunk (see `channels`) is summed, and while it
-is in the cache its squared distances from its own mean are; the chunks' means and squares are combined by the formula
-of Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", in double precision. So a mean of
-10⁴ at a standard deviation of 1 costs no digits.
+run through the same bodies. Statistics take one pass over memory: of each chunk (see `channels`) the distances from a
+center guessed from some of its positions are summed, and their squares. A guess so bad that it costs digits shows in
+the sums, and the chunk is summed once more around its mean, while it is in the cache. The chunks' means and squares are
+combined by the formula of Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", in double
+precision. So a mean of 10⁴ at a standard deviation of 1 costs no digits.
 
 Samples too small for that, as in layer normalisation, are worked on one by one while they are in the cache.
 """
@@ -16,14 +17,27 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import contiguous, empty, empty_like
 from ..reference import normalization as reference
-from .channels import Lines, channel_sums
+from .channels import Lines, channel_sums, strip_of
 from .launch import Constant, kernel, run, unpack, value
-from .mathematics import like
-from .simd import fma, load, select, store, vector_of
+from .mathematics import function, like
+from .simd import (
+    first_lanes,
+    fma,
+    load,
+    load_part,
+    maximum,
+    select,
+    splat,
+    store,
+    store_part,
+)
 from .simd import lanes as width_of
 
 SMALL = 4096  # numbers in a sample, up to which it is worked on as a whole
 BLOCK = 32  # small samples that share one partial sum for gamma and beta
+
+GUESSED = 8  # positions of a chunk from which its mean is guessed
+FAR = 8  # squared distances of a guess from the mean, in variances, that still cost no digits to speak of
 
 _REASSOCIATED = {"contract", "reassoc", "nsz"}
 
@@ -31,103 +45,217 @@ _REASSOCIATED = {"contract", "reassoc", "nsz"}
 # ---- statistics ------------------------------------------------------------------------------------------------------
 
 
+@function
+def _guess(x, at, rows, channels, work, center, lanes):
+    """A center for each channel, repeated along a line: the mean of some positions spread over a chunk."""
+    count = min(rows, GUESSED)
+    for c in range(channels):
+        work[center + c] = 0
+    for k in range(count):
+        row = at + k * rows // count * channels
+        for c in range(channels):
+            work[center + c] += x[row + c]
+    for c in range(channels):
+        work[center + c] /= like(x[0], count)
+    for j in range(channels, lanes):
+        work[center + j] = work[center + j - channels]
+
+
+@function
+def _distances(strip, x, at, numbers, lanes, work, center):
+    """Σ (x − center) and Σ (x − center)² of a chunk, lane by lane: the lines after work[center]. A strip of the lines
+    at a time, so that the sums stay in registers."""
+    whole = numbers - numbers % lanes
+    for j in range(0, lanes, width_of(strip)):
+        columns = lanes - j
+        k = load_part(strip, work, center + j, columns)
+        total = k - k
+        squares = total
+        if columns >= width_of(strip):
+            for i in range(at + j, at + whole + j, lanes):
+                distance = load(strip, x, i) - k
+                total, squares = total + distance, fma(distance, distance, squares)
+        else:
+            for i in range(at + j, at + whole + j, lanes):
+                distance = load_part(strip, x, i, columns) - k
+                total, squares = total + distance, fma(distance, distance, squares)
+        columns = min(columns, numbers - whole - j)
+        if columns > 0:
+            distance = load_part(strip, x, at + whole + j, columns) - k
+            among = first_lanes(strip, columns)
+            total = select(among, total + distance, total)
+            squares = select(among, fma(distance, distance, squares), squares)
+        store_part(work, center + lanes + j, total, lanes - j)
+        store_part(work, center + 2 * lanes + j, squares, lanes - j)
+
+
+@function
+def _settle(rows, channels, lanes, work, center, statistics, to):
+    """Mean and Σ (x − mean)² of each channel of a chunk, from its distances. True if a center was so far off a mean
+    that the squares have lost digits."""
+    far = False
+    for c in range(channels):
+        total, squares, j = 0.0, 0.0, center + lanes + c
+        while j < center + 2 * lanes:
+            total += work[j]
+            squares += work[j + lanes]
+            j += channels
+        lost = total * total / rows
+        statistics[to + c] = work[center + c] + total / rows
+        statistics[to + channels + c] = squares - lost
+        far = far or lost > FAR * (squares - lost)
+    return far
+
+
 @kernel
 def _chunk_statistics(begin, end, arguments):
     """For each chunk and channel: the mean, and Σ (x − mean)²."""
-    lanes, chunk_rows, chunks, positions, channels, x, work, statistics = unpack(arguments)
+    strip, lanes, chunk_rows, chunks, positions, channels, x, work, statistics = unpack(arguments)
     for chunk in range(begin, end):
-        center, total, squares = 3 * chunk * lanes, (3 * chunk + 1) * lanes, (3 * chunk + 2) * lanes
-        for j in range(center, center + 3 * lanes):
-            work[j] = 0
         sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
-        rows = min(chunk_rows, positions - place)
-        at = (sample * positions + place) * channels
-        stop = at + rows * channels
-        for line in range(at, stop, lanes):
-            for j in range(min(lanes, stop - line)):
-                work[total + j] += x[line + j]
-        for c in range(channels):
-            s = 0.0
-            for j in range(c, lanes, channels):
-                s += work[total + j]
-            for j in range(c, lanes, channels):
-                work[center + j] = s / rows
-                work[total + j] = 0
-        for line in range(at, stop, lanes):
-            for j in range(min(lanes, stop - line)):
-                distance = x[line + j] - work[center + j]
-                work[total + j] += distance
-                work[squares + j] += distance * distance
-        for c in range(channels):  # the center was rounded: what is left of Σ (x − center) corrects it
-            s, q = 0.0, 0.0
-            for j in range(c, lanes, channels):
-                s += work[total + j]
-                q += work[squares + j]
-            statistics[2 * chunk * channels + c] = work[center + c] + s / rows
-            statistics[(2 * chunk + 1) * channels + c] = q - s * s / rows
+        at, rows = (sample * positions + place) * channels, min(chunk_rows, positions - place)
+        center, to = 3 * chunk * lanes, 2 * chunk * channels
+        _guess(x, at, rows, channels, work, center, lanes)
+        _distances(strip, x, at, rows * channels, lanes, work, center)
+        if _settle(rows, channels, lanes, work, center, statistics, to):
+            for c in range(channels):
+                work[center + c] = statistics[to + c]
+            for j in range(channels, lanes):
+                work[center + j] = work[center + j - channels]
+            _distances(strip, x, at, rows * channels, lanes, work, center)
+            _settle(rows, channels, lanes, work, center, statistics, to)
+
+
+@function
+def _constants(sample, lanes, channels, groups, mean, variance, gamma, beta, epsilon, known):
+    """Three lines: center, scale = γ/√(σ² + ε) and shift, repeated for the positions of a line."""
+    center, scale, shift = 3 * sample * lanes, (3 * sample + 1) * lanes, (3 * sample + 2) * lanes
+    width = channels // groups
+    for group in range(groups):
+        of_group = mean[sample * groups + group]
+        spread = like(epsilon, math.sqrt(variance[sample * groups + group] + epsilon))
+        for c in range(group * width, (group + 1) * width):
+            known[center + c], known[scale + c], known[shift + c] = of_group, gamma[c] / spread, beta[c]
+    for j in range(channels, lanes):
+        known[center + j] = known[center + j - channels]
+        known[scale + j] = known[scale + j - channels]
+        known[shift + j] = known[shift + j - channels]
 
 
 @kernel
 def _combine(begin, end, arguments):
-    """Mean and variance of each group of each sample, from its chunks' (Chan, Golub and LeVeque)."""
-    chunk_rows, chunks, positions, channels, groups, statistics, mean, variance = unpack(arguments)
+    """Mean and variance of each group of each sample, from its chunks' (Chan, Golub and LeVeque), and the lines that
+    `_constants` makes of them. The chunks' means are taken around the first one's: double precision has digits to
+    spare for what that is off. The first chunk's statistics are overwritten."""
+    given = unpack(arguments)
+    lanes, chunk_rows, chunks, positions, channels, groups = given[:6]
+    statistics, totals, mean, variance, gamma, beta, epsilon, known = given[6:]
     width = channels // groups
-    for i in range(begin, end):  # i = sample · groups + group
-        first = 2 * (i // groups) * chunks * channels + (i % groups) * width
-        total = 0.0
-        for chunk in range(chunks):
-            rows = min(chunk_rows, positions - chunk * chunk_rows)
-            for c in range(first + 2 * chunk * channels, first + 2 * chunk * channels + width):
-                total += rows * statistics[c]
-        center, squares = total / (positions * width), 0.0
-        for chunk in range(chunks):
-            rows = min(chunk_rows, positions - chunk * chunk_rows)
-            for c in range(first + 2 * chunk * channels, first + 2 * chunk * channels + width):
-                distance = statistics[c] - center
-                squares += statistics[c + channels] + rows * distance * distance
-        mean[i] = center
-        variance[i] = squares / (positions * width)
+    for sample in range(begin, end):
+        first, total = 2 * sample * chunks * channels, sample * channels
+        for c in range(channels):
+            totals[total + c] = 0
+        for chunk in range(1, chunks):
+            rows, at = min(chunk_rows, positions - chunk * chunk_rows), first + 2 * chunk * channels
+            for c in range(channels):
+                distance = statistics[at + c] - statistics[first + c]
+                totals[total + c] += rows * distance
+                statistics[first + channels + c] += statistics[at + channels + c] + rows * distance * distance
+        for group in range(groups):
+            center, squares = 0.0, 0.0
+            for c in range(group * width, (group + 1) * width):
+                center += (statistics[first + c] + totals[total + c] / positions) / width
+            for c in range(group * width, (group + 1) * width):
+                off = totals[total + c] / positions
+                distance = statistics[first + c] + off - center
+                squares += statistics[first + channels + c] + positions * (distance * distance - off * off)
+            mean[sample * groups + group] = center
+            variance[sample * groups + group] = 0.0 if squares < 0.0 else squares / (positions * width)  # NaN stays
+        _constants(sample, lanes, channels, groups, mean, variance, gamma, beta, epsilon, known)
 
 
-def _statistics(lines: Lines, x: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance, (samples, groups) each."""
+def _statistics(
+    lines: Lines, x: np.ndarray, groups: int, gamma: np.ndarray, beta: np.ndarray, epsilon: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and biased variance, (samples, groups) each, and the lines that `_constants` makes of them."""
     mean, variance = (empty((lines.samples, groups), x.dtype) for _ in range(2))
+    known = empty((lines.samples, 3, lines.lanes), x.dtype)
+    if not x.size:
+        mean.fill(np.nan)
+        variance.fill(np.nan)
+        return mean, variance, known
     work = empty((lines.count, 3, lines.lanes), x.dtype)
     statistics = empty((lines.count, 2, lines.channels), np.float64)
-    run(_chunk_statistics, lines.count, lines.grain, *lines.arguments, x, work, statistics)
-    numbers = (lines.chunk_rows, lines.chunks, lines.positions, lines.channels, groups)
-    run(_combine, mean.size, max(1, 4096 // max(lines.chunks, 1)), *numbers, statistics, mean, variance)
-    return mean, variance
+    run(_chunk_statistics, lines.count, lines.grain, strip_of(x.dtype), *lines.arguments, x, work, statistics)
+    numbers = (lines.lanes, lines.chunk_rows, lines.chunks, lines.positions, lines.channels, groups)
+    arrays = (statistics, empty((lines.samples, lines.channels), np.float64), mean, variance)
+    affine = (contiguous(gamma), contiguous(beta), x.dtype.type(epsilon), known)
+    run(_combine, lines.samples, max(1, 4096 // (lines.chunks * lines.channels)), *numbers, *arrays, *affine)
+    return mean, variance, known
 
 
 # ---- y = (x − center) · scale + shift --------------------------------------------------------------------------------
 
 
 @kernel
+def _constants_of_samples(begin, end, arguments):
+    lanes, channels, groups, mean, variance, gamma, beta, epsilon, known = unpack(arguments)
+    for sample in range(begin, end):
+        _constants(sample, lanes, channels, groups, mean, variance, gamma, beta, epsilon, known)
+
+
+def _known(lines: Lines, gamma, beta, mean, variance, epsilon: float) -> np.ndarray:
+    """What `_constants` writes, for mean and variance (samples, groups): (samples, 3, lanes)."""
+    known = empty((lines.samples, 3, lines.lanes), lines.dtype)
+    if known.size:
+        arrays = [contiguous(array) for array in (mean, variance, gamma, beta)]
+        numbers = (lines.lanes, lines.channels, mean.shape[1])
+        grain = max(1, 4096 // lines.lanes)
+        run(_constants_of_samples, lines.samples, grain, *numbers, *arrays, lines.dtype.type(epsilon), known)
+    return known
+
+
+@function
+def _normalized(relu, x, center, scale, shift):
+    y = fma(x - center, scale, shift)
+    return maximum(y - y, y) if value(relu) else y
+
+
+@kernel
 def _normalize(begin, end, arguments):
-    relu, lanes, chunk_rows, chunks, positions, channels, known, x, y = unpack(arguments)
-    for chunk in range(begin, end):
+    """y of each chunk, from the last to the first: the statistics have read the last one last."""
+    strip, relu, last, lanes, chunk_rows, chunks, positions, channels, known, x, y = unpack(arguments)
+    for chunk in range(last - begin, last - end, -1):
         sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
         center, scale, shift = 3 * sample * lanes, (3 * sample + 1) * lanes, (3 * sample + 2) * lanes
         at = (sample * positions + place) * channels
         stop = at + min(chunk_rows, positions - place) * channels
-        for line in range(at, stop, lanes):
-            for j in range(min(lanes, stop - line)):
-                v = (x[line + j] - known[center + j]) * known[scale + j] + known[shift + j]
-                if value(relu):
-                    y[line + j] = like(v, 0.0) if v <= like(v, 0.0) else v  # NaN stays
+        if lanes == width_of(strip):  # what is known stays in registers
+            m, s, b = load(strip, known, center), load(strip, known, scale), load(strip, known, shift)
+            while at + lanes <= stop:
+                store(y, at, _normalized(relu, load(strip, x, at), m, s, b))
+                at += lanes
+        while at < stop:
+            for j in range(0, min(lanes, stop - at), width_of(strip)):
+                columns = min(lanes, stop - at) - j
+                if columns >= width_of(strip):
+                    m, s, b = (
+                        load(strip, known, center + j),
+                        load(strip, known, scale + j),
+                        load(strip, known, shift + j),
+                    )
+                    store(y, at + j, _normalized(relu, load(strip, x, at + j), m, s, b))
                 else:
-                    y[line + j] = v
+                    m, s = load_part(strip, known, center + j, columns), load_part(strip, known, scale + j, columns)
+                    b, v = load_part(strip, known, shift + j, columns), load_part(strip, x, at + j, columns)
+                    store_part(y, at + j, _normalized(relu, v, m, s, b), columns)
+            at += lanes
 
 
-def _scale(gamma: np.ndarray, variance: np.ndarray, epsilon: float) -> np.ndarray:
-    return gamma / np.sqrt(variance + epsilon, dtype=variance.dtype)
-
-
-def _apply(lines: Lines, x, center, scale, shift, relu: bool) -> np.ndarray:
+def _apply(lines: Lines, x: np.ndarray, known: np.ndarray, relu: bool) -> np.ndarray:
     y = empty_like(x)
-    known = lines.repeated(center, scale, shift)
-    run(_normalize, lines.count, lines.grain, Constant(relu), *lines.arguments, known, x, y)
+    kinds = (strip_of(x.dtype), Constant(relu))
+    run(_normalize, lines.count, lines.grain, *kinds, lines.count - 1, *lines.arguments, known, x, y)
     return y
 
 
@@ -140,97 +268,150 @@ def _is_relu(activation: str | None) -> bool:
 # ---- the gradient ----------------------------------------------------------------------------------------------------
 
 
+@function
+def _add_gradients(relu, g, x, center, scale, shift, total, product):
+    """(total + g, product + g·(x − center)) where ReLU let g through. The choice comes after the sums: made at once it
+    becomes a masked load, which is slow on some processors."""
+    distance = x - center
+    after, product_after = total + g, fma(g, distance, product)
+    if value(relu):
+        through = fma(distance, scale, shift) > 0
+        return select(through, after, total), select(through, product_after, product)
+    return after, product_after
+
+
 @kernel
 def _gradient_sums(begin, end, arguments):
     """For each chunk and lane: Σ g and Σ g·(x − center), g being dy where ReLU let it through."""
-    vector, relu, lanes, chunk_rows, chunks, positions, channels, known, dy, x, sums = unpack(arguments)
+    strip, relu, lanes, chunk_rows, chunks, positions, channels, known, dy, x, sums = unpack(arguments)
     for chunk in range(begin, end):
-        total, product = 2 * chunk * lanes, (2 * chunk + 1) * lanes
-        for j in range(total, total + 2 * lanes):
-            sums[j] = 0
         sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
         center, scale, shift = 3 * sample * lanes, (3 * sample + 1) * lanes, (3 * sample + 2) * lanes
         at = (sample * positions + place) * channels
-        stop = at + min(chunk_rows, positions - place) * channels
-        for line in range(at, stop, lanes):
-            length = min(lanes, stop - line)
-            whole = length - length % width_of(vector)
-            # Explicit vectors: with two results LLVM would need too many tests for overlap to vectorise the loop. And
-            # the choice is made after the sums: made at once it becomes a masked load, which is slow on some
-            # processors.
-            for j in range(0, whole, width_of(vector)):
-                g, distance = load(vector, dy, line + j), load(vector, x, line + j) - load(vector, known, center + j)
-                before, product_before = load(vector, sums, total + j), load(vector, sums, product + j)
-                after, product_after = before + g, fma(g, distance, product_before)
-                if value(relu):
-                    through = fma(distance, load(vector, known, scale + j), load(vector, known, shift + j)) > 0
-                    after = select(through, after, before)
-                    product_after = select(through, product_after, product_before)
-                store(sums, total + j, after)
-                store(sums, product + j, product_after)
-            for j in range(whole, length):
-                distance = x[line + j] - known[center + j]
-                if value(relu) == 0 or distance * known[scale + j] + known[shift + j] > like(distance, 0.0):
-                    sums[total + j] += dy[line + j]
-                    sums[product + j] += dy[line + j] * distance
+        numbers = min(chunk_rows, positions - place) * channels
+        whole = numbers - numbers % lanes
+        for j in range(0, lanes, width_of(strip)):
+            columns = lanes - j
+            m, s = load_part(strip, known, center + j, columns), load_part(strip, known, scale + j, columns)
+            b, total = load_part(strip, known, shift + j, columns), splat(strip, 0)
+            product = total
+            if columns >= width_of(strip):
+                for i in range(at + j, at + whole + j, lanes):
+                    g, v = load(strip, dy, i), load(strip, x, i)
+                    total, product = _add_gradients(relu, g, v, m, s, b, total, product)
+            else:
+                for i in range(at + j, at + whole + j, lanes):
+                    g, v = load_part(strip, dy, i, columns), load_part(strip, x, i, columns)
+                    total, product = _add_gradients(relu, g, v, m, s, b, total, product)
+            columns = min(columns, numbers - whole - j)
+            if columns > 0:
+                i = at + whole + j
+                g, v = load_part(strip, dy, i, columns), load_part(strip, x, i, columns)
+                later, product_later = _add_gradients(relu, g, v, m, s, b, total, product)
+                among = first_lanes(strip, columns)
+                total, product = select(among, later, total), select(among, product_later, product)
+            store_part(sums, 2 * chunk * lanes + j, total, lanes - j)
+            store_part(sums, (2 * chunk + 1) * lanes + j, product, lanes - j)
+
+
+@kernel
+def _gradient_constants(begin, end, arguments):
+    """For each sample: the lines center, scale, shift (as `_constants` has them), tilt and offset; and what the sample
+    gives to dγ and dβ. totals holds Σ g and Σ g·(x − center) of each channel."""
+    lanes, positions, channels, groups, known, totals, variance, gamma, epsilon, lines, shares = unpack(arguments)
+    width = channels // groups
+    for sample in range(begin, end):
+        old, new, total = 3 * sample * lanes, 5 * sample * lanes, 2 * sample * channels
+        for j in range(3 * lanes):
+            lines[new + j] = known[old + j]
+        tilt, offset = new + 3 * lanes, new + 4 * lanes
+        for group in range(groups):
+            inverse = 1 / math.sqrt(variance[sample * groups + group] + epsilon)
+            of_total, of_product = 0.0, 0.0
+            for c in range(group * width, (group + 1) * width):
+                of_total += gamma[c] * totals[total + c]
+                of_product += gamma[c] * totals[total + channels + c]
+            for c in range(group * width, (group + 1) * width):
+                lines[tilt + c] = -(inverse * inverse * inverse) * (of_product / (positions * width))
+                lines[offset + c] = -inverse * (of_total / (positions * width))
+                shares[total + c] = totals[total + channels + c] * inverse
+                shares[total + channels + c] = totals[total + c]
+        for j in range(channels, lanes):
+            lines[tilt + j], lines[offset + j] = lines[tilt + j - channels], lines[offset + j - channels]
+
+
+@function
+def _gradient_of(relu, fixed, g, x, center, scale, shift, tilt, offset):
+    """dx = g·scale + (x − center)·tilt + offset, g being 0 where ReLU did not let it through. The last two come from
+    mean and variance, if these are not fixed."""
+    distance = x - center
+    cut = scale - scale if value(fixed) else fma(distance, tilt, offset)
+    whole = g * scale if value(fixed) else fma(g, scale, cut)
+    return select(fma(distance, scale, shift) > 0, whole, cut) if value(relu) else whole
 
 
 @kernel
 def _gradient(begin, end, arguments):
-    """dx = g·scale + (x − center)·tilt + offset."""
-    relu, lanes, chunk_rows, chunks, positions, channels, known, dy, x, dx = unpack(arguments)
-    for chunk in range(begin, end):
+    """dx of each chunk, from the last to the first: the sums have read the last one last."""
+    strip, relu, fixed, last, lanes, chunk_rows, chunks, positions, channels, known, dy, x, dx = unpack(arguments)
+    for chunk in range(last - begin, last - end, -1):
         sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
         center, scale, shift = 5 * sample * lanes, (5 * sample + 1) * lanes, (5 * sample + 2) * lanes
         tilt, offset = (5 * sample + 3) * lanes, (5 * sample + 4) * lanes
         at = (sample * positions + place) * channels
         stop = at + min(chunk_rows, positions - place) * channels
-        for line in range(at, stop, lanes):
-            for j in range(min(lanes, stop - line)):
-                distance = x[line + j] - known[center + j]
-                cut = distance * known[tilt + j] + known[offset + j]
-                whole = dy[line + j] * known[scale + j] + cut
-                if value(relu):
-                    dx[line + j] = whole if distance * known[scale + j] + known[shift + j] > like(cut, 0.0) else cut
+        if lanes == width_of(strip):  # what is known stays in registers
+            m, s, b = load(strip, known, center), load(strip, known, scale), load(strip, known, shift)
+            t, o = load(strip, known, tilt), load(strip, known, offset)
+            while at + lanes <= stop:
+                store(dx, at, _gradient_of(relu, fixed, load(strip, dy, at), load(strip, x, at), m, s, b, t, o))
+                at += lanes
+        while at < stop:
+            for j in range(0, min(lanes, stop - at), width_of(strip)):
+                columns, i = min(lanes, stop - at) - j, at + j
+                if columns >= width_of(strip):
+                    m, s, b = (
+                        load(strip, known, center + j),
+                        load(strip, known, scale + j),
+                        load(strip, known, shift + j),
+                    )
+                    t, o = load(strip, known, tilt + j), load(strip, known, offset + j)
+                    store(dx, i, _gradient_of(relu, fixed, load(strip, dy, i), load(strip, x, i), m, s, b, t, o))
                 else:
-                    dx[line + j] = whole
+                    m, s = load_part(strip, known, center + j, columns), load_part(strip, known, scale + j, columns)
+                    b, t = load_part(strip, known, shift + j, columns), load_part(strip, known, tilt + j, columns)
+                    o, g = load_part(strip, known, offset + j, columns), load_part(strip, dy, i, columns)
+                    v = load_part(strip, x, i, columns)
+                    store_part(dx, i, _gradient_of(relu, fixed, g, v, m, s, b, t, o), columns)
+            at += lanes
 
 
 def _group_gradient(
-    lines: Lines, dy, x, gamma, beta, mean, variance, epsilon: float, relu: bool
+    lines: Lines, dy, x, gamma, beta, mean, variance, epsilon: float, relu: bool, fixed: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dx, dgamma, dbeta for mean and variance (samples, groups)."""
-    if not x.size:
-        return empty_like(x), np.zeros_like(gamma), np.zeros_like(gamma)
-    groups = mean.shape[1]
-    width = lines.channels // groups
-
-    def spread(of_group: np.ndarray) -> np.ndarray:
-        return np.repeat(of_group, width, axis=1)
-
-    def group_mean(of_channel: np.ndarray) -> np.ndarray:
-        total = of_channel.reshape(lines.samples, groups, width).sum(-1)
-        return spread(total) / (lines.positions * width)
-
-    center, scale = spread(mean), _scale(gamma, spread(variance), epsilon)
-    shift = np.broadcast_to(beta, center.shape)
-    sums = empty((lines.count, 2, lines.lanes), x.dtype)
-    of_lines, count, grain = (Constant(relu), *lines.arguments), lines.count, lines.grain
-    run(_gradient_sums, count, grain, vector_of(x.dtype), *of_lines, lines.repeated(center, scale, shift), dy, x, sums)
-    total, product = np.moveaxis(channel_sums(lines, sums), 1, 0)
-    inverse = 1 / np.sqrt(spread(variance).astype(np.float64) + epsilon)
-    tilt = -(inverse**3) * group_mean(gamma * product)
-    offset = -inverse * group_mean(gamma * total)
+    """dx, dgamma, dbeta for mean and variance (samples, groups); `fixed`: these do not depend on x."""
     dx = empty_like(x)
-    run(_gradient, count, grain, *of_lines, lines.repeated(center, scale, shift, tilt, offset), dy, x, dx)
-    return dx, (product * inverse).sum(0).astype(x.dtype), total.sum(0).astype(x.dtype)
+    if not x.size:
+        return dx, np.zeros_like(gamma), np.zeros_like(gamma)
+    known = _known(lines, gamma, beta, mean, variance, epsilon)
+    sums = empty((lines.count, 2, lines.lanes), x.dtype)
+    kinds, count, grain = (strip_of(x.dtype), Constant(relu)), lines.count, lines.grain
+    run(_gradient_sums, count, grain, *kinds, *lines.arguments, known, dy, x, sums)
+    totals, shares = channel_sums(lines, sums), empty((lines.samples, 2, lines.channels), np.float64)
+    constants = empty((lines.samples, 5, lines.lanes), x.dtype)
+    numbers = (lines.lanes, lines.positions, lines.channels, mean.shape[1])
+    arrays = (known, totals, contiguous(variance), contiguous(gamma), float(epsilon), constants, shares)
+    run(_gradient_constants, lines.samples, max(1, 4096 // lines.lanes), *numbers, *arrays)
+    run(_gradient, count, grain, *kinds, Constant(fixed), count - 1, *lines.arguments, constants, dy, x, dx)
+    dgamma, dbeta = shares.sum(0).astype(x.dtype)
+    return dx, dgamma, dbeta
 
 
 # ---- batch normalisation ---------------------------------------------------------------------------------------------
 
 
 def _one_sample(x: np.ndarray) -> Lines:
-    return Lines(1, math.prod(x.shape[:-1]), x.shape[-1], x.dtype)
+    return Lines(1, math.prod(x.shape[:-1]), x.shape[-1], x.dtype, strip_of(x.dtype).lanes)
 
 
 @twin_of(reference.batch_norm)
@@ -238,9 +419,8 @@ def batch_norm(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float, activation: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, lines, relu = contiguous(x), _one_sample(x), _is_relu(activation)
-    mean, variance = _statistics(lines, x, lines.channels)
-    y = _apply(lines, x, mean, _scale(gamma, variance, epsilon), beta[None], relu)
-    return y, mean[0], variance[0]
+    mean, variance, known = _statistics(lines, x, lines.channels, gamma, beta, epsilon)
+    return _apply(lines, x, known, relu), mean[0], variance[0]
 
 
 @twin_of(reference.batch_norm_gradient)
@@ -268,8 +448,23 @@ def batch_norm_inference(
     epsilon: float,
     activation: str | None = None,
 ) -> np.ndarray:
-    x, relu = contiguous(x), _is_relu(activation)
-    return _apply(_one_sample(x), x, mean[None], _scale(gamma, variance[None], epsilon), beta[None], relu)
+    x, lines, relu = contiguous(x), _one_sample(x), _is_relu(activation)
+    return _apply(lines, x, _known(lines, gamma, beta, mean[None], variance[None], epsilon), relu)
+
+
+@twin_of(reference.batch_norm_inference_gradient)
+def batch_norm_inference_gradient(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    activation: str | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dy, x, relu = contiguous(dy), contiguous(x), _is_relu(activation)
+    return _group_gradient(_one_sample(x), dy, x, gamma, beta, mean[None], variance[None], epsilon, relu, fixed=True)
 
 
 # ---- group normalisation ---------------------------------------------------------------------------------------------
@@ -338,7 +533,7 @@ def _small_groups_gradient(begin, end, arguments):
 
 
 def _samples(x: np.ndarray) -> Lines:
-    return Lines(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1], x.dtype)
+    return Lines(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1], x.dtype, strip_of(x.dtype).lanes)
 
 
 def _is_small(lines: Lines) -> bool:
@@ -356,11 +551,8 @@ def group_norm(
         known = (contiguous(gamma), contiguous(beta), x.dtype.type(epsilon))
         run(_small_groups, len(x), grain, *numbers, x, *known, y, mean, variance)
         return y, mean, variance
-    width = lines.channels // groups
-    mean, variance = _statistics(lines, x, groups)
-    scale = _scale(gamma, np.repeat(variance, width, axis=1), epsilon)
-    y = _apply(lines, x, np.repeat(mean, width, axis=1), scale, np.broadcast_to(beta, scale.shape), False)
-    return y, mean, variance
+    mean, variance, known = _statistics(lines, x, groups, gamma, beta, epsilon)
+    return _apply(lines, x, known, False), mean, variance
 
 
 @twin_of(reference.group_norm_gradient)

@@ -1,76 +1,183 @@
-"""Optimizer steps: one pass over parameter, gradient and state, in place."""
+"""Optimizer steps: one launch for all parameters, one pass over parameters, gradients and state, in place.
 
+The arrays are laid end to end in thought only: a table holds the address of each, and where it begins and ends in the
+long row of all elements. A part of the work is a piece of that row, whatever arrays it falls in, so that threads share
+a model of one large weight and a hundred small ones evenly, and nothing is copied.
+"""
+
+import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 from ..interface import twin_of
 from ..memory import contiguous
 from ..reference import optimizers as reference
-from .launch import Constant, kernel, run, unpack, value
+from .launch import Constant, address_of_array, kernel, run, threads, unpack, value
 
 GRAIN = 16384  # elements that are worth a thread
+PLAIN, MOMENTUM, NESTEROV = range(3)  # kinds of gradient descent
+
+
+@intrinsic
+def _array_at(typing, like, address):
+    """The array at an address, of the elements that the pointer `like` has."""
+
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[1], context.get_value_type(like))
+
+    return like(like, types.intp), generate
 
 
 @kernel
 def _sgd(begin, end, arguments):
-    parameter, gradient, rate, decay = unpack(arguments)
-    for i in range(begin, end):
-        p = parameter[i]
-        parameter[i] = (p - decay * p) - rate * gradient[i]
-
-
-@kernel
-def _sgd_with_momentum(begin, end, arguments):
-    nesterov, parameter, gradient, velocity, rate, momentum, decay = unpack(arguments)
-    for i in range(begin, end):
-        p, step = parameter[i], rate * gradient[i]
-        v = momentum * velocity[i] - step
-        velocity[i] = v
-        if value(nesterov):
-            parameter[i] = (p - decay * p) + (momentum * v - step)
-        else:
-            parameter[i] = (p - decay * p) + v
+    kind, like, table, bounds, rate, momentum, decay = unpack(arguments)
+    a = 0
+    while bounds[a + 1] <= begin:
+        a += 1
+    while begin < end:
+        p, g, v = _array_at(like, table[3 * a]), _array_at(like, table[3 * a + 1]), _array_at(like, table[3 * a + 2])
+        stop = min(end, bounds[a + 1])
+        for i in range(begin - bounds[a], stop - bounds[a]):
+            step = rate * g[i]
+            if value(kind) == PLAIN:
+                p[i] = (p[i] - decay * p[i]) - step
+            else:
+                velocity = momentum * v[i] - step
+                v[i] = velocity
+                if value(kind) == NESTEROV:
+                    p[i] = (p[i] - decay * p[i]) + (momentum * velocity - step)
+                else:
+                    p[i] = (p[i] - decay * p[i]) + velocity
+        begin = stop
+        a += 1
 
 
 @kernel
 def _adam(begin, end, arguments):
-    parameter, gradient, first, second, rate, one_less_beta_1, one_less_beta_2, epsilon, decay = unpack(arguments)
-    for i in range(begin, end):
-        p, g = parameter[i], gradient[i]
-        m = first[i] + one_less_beta_1 * (g - first[i])
-        v = second[i] + one_less_beta_2 * (g * g - second[i])
-        first[i] = m
-        second[i] = v
-        parameter[i] = (p - decay * p) - rate * m / (np.sqrt(v) + epsilon)
+    like, table, bounds, rate, one_less_beta_1, one_less_beta_2, epsilon, decay = unpack(arguments)
+    a = 0
+    while bounds[a + 1] <= begin:
+        a += 1
+    while begin < end:
+        p, g = _array_at(like, table[4 * a]), _array_at(like, table[4 * a + 1])
+        first, second = _array_at(like, table[4 * a + 2]), _array_at(like, table[4 * a + 3])
+        stop = min(end, bounds[a + 1])
+        for i in range(begin - bounds[a], stop - bounds[a]):
+            m = first[i] + one_less_beta_1 * (g[i] - first[i])
+            v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
+            first[i] = m
+            second[i] = v
+            p[i] = (p[i] - decay * p[i]) - rate * m / (np.sqrt(v) + epsilon)
+        begin = stop
+        a += 1
+
+
+@kernel
+def _rmsprop(begin, end, arguments):
+    has_momentum, centered, like, table, bounds, rate, rho, one_less_rho, momentum, epsilon, decay = unpack(arguments)
+    a = 0
+    while bounds[a + 1] <= begin:
+        a += 1
+    while begin < end:
+        p, g, v = _array_at(like, table[5 * a]), _array_at(like, table[5 * a + 1]), _array_at(like, table[5 * a + 2])
+        m, average = _array_at(like, table[5 * a + 3]), _array_at(like, table[5 * a + 4])
+        stop = min(end, bounds[a + 1])
+        for i in range(begin - bounds[a], stop - bounds[a]):
+            variance = rho * v[i] + one_less_rho * (g[i] * g[i])
+            v[i] = variance
+            if value(centered):
+                mean = rho * average[i] + one_less_rho * g[i]
+                average[i] = mean
+                variance = variance - mean * mean
+            update = rate * g[i] / np.sqrt(variance + epsilon)
+            if value(has_momentum):
+                update = momentum * m[i] + update
+                m[i] = update
+            p[i] = (p[i] - decay * p[i]) - update
+        begin = stop
+        a += 1
+
+
+@kernel(fastmath={"contract", "reassoc", "nsz"})
+def _add_squares(begin, end, arguments):
+    """For each part its own sum, in double precision, over its piece of the row."""
+    like, table, bounds, sums, count, parts = unpack(arguments)
+    for part in range(begin, end):
+        position, last = part * count // parts, (part + 1) * count // parts
+        total = 0.0
+        a = 0
+        while bounds[a + 1] <= position:
+            a += 1
+        while position < last:
+            x = _array_at(like, table[a])
+            stop = min(last, bounds[a + 1])
+            for i in range(position - bounds[a], stop - bounds[a]):
+                number = np.float64(x[i])
+                total += number * number
+            position = stop
+            a += 1
+        sums[part] = total
+
+
+def _tabled(*sequences: Sequence[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+    """(table, bounds): for each parameter the addresses of its arrays, one of each sequence (0 for one left out); and
+    where each begins in the row of all elements, and the row's end.
+
+    Raises ValueError for arrays of different sizes or types, TypeError for one that is not C-contiguous: what follows
+    knows nothing but addresses.
+    """
+    first = sequences[0]
+    bounds = [0, *itertools.accumulate(array.size for array in first)]
+    columns = []
+    for sequence in sequences:
+        if sequence is None:
+            columns.append([0] * len(first))
+            continue
+        for array, like in zip(sequence, first, strict=True):
+            if array.size != like.size or array.dtype != first[0].dtype:
+                raise ValueError(
+                    f"an optimizer's array has shape {array.shape} and type {array.dtype}; its parameter has shape "
+                    f"{like.shape}, the first parameter type {first[0].dtype}"
+                )
+            if not array.flags.c_contiguous:
+                raise TypeError(f"an optimizer's array of shape {array.shape} is not C-contiguous")
+        columns.append([address_of_array(array) for array in sequence])
+    return np.array(columns, np.int64).T.copy(), np.array(bounds, np.int64)
+
+
+def _all_contiguous(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [contiguous(array) for array in arrays]
 
 
 @twin_of(reference.sgd_step)
 def sgd_step(
-    parameter: np.ndarray,
-    gradient: np.ndarray,
-    velocity: np.ndarray | None,
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    velocities: Sequence[np.ndarray] | None,
     learning_rate: float,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
 ) -> None:
-    number = parameter.dtype.type
-    rate, decay = number(learning_rate), number(learning_rate * weight_decay)
-    gradient = contiguous(gradient)
-    if velocity is None:
-        run(_sgd, parameter.size, GRAIN, parameter, gradient, rate, decay)
-    else:
-        arguments = (parameter, gradient, velocity, rate, number(momentum), decay)
-        run(_sgd_with_momentum, parameter.size, GRAIN, Constant(nesterov), *arguments)
+    if not parameters:
+        return
+    gradients = _all_contiguous(gradients)  # kept until the kernel is done: the table holds addresses only
+    table, bounds = _tabled(parameters, gradients, velocities)
+    kind = Constant(PLAIN if velocities is None else NESTEROV if nesterov else MOMENTUM)
+    numbers = map(parameters[0].dtype.type, (learning_rate, momentum, learning_rate * weight_decay))
+    run(_sgd, int(bounds[-1]), GRAIN, kind, parameters[0], table, bounds, *numbers)
 
 
 @twin_of(reference.adam_step)
 def adam_step(
-    parameter: np.ndarray,
-    gradient: np.ndarray,
-    first_moment: np.ndarray,
-    second_moment: np.ndarray,
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    first_moments: Sequence[np.ndarray],
+    second_moments: Sequence[np.ndarray],
     step: int,
     learning_rate: float,
     beta_1: float,
@@ -78,8 +185,49 @@ def adam_step(
     epsilon: float,
     weight_decay: float,
 ) -> None:
-    number = parameter.dtype.type
+    if not parameters:
+        return
+    gradients = _all_contiguous(gradients)
+    table, bounds = _tabled(parameters, gradients, first_moments, second_moments)
     rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    numbers = (rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay)
-    arrays = (parameter, contiguous(gradient), first_moment, second_moment)
-    run(_adam, parameter.size, GRAIN, *arrays, *map(number, numbers))
+    numbers = map(parameters[0].dtype.type, (rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay))
+    run(_adam, int(bounds[-1]), GRAIN, parameters[0], table, bounds, *numbers)
+
+
+@twin_of(reference.rmsprop_step)
+def rmsprop_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    velocities: Sequence[np.ndarray],
+    momenta: Sequence[np.ndarray] | None,
+    averages: Sequence[np.ndarray] | None,
+    learning_rate: float,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    if not parameters:
+        return
+    gradients = _all_contiguous(gradients)
+    table, bounds = _tabled(parameters, gradients, velocities, momenta, averages)
+    kinds = Constant(momenta is not None), Constant(averages is not None)
+    numbers = map(
+        parameters[0].dtype.type,
+        (learning_rate, rho, 1 - rho, momentum, epsilon, learning_rate * weight_decay),
+    )
+    run(_rmsprop, int(bounds[-1]), GRAIN, *kinds, parameters[0], table, bounds, *numbers)
+
+
+@twin_of(reference.squared_norm)
+def squared_norm(arrays: Sequence[np.ndarray]) -> float:
+    if not arrays:
+        return 0.0
+    arrays = _all_contiguous(arrays)
+    table, bounds = _tabled(arrays)
+    count = int(bounds[-1])
+    parts = max(1, min(threads(), count // GRAIN))
+    sums = np.zeros(parts)
+    if count:
+        run(_add_squares, parts, 1, arrays[0], table, bounds, sums, count, parts)
+    return float(sum(sums))

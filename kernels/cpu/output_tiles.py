@@ -6,6 +6,16 @@ that fall there; only tiles that reach beyond the left or right edge copy their 
 array of the thread. With channels last, kernel width × input channels is one contiguous run of the input and of the
 packed weights, so that the inner loop is a single one (`tiles.accumulate`) and there is no im2col.
 
+Three kinds of tile, of which the one that a cost model finds cheapest is taken (`tiling`):
+
+- lanes over the output channels: each number of x is broadcast, and meets a vector of weights. The usual kind;
+- lanes over the input (`tiles.accumulate_dots`): vectors of x meet vectors of weights, and the lanes are added at the
+  end. For few output channels (a first layer's gradient, a last layer of two classes), which would leave lanes empty,
+  and for weights that lie transposed;
+- lanes over groups (`tiles.accumulate_apart`): depthwise convolution and narrow groups, several in one vector.
+
+Several correlations of the same arrays, the phases of a transposed convolution, run in one launch.
+
 Weights are packed in blocks of the tile's width. The order of the work keeps a block in the L2 cache while all tiles of
 a chunk of the output use it; where a block is longer than that (a dense layer over 200,000 inputs) the depth is cut
 in pieces, and the tiles of the chunk wait in memory between them.
@@ -14,17 +24,15 @@ in pieces, and the tiles of the chunk wait in memory between them.
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 
 from ..memory import empty
-from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Correlation, X, Y
-from .launch import kernel, run, threads, unpack
+from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y, side_by_side
+from .launch import helper, kernel, run, threads, unpack
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
     FLAGS,
-    LANEWISE,
     OUT,
     OUT_STEP,
     RELU,
@@ -36,85 +44,121 @@ from .tile_kernel import (
     TABLE,
     W_ADVANCE,
     W_POINTER,
+    W_STEP,
     X_POINTER,
     TileKernel,
     address_of,
+    apart_kernel,
     call_tile_kernel,
+    dot_kernel,
     tile_kernel,
 )
 from .tiles import TileShape
-from .tiling import TILE_OVERHEAD, output_tile
+from .tiling import TILE_OVERHEAD, apart_tile, dot_tile, output_tile
 
 BLOCK_BYTES = 384 * 1024  # of packed weights that stay in the L2 cache while a chunk of tiles uses them
 CHUNK_CYCLES = 100_000  # of work in one chunk of tiles, over all blocks
 SERIAL_CYCLES = 20_000  # below this a second thread does not pay
 MOST_PASSES = 6  # so many tiles may read weights that are not packed
 SHORT_RUN = 12  # runs up to this length are compiled by themselves, unrolled
+LINE_BYTES = 64  # of a cache line
+PACKING_CYCLES = 1  # to pack a weight
+LAUNCH_CYCLES = 2000  # that one more correlation takes in a launch
+PACKING_GRAIN = 20_000  # weights that make a second thread worth its while
 
 
 # ---- packing ---------------------------------------------------------------------------------------------------------
 
+# What packing finds where, for each correlation: `Correlation.weight_numbers`, and then
+(
+    PACK_WIDTH, PACK_BLOCKS, PACK_LAST, PACK_LANES, PACK_RUN, PACK_TAP, PACK_START, PACK_END, PACK_SIZE,
+) = range(18, 27)  # fmt: skip
+
+
+@helper
+def _pack_columns(weight, packed, source, target, columns, c_in, si, so, width, lanes, first):
+    """`columns` output channels of a tap: the input channels are the positions `first` … of the run at `target`."""
+    if lanes > 1:
+        for j in range(columns):
+            for c in range(c_in):
+                i = first + c
+                packed[target + (i // lanes * width + j) * lanes + i % lanes] = weight[source + c * si + j * so]
+    elif so == 1:
+        for c in range(c_in):
+            for j in range(columns):
+                packed[target + (first + c) * width + j] = weight[source + c * si + j]
+    else:
+        for begin in range(0, c_in, 16):  # a transposition, in pieces that stay in the L1 cache
+            for j in range(columns):
+                for c in range(begin, min(begin + 16, c_in)):
+                    packed[target + (first + c) * width + j] = weight[source + c * si + j * so]
+
+
+@helper
+def _clear_columns(packed, target, columns, c_in, width, lanes, first):
+    """The same for weights that do not exist: zeros."""
+    for i in range(first, first + c_in):
+        for j in range(columns):
+            packed[target + (i // lanes * width + j) * lanes + i % lanes] = 0
+
 
 @kernel
 def pack(begin, end, arguments):
-    """weight → packed (group, block, tap, input channel, block width), zeros beyond the last output channel."""
-    weight, packed, numbers, block_width, blocks = unpack(arguments)
-    kd, kh, kw, c_in, c_out = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    sd, sh, sw, si, so, sg, start = (
-        numbers[6],
-        numbers[7],
-        numbers[8],
-        numbers[9],
-        numbers[10],
-        numbers[11],
-        numbers[12],
-    )
-    taps = kd * kh * kw
-    for item in range(begin, end):  # a tap of a block of a group
-        tap, block, group = item % taps, item // taps % blocks, item // taps // blocks
-        source = (
-            start + group * sg + tap // (kh * kw) * sd + tap // kw % kh * sh + tap % kw * sw + block * block_width * so
-        )
-        target = item * c_in * block_width
-        columns = min(block_width, c_out - block * block_width)
-        if so == 1:
-            for c in range(c_in):
-                for j in range(columns):
-                    packed[target + c * block_width + j] = weight[source + c * si + j]
-        else:
-            for first in range(0, c_in, 16):  # a transposition, in pieces that stay in the L1 cache
-                for j in range(columns):
-                    for c in range(first, min(first + 16, c_in)):
-                        packed[target + c * block_width + j] = weight[source + c * si + j * so]
-        if columns < block_width:
-            for c in range(c_in):
-                for j in range(columns, block_width):
-                    packed[target + c * block_width + j] = 0
+    """weight → packed (group, block, row of taps, position in the run, block width), zeros beyond the last output
+    channel; with lanes over the input (…, vector of the run, block width, lanes)."""
+    weight, packed, every = unpack(arguments)
+    phase = 0
+    for item in range(begin, end):  # a tap of a block of a group, of one correlation after the other
+        while item >= every[phase * PACK_SIZE + PACK_END]:
+            phase += 1
+        n = pointer_at(every, phase * PACK_SIZE)
+        kh, kw, c_in, lanes, width = n[1], n[2], n[3], n[PACK_LANES], n[PACK_WIDTH]
+        index = item - (n[PACK_END] - n[0] * kh * kw * n[PACK_BLOCKS] * n[5])
+        tap, outer = index % (n[0] * kh * kw), index // (n[0] * kh * kw)
+        block, group = outer % n[PACK_BLOCKS], outer // n[PACK_BLOCKS]
+        in_run = n[PACK_RUN] // c_in
+        target = n[PACK_START] + (outer * (n[0] * kh * kw // in_run) + tap // in_run) * n[PACK_TAP]
+        first, channel = tap % in_run * c_in, min(block * width, n[PACK_LAST])
+        columns = min(width, n[4] - channel)
+        source = n[12] + group * n[11] + tap // (kh * kw) * n[6] + tap // kw % kh * n[7] + tap % kw * n[8]
+        done = 0
+        while done < columns:  # output pixel by output pixel, if channels are those of several
+            pixel, k = (channel + done) // n[14], (channel + done) % n[14]
+            count = min(n[14] - k, columns - done)
+            weight_tap, there = n[15] - tap % kw * n[13] + pixel, target + done * lanes
+            if n[13] == 1 or 0 <= weight_tap < n[16]:
+                here = source + pixel * n[17] + k * n[10]
+                _pack_columns(weight, packed, here, there, count, c_in, n[9], n[10], width, lanes, first)
+            else:
+                _clear_columns(packed, there, count, c_in, width, lanes, first)
+            done += count
+        _clear_columns(packed, target + columns * lanes, width - columns, c_in, width, lanes, first)
 
 
 # ---- the driver ------------------------------------------------------------------------------------------------------
 
-# What the driver finds where in a plan's layout.
+# What the driver finds where in the layout of each correlation, after `Correlation.numbers`.
 (
-    TILE_KERNEL, TILE_ROWS, TILE_WIDTH, LANES_APART, CHANNELS, PITCH, TAPS_W, WEIGHT_ADVANCE, WEIGHT_BLOCK,
-    WEIGHT_GROUP, BLOCKS, GROUPS, CHANNELS_OUT, TILES_PER_ROW, TILES, CHUNK, RUN, PIECE, ITEMS, PARTS, PATCH_WIDTH,
-    PATCH_SIZE, SCRATCH_SIZE, SLOTS_SIZE, FINISH, Y_START, LAYOUT_SIZE,
-) = range(27)  # fmt: skip
+    TILE_KERNEL, TILE_ROWS, TILE_WIDTH, APART, CHANNELS, PITCH, TAPS_W, WEIGHT_ADVANCE, WEIGHT_STEP, WEIGHT_TAP,
+    WEIGHT_BLOCK, LAST_WEIGHT, WEIGHT_GROUP, WEIGHT_START, BIAS_BLOCK, BIAS_START, BLOCKS, LAST_CHANNEL, GROUPS,
+    CHANNELS_OUT, TILES_PER_ROW, TILES, CHUNK, RUN, PIECE, ITEMS, PARTS, END_PART, PATCH_WIDTH, PATCH_SIZE,
+    SCRATCH_SIZE, SLOTS_SIZE, FINISH, Y_START, LAYOUT_SIZE,
+) = range(NUMBERS, NUMBERS + 35)  # fmt: skip
 
 
-@numba.njit(inline="always")
+@helper
 def first_tap(origin, dilation):
     """The first k ≥ 0 with origin + k·dilation ≥ 0."""
     return 0 if origin >= 0 else (dilation - 1 - origin) // dilation
 
 
-@numba.njit(inline="always")
+@helper
 def end_tap(origin, dilation, taps, size):
     """The first k ≤ taps with origin + k·dilation ≥ size."""
     return 0 if origin >= size else min(taps, (size - origin + dilation - 1) // dilation)
 
 
-@numba.njit(inline="always")
+@helper
 def kernel_rows_inside(numbers, origin_d, origin_h):
     """(kd_begin, kd_end, kh_begin, kh_end): the kernel's rows that meet the input when the kernel starts at the
     origin."""
@@ -126,15 +170,15 @@ def kernel_rows_inside(numbers, origin_d, origin_h):
     )
 
 
-@numba.njit(inline="always")
+@helper
 def row_position(numbers, row):
     """(n, od, oh) of a row of output pixels."""
     row, oh = row // numbers[OUTPUT + 1], row % numbers[OUTPUT + 1]
     return row // numbers[OUTPUT], row % numbers[OUTPUT], oh
 
 
-@numba.njit(inline="always")
-def _list_taps(table, layout, numbers, kernel_rows, piece, x_d, x_h, x_w):
+@helper
+def _list_taps(table, layout, kernel_rows, piece, x_d, x_h, x_w):
     """Fills the table with the taps of some kernel rows; x_d, x_h, x_w lead from tap to tap in the input. Returns how
     many."""
     kd_begin, kd_end, kh_begin, kh_end = kernel_rows
@@ -142,15 +186,15 @@ def _list_taps(table, layout, numbers, kernel_rows, piece, x_d, x_h, x_w):
     for kd in range(kd_begin, kd_end):
         for kh in range(kh_begin, kh_end):
             for kw in range(layout[TAPS_W]):
-                position = (kd * numbers[KERNEL + 1] + kh) * layout[TAPS_W] + kw
+                position = (kd * layout[KERNEL + 1] + kh) * layout[TAPS_W] + kw
                 table[3 * taps] = kd * x_d + kh * x_h + kw * x_w
-                table[3 * taps + 1] = position * layout[RUN] * layout[WEIGHT_ADVANCE]
+                table[3 * taps + 1] = position * layout[WEIGHT_TAP]
                 table[3 * taps + 2] = piece
                 taps += 1
     return taps
 
 
-@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # not inlined: Numba's inlining is slow to compile
+@helper
 def copy_windows(x, source, numbers, kernel_rows, origin, patch, patch_width, pitch, channels):
     """The input pixels origin … origin + patch_width of each kernel row of a tile, zeros where there is no input."""
     kd_begin, kd_end, kh_begin, kh_end = kernel_rows
@@ -174,8 +218,8 @@ def copy_windows(x, source, numbers, kernel_rows, origin, patch, patch_width, pi
                 patch[i] = 0
 
 
-@numba.njit(inline="always")
-def _output_row(x, x_row, y, y_row, patch, waiting, slots, layout, numbers, kernel_rows, taps, begin, column, count):
+@helper
+def _output_row(x, x_row, y, y_row, patch, waiting, slots, layout, kernel_rows, taps, begin, column, count):
     """`count` tiles of a row from the tile `column`, for the piece of the depth that starts at `begin`. `taps`: how
     many the table lists for tiles inside the row and, after them, for those at its ends. Between pieces, sums are
     `waiting`."""
@@ -183,28 +227,28 @@ def _output_row(x, x_row, y, y_row, patch, waiting, slots, layout, numbers, kern
     is_last = begin + layout[PIECE] >= layout[RUN]
     bias, columns = slots[START], slots[COLUMNS]
     slots[FLAGS] = (START_TILE if begin else START_ROW) | (layout[FINISH] if is_last else 0)
-    slots[OUT_STEP] = numbers[Y + 3] if is_last else layout[TILE_WIDTH]
+    slots[OUT_STEP] = layout[Y + 3] if is_last else layout[TILE_WIDTH]
     slots[COLUMNS] = columns if is_last else layout[TILE_WIDTH]
     for i in range(count):
-        ow = min((column + i) * tile_rows, numbers[OUTPUT + 2] - tile_rows)
-        origin = ow * numbers[STRIDES + 2] - numbers[BEFORE + 2]
-        source = x_row + origin * numbers[X + 3]
-        at_end = origin < 0 or origin + layout[PATCH_WIDTH] > numbers[INPUT + 2]
+        ow = min((column + i) * tile_rows, layout[OUTPUT + 2] - tile_rows)
+        origin = ow * layout[STRIDES + 2] - layout[BEFORE + 2]
+        source = x_row + origin * layout[X + 3]
+        at_end = origin < 0 or origin + layout[PATCH_WIDTH] > layout[INPUT + 2]
         if at_end:
-            channels = columns if layout[LANES_APART] else layout[CHANNELS]
-            copy_windows(x, source, numbers, kernel_rows, origin, patch, layout[PATCH_WIDTH], layout[PITCH], channels)
+            channels = layout[PITCH]
+            copy_windows(x, source, layout, kernel_rows, origin, patch, layout[PATCH_WIDTH], channels, channels)
         slots[X_POINTER] = address_of(patch, begin) if at_end else address_of(x, source + begin)
-        slots[STEP] = numbers[STRIDES + 2] * (layout[PITCH] if at_end else numbers[X + 3])
+        slots[STEP] = layout[STRIDES + 2] * (layout[PITCH] if at_end else layout[X + 3])
         slots[TABLE] = address_of(slots, SLOTS + (3 * taps[0] if at_end else 0))
         if begin:
             slots[START] = address_of(waiting, i * tile_size)
-        slots[OUT] = address_of(y, y_row + ow * numbers[Y + 3]) if is_last else address_of(waiting, i * tile_size)
+        slots[OUT] = address_of(y, y_row + ow * layout[Y + 3]) if is_last else address_of(waiting, i * tile_size)
         call_tile_kernel(layout[TILE_KERNEL], taps[1] if at_end else taps[0], slots)
     slots[START], slots[COLUMNS] = bias, columns
 
 
-@numba.njit(inline="always")
-def _output_piece(x, x_block, y, y_block, scratch, slots, layout, numbers, first, last, begin):
+@helper
+def _output_piece(x, x_block, y, y_block, scratch, slots, layout, first, last, begin):
     """The tiles first … last of a block, row after row, for the piece of the depth that starts at `begin`."""
     table, waiting = pointer_at(slots, SLOTS), pointer_at(scratch, layout[PATCH_SIZE])
     piece = min(layout[PIECE], layout[RUN] - begin)
@@ -212,69 +256,96 @@ def _output_piece(x, x_block, y, y_block, scratch, slots, layout, numbers, first
     row, column, done = first // layout[TILES_PER_ROW], first % layout[TILES_PER_ROW], first
     listed, taps = (-1, 0, 0, 0), (0, 0)
     while done < last:
-        n, od, oh = row_position(numbers, row)
-        origin_d = od * numbers[STRIDES] - numbers[BEFORE]
-        origin_h = oh * numbers[STRIDES + 1] - numbers[BEFORE + 1]
-        kernel_rows = kernel_rows_inside(numbers, origin_d, origin_h)
+        n, od, oh = row_position(layout, row)
+        origin_d = od * layout[STRIDES] - layout[BEFORE]
+        origin_h = oh * layout[STRIDES + 1] - layout[BEFORE + 1]
+        kernel_rows = kernel_rows_inside(layout, origin_d, origin_h)
         if kernel_rows != listed:
             listed = kernel_rows
-            x_d, x_h = numbers[DILATION] * numbers[X + 1], numbers[DILATION + 1] * numbers[X + 2]
-            x_w, patch_w = numbers[DILATION + 2] * numbers[X + 3], numbers[DILATION + 2] * layout[PITCH]
-            inside = _list_taps(table, layout, numbers, kernel_rows, piece, x_d, x_h, x_w)
-            table_at_end, patch_d = pointer_at(table, 3 * inside), numbers[KERNEL + 1] * patch_h
-            at_end = _list_taps(table_at_end, layout, numbers, kernel_rows, piece, patch_d, patch_h, patch_w)
+            x_d, x_h = layout[DILATION] * layout[X + 1], layout[DILATION + 1] * layout[X + 2]
+            x_w, patch_w = layout[DILATION + 2] * layout[X + 3], layout[DILATION + 2] * layout[PITCH]
+            inside = _list_taps(table, layout, kernel_rows, piece, x_d, x_h, x_w)
+            table_at_end, patch_d = pointer_at(table, 3 * inside), layout[KERNEL + 1] * patch_h
+            at_end = _list_taps(table_at_end, layout, kernel_rows, piece, patch_d, patch_h, patch_w)
             taps = (inside, at_end)
-        x_row = x_block + n * numbers[X] + origin_d * numbers[X + 1] + origin_h * numbers[X + 2]
-        y_row = y_block + n * numbers[Y] + od * numbers[Y + 1] + oh * numbers[Y + 2]
+        x_row = x_block + n * layout[X] + origin_d * layout[X + 1] + origin_h * layout[X + 2]
+        y_row = y_block + n * layout[Y] + od * layout[Y + 1] + oh * layout[Y + 2]
         own = pointer_at(waiting, (done - first) * layout[TILE_ROWS] * layout[TILE_WIDTH])
         count = min(layout[TILES_PER_ROW] - column, last - done)
-        _output_row(x, x_row, y, y_row, scratch, own, slots, layout, numbers, kernel_rows, taps, begin, column, count)
+        _output_row(x, x_row, y, y_row, scratch, own, slots, layout, kernel_rows, taps, begin, column, count)
         row, column, done = row + 1, 0, done + count
 
 
-@numba.njit(inline="always")
-def _output_chunk(x, w, bias, y, scratch, slots, layout, numbers, item):
+@helper
+def _output_chunk(x, w, bias, y, scratch, slots, layout, item):
     """A block of output channels of a group for a chunk of tiles."""
     block, group = item % layout[BLOCKS], item // layout[BLOCKS] % layout[GROUPS]
     chunk = item // layout[BLOCKS] // layout[GROUPS]
     first, last = chunk * layout[CHUNK], min((chunk + 1) * layout[CHUNK], layout[TILES])
-    channel = block * layout[TILE_WIDTH]
-    x_block = group * numbers[X + 4] + (channel if layout[LANES_APART] else 0)
-    y_block = layout[Y_START] + group * numbers[Y + 4] + channel
-    w_block = group * layout[WEIGHT_GROUP] + block * layout[WEIGHT_BLOCK]
+    channel = min(block * layout[TILE_WIDTH], layout[LAST_CHANNEL])
+    x_block = group * layout[X + 4] + (channel // layout[APART] * layout[CHANNELS] if layout[APART] else 0)
+    y_block = layout[Y_START] + group * layout[Y + 4] + channel
+    w_block = min(block * layout[WEIGHT_BLOCK], layout[LAST_WEIGHT])
+    w_block += layout[WEIGHT_START] + group * layout[WEIGHT_GROUP]
     slots[COLUMNS] = min(layout[TILE_WIDTH], layout[CHANNELS_OUT] - channel)
-    slots[START] = address_of(bias, (group * layout[BLOCKS] + block) * layout[TILE_WIDTH])
-    slots[W_ADVANCE] = layout[WEIGHT_ADVANCE]
+    slots[START] = address_of(bias, layout[BIAS_START] + (group * layout[BLOCKS] + block) * layout[BIAS_BLOCK])
+    slots[W_ADVANCE], slots[W_STEP] = layout[WEIGHT_ADVANCE], layout[WEIGHT_STEP]
     for begin in range(0, layout[RUN], layout[PIECE]):
         slots[W_POINTER] = address_of(w, w_block + begin * layout[WEIGHT_ADVANCE])
-        _output_piece(x, x_block, y, y_block, scratch, slots, layout, numbers, first, last, begin)
+        _output_piece(x, x_block, y, y_block, scratch, slots, layout, first, last, begin)
 
 
 @kernel
 def correlate(begin, end, arguments):
-    """y = bias + Σ x · w over all taps, then maybe ReLU, for the parts begin … end of the work."""
-    x, w, bias, y, scratch, slots, layout, numbers = unpack(arguments)
+    """y = bias + Σ x · w over all taps, then maybe ReLU, for the parts begin … end of the work, one correlation after
+    the other."""
+    x, w, bias, y, scratch, slots, every = unpack(arguments)
+    phase = 0
     for part in range(begin, end):
+        while part >= every[phase * LAYOUT_SIZE + END_PART]:
+            phase += 1
+        layout = pointer_at(every, phase * LAYOUT_SIZE)
         own, own_slots = pointer_at(scratch, part * layout[SCRATCH_SIZE]), pointer_at(slots, part * layout[SLOTS_SIZE])
-        for item in range(part * layout[ITEMS] // layout[PARTS], (part + 1) * layout[ITEMS] // layout[PARTS]):
-            _output_chunk(x, w, bias, y, own, own_slots, layout, numbers, item)
+        share = part - layout[END_PART] + layout[PARTS]
+        for item in range(share * layout[ITEMS] // layout[PARTS], (share + 1) * layout[ITEMS] // layout[PARTS]):
+            _output_chunk(x, w, bias, y, own, own_slots, layout, item)
 
 
-# ---- the launcher ----------------------------------------------------------------------------------------------------
+# ---- plans -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All that a launch needs to know and that its arrays' addresses do not change."""
 
-    kernel: TileKernel
-    layouts: tuple[np.ndarray, np.ndarray]  # without and with ReLU
+    kernels: tuple[TileKernel, ...]  # the layouts hold their addresses
+    layouts: np.ndarray
     parts: int
     scratch_size: int
     slots_size: int
-    blocks: int
-    padded_channels: int  # of all groups
+    packing: np.ndarray
+    packing_items: int
     packed_size: int  # 0: the weights are used as they lie
+    start: np.ndarray | None  # what the tiles start from, where there is no bias: zeros
+    bias_places: np.ndarray | None  # else for each number that they start from its place in the bias; beyond it: 0
+    bias_in_order: bool  # they start from the bias as it is
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """The tiles of one correlation, and about how many cycles all of them take."""
+
+    rows: int
+    width: int  # output channels
+    vectors: int  # of accumulators in a row
+    cycles: float
+    dot_lanes: int = 1  # more: lanes run over the input
+    apart: int = 0  # output channels in a group, if each vector holds the channels of several groups
+
+    @property
+    def overlapping(self) -> bool:
+        """True if the last block of channels begins within the one before rather than be partial."""
+        return self.dot_lanes > 1 or self.apart > 0
 
 
 def rounded_up(size: int, multiple: int) -> int:
@@ -282,28 +353,97 @@ def rounded_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def _usable_in_place(correlation: Correlation, tile_width: int, passes: int, lanewise: bool) -> bool:
+def _run(correlation: Correlation) -> tuple[int, int]:
+    """(numbers of x in a run, runs in a row of the kernel)."""
+    c, kw = correlation.channels_in, correlation.kernel_size[2]
+    return (kw * c, 1) if correlation.joined_taps else (c, kw)
+
+
+def _rows_of_weights(correlation: Correlation) -> bool:
+    """True if each output channel's weights are one run in memory."""
+    return correlation.taps == 1 and correlation.weight_strides[3] == 1 and correlation.pieces is None
+
+
+def _lanes_over_output(correlation: Correlation, lanes: int, host: Level) -> _Tiles:
+    depth, weights = correlation.taps * correlation.channels_in, correlation.weights
+    vectors = -(-correlation.channels_out // lanes)
+    rows, columns, cycles = output_tile(correlation.output_size[2], vectors, depth, host)
+    total = correlation.groups * (correlation.rows * cycles + PACKING_CYCLES * weights)
+    return _Tiles(rows, columns * lanes, columns, total)
+
+
+def _lanes_over_input(correlation: Correlation, lanes: int, itemsize: int, host: Level) -> _Tiles:
+    run_length, runs = _run(correlation)
+    steps = correlation.taps // (correlation.kernel_size[2] // runs) * -(-run_length // lanes)
+    crossings = 0 if correlation.channels_in % lanes == 0 else lanes * itemsize / LINE_BYTES
+    pixels, channels = correlation.output_size[2], correlation.channels_out
+    side_by_side = correlation.y_strides[3] == channels
+    rows, columns, cycles = dot_tile(pixels, channels, steps, lanes, crossings, side_by_side, host)
+    packing = 0 if _rows_of_weights(correlation) else PACKING_CYCLES * correlation.weights
+    total = correlation.groups * (correlation.rows * cycles + packing)
+    return _Tiles(rows, columns, columns, total, dot_lanes=lanes)
+
+
+def _lanes_over_groups(correlation: Correlation, lanes: int, host: Level) -> _Tiles | None:
+    """Of a correlation whose groups were put side by side; None if a vector cannot hold whole groups, or
+    they have too many inputs."""
+    inputs, outputs, channels = correlation.channels_in, correlation.pieces.channels, correlation.channels_out
+    lanes = min(lanes, 1 << (channels.bit_length() - 1))
+    if lanes % outputs:
+        return None
+    if 3 * inputs + 3 > host.registers:
+        return None
+    pixels, taps = correlation.output_size[2], correlation.taps
+    kernel_rows = taps // correlation.kernel_size[2]
+    rows, columns, cycles = apart_tile(pixels, channels, kernel_rows, taps, inputs, outputs, lanes, host)
+    total = correlation.rows * cycles + PACKING_CYCLES * correlation.weights
+    return _Tiles(rows, columns * lanes, columns, total, apart=outputs)
+
+
+@lru_cache(maxsize=1024)
+def _choose_tiles(correlation: Correlation, dtype: np.dtype, host: Level) -> tuple[Correlation, _Tiles]:
+    """The tiles that take the fewest cycles: with lanes over the output channels, over the input, or over groups. The
+    correlation, or the same with its groups side by side."""
+    lanes = vector_of(dtype).lanes
+    choices = [(correlation, _lanes_over_output(correlation, lanes, host))]
+    if lanes > 1:
+        choices.append((correlation, _lanes_over_input(correlation, lanes, dtype.itemsize, host)))
+    in_order = correlation.x_strides[4], correlation.y_strides[4]
+    if correlation.groups > 1 and in_order == (correlation.channels_in, correlation.channels_out):
+        together = side_by_side(correlation)
+        tiles = _lanes_over_groups(together, lanes, host)
+        choices += [(together, tiles)] if tiles else []
+    return min(choices, key=lambda choice: choice[1].cycles)
+
+
+def cycles(correlations: tuple[Correlation, ...], dtype: np.dtype, host: Level) -> float:
+    """About how many cycles the correlations take together."""
+    return sum(_choose_tiles(correlation, dtype, host)[1].cycles + LAUNCH_CYCLES for correlation in correlations)
+
+
+def _usable_in_place(correlation: Correlation, tiles: _Tiles, passes: int) -> bool:
     """True if the weights need no packing: they lie in order, no block is partial, and packing would hardly be
     repaid."""
-    c, k = correlation.channels_in, correlation.channels_out
+    c, k, width = correlation.channels_in, correlation.channels_out, tiles.width
+    if tiles.dot_lanes > 1:
+        return _rows_of_weights(correlation)
     _, kh, kw = correlation.kernel_size
     in_order = correlation.weight_strides[:5] == (kh * kw * c * k, kw * c * k, c * k, k, 1)
-    whole = k % tile_width == 0 and (k == tile_width or passes <= MOST_PASSES)
-    return in_order and correlation.weight_start == 0 and correlation.groups == 1 and whole and not lanewise
+    whole = k % width == 0 and (k == width or passes <= MOST_PASSES)
+    plain = correlation.weight_start == 0 and correlation.groups == 1 and correlation.pieces is None
+    return in_order and plain and whole
 
 
-def _choose_kernel(
-    correlation: Correlation, dtype: np.dtype, lanewise: bool, run_length: int, host: Level
-) -> TileKernel:
-    """The tile kernel that suits a correlation best."""
-    vectors = -(-correlation.channels_out // vector_of(dtype).lanes)
-    depth = correlation.taps * correlation.channels_in
-    shape = TileShape(dtype, *output_tile(correlation.output_size[2], vectors, depth, host))
-    if lanewise:
-        return tile_kernel(dtype, shape, length=1, advance=1, mode=LANEWISE)
-    if correlation.joined_taps and run_length <= SHORT_RUN:
+def _kernel_for(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, run: int) -> TileKernel:
+    """The compiled kernel of the tiles of a correlation."""
+    if tiles.dot_lanes > 1:
+        return dot_kernel(dtype, tiles.rows, tiles.width)
+    shape = TileShape(dtype, tiles.rows, tiles.vectors, lanes=tiles.width // tiles.vectors)
+    if tiles.apart:
+        return apart_kernel(dtype, shape, correlation.channels_in, tiles.apart)
+    if correlation.joined_taps and run <= SHORT_RUN:
         step = correlation.strides[2] * correlation.x_strides[3]
-        return tile_kernel(dtype, shape, length=run_length, step=step, advance=1)
+        return tile_kernel(dtype, shape, length=run, step=step, advance=1)
     return tile_kernel(dtype, shape, advance=1)
 
 
@@ -319,45 +459,127 @@ def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_parts
     return chunk, min(parts, -(-tiles // chunk) * blocks)
 
 
-@lru_cache(maxsize=1024)
-def plan(correlation: Correlation, dtype: np.dtype, lanewise: bool, most_parts: int, host: Level) -> Plan:
-    """How to compute a correlation: tiles, blocks, chunks and parts."""
-    c, (kd, kh, kw) = correlation.channels_in, correlation.kernel_size
-    joined = correlation.joined_taps and not lanewise
-    run_length, taps_w = (kw * c, 1) if joined else (c, kw)
-    depth = correlation.taps * c
-    chosen = _choose_kernel(correlation, dtype, lanewise, run_length, host)
-    tile_rows, width = chosen.shape.rows, chosen.shape.width
-    blocks = -(-correlation.channels_out // width)
-    tiles_per_row = -(-correlation.output_size[2] // tile_rows)
-    tiles = tiles_per_row * correlation.rows
-    piece = run_length
-    if depth * width * dtype.itemsize > 2 * BLOCK_BYTES:
-        piece = min(run_length, max(64, BLOCK_BYTES // (width * dtype.itemsize * (depth // run_length))))
-    tile_cycles = tile_rows * chosen.shape.vectors * (depth / 2 + 2) + TILE_OVERHEAD
-    pieces, all_blocks = -(-run_length // piece), blocks * correlation.groups
-    chunk, parts = _divide(tile_cycles, tiles, all_blocks, pieces, most_parts)
+def _weights_layout(correlation: Correlation, tiles: _Tiles, run: int, blocks: int, in_place: bool) -> dict[int, int]:
+    """Where the driver finds the weights."""
+    width, depth = tiles.width, correlation.taps * correlation.channels_in
+    last_channel = correlation.channels_out - width if tiles.overlapping else (blocks - 1) * width
+    tap = rounded_up(run, tiles.dot_lanes) * width
+    block = depth // run * tap
+    if tiles.dot_lanes > 1 and in_place:
+        step, group = correlation.weight_strides[4:6]
+        return {WEIGHT_ADVANCE: tiles.dot_lanes, WEIGHT_STEP: step, WEIGHT_BLOCK: width * step,
+                LAST_WEIGHT: last_channel * step, WEIGHT_GROUP: group, WEIGHT_START: correlation.weight_start,
+                LAST_CHANNEL: last_channel}  # fmt: skip
+    advance = correlation.weight_strides[3] if in_place else width * tiles.dot_lanes
+    block = width if in_place else block
+    return {WEIGHT_ADVANCE: advance, WEIGHT_STEP: tiles.dot_lanes, WEIGHT_TAP: run * advance if in_place else tap,
+            WEIGHT_BLOCK: block, LAST_WEIGHT: (blocks - 1) * block, WEIGHT_GROUP: blocks * block,
+            LAST_CHANNEL: last_channel}  # fmt: skip
 
-    pitch = width if lanewise else c
-    patch_width = (tile_rows - 1) * correlation.strides[2] + (kw - 1) * correlation.dilation[2] + 1
+
+def _work_layout(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, most_parts: int) -> dict[int, int]:
+    """How the work is cut in chunks and parts, and what memory a part needs."""
+    run, runs = _run(correlation)
+    c, (kd, kh, kw), width = correlation.channels_in, correlation.kernel_size, tiles.width
+    blocks = -(-correlation.channels_out // width)
+    depth, all_blocks = correlation.taps * c, blocks * correlation.groups
+    tiles_per_row = -(-correlation.output_size[2] // tiles.rows)
+    count = tiles_per_row * correlation.rows
+    piece = run
+    if depth * width * dtype.itemsize > 2 * BLOCK_BYTES and not tiles.overlapping:
+        piece = min(run, max(64, BLOCK_BYTES // (width * dtype.itemsize * (depth // run))))
+    tile_cycles = tiles.rows * tiles.vectors * (depth / tiles.dot_lanes / 2 + 2) + TILE_OVERHEAD
+    pieces = -(-run // piece)
+    chunk, parts = _divide(tile_cycles, count, all_blocks, pieces, most_parts)
+    pitch = width // tiles.apart * c if tiles.apart else c
+    patch_width = (tiles.rows - 1) * correlation.strides[2] + (kw - 1) * correlation.dilation[2] + 1
     patch_size = kd * kh * patch_width * pitch if correlation.has_side_padding else 0
-    scratch_size = rounded_up(patch_size + (chunk * tile_rows * width if pieces > 1 else 0), 64)
-    slots_size = rounded_up(SLOTS + 6 * kd * kh * taps_w, 8)
-    in_place = _usable_in_place(correlation, width, tiles // parts, lanewise)
+    waiting = chunk * tiles.rows * width if pieces > 1 else 0
     # fmt: off
-    layout = {
-        TILE_KERNEL: chosen.address, TILE_ROWS: tile_rows, TILE_WIDTH: width, LANES_APART: lanewise, CHANNELS: c,
-        PITCH: pitch, TAPS_W: taps_w, WEIGHT_ADVANCE: correlation.weight_strides[3] if in_place else width,
-        WEIGHT_BLOCK: width if in_place else depth * width, WEIGHT_GROUP: blocks * depth * width, BLOCKS: blocks,
-        GROUPS: correlation.groups, CHANNELS_OUT: correlation.channels_out, TILES_PER_ROW: tiles_per_row, TILES: tiles,
-        CHUNK: chunk, RUN: run_length, PIECE: piece, ITEMS: -(-tiles // chunk) * all_blocks, PARTS: parts,
-        PATCH_WIDTH: patch_width, PATCH_SIZE: patch_size, SCRATCH_SIZE: scratch_size, SLOTS_SIZE: slots_size,
-        Y_START: correlation.y_start,
+    return {
+        BLOCKS: blocks, PITCH: pitch, TAPS_W: runs, TILES_PER_ROW: tiles_per_row, TILES: count, CHUNK: chunk,
+        RUN: run, PIECE: piece, ITEMS: -(-count // chunk) * all_blocks, PARTS: parts, PATCH_WIDTH: patch_width,
+        PATCH_SIZE: patch_size, SCRATCH_SIZE: patch_size + waiting, SLOTS_SIZE: 6 * kd * kh * runs,
     }
     # fmt: on
-    layouts = tuple(laid_out({**layout, FINISH: finish}, LAYOUT_SIZE) for finish in (0, RELU))
-    packed_size = 0 if in_place else all_blocks * depth * width
-    return Plan(chosen, layouts, parts, scratch_size, slots_size, blocks, all_blocks * width, packed_size)
+
+
+def _bias_places(correlation: Correlation, tiles: _Tiles, blocks: int) -> np.ndarray:
+    """(groups, blocks, numbers): where in the bias stands what the tiles of a block start from; beyond its end: 0."""
+    groups, channels, width = correlation.groups, correlation.channels_out, tiles.width
+    first = np.arange(blocks)[:, None] * width
+    if tiles.overlapping:
+        first = np.minimum(first, channels - width)
+    channel = first + np.arange(width)
+    is_pixels = correlation.pieces is not None and correlation.pieces.pixels > 1
+    per_group = correlation.pieces.channels if is_pixels else channels
+    nothing = groups * per_group
+    places = np.where(channel < channels, channel % per_group, nothing) + per_group * np.arange(groups)[:, None, None]
+    if tiles.dot_lanes > 1:
+        places = np.tile(places, tiles.rows)
+        places = np.pad(places, [(0, 0), (0, 0), (0, -places.shape[2] % tiles.dot_lanes)], constant_values=nothing)
+    return np.minimum(places, nothing)
+
+
+def _packing_layout(correlation: Correlation, tiles: _Tiles, layout: dict[int, int]) -> list[int]:
+    """What `pack` needs to know of one correlation, but for its place among others."""
+    last = min(layout[LAST_CHANNEL], (layout[BLOCKS] - 1) * tiles.width)
+    places = [layout[RUN], layout[WEIGHT_TAP], layout[WEIGHT_START]]
+    return [*correlation.weight_numbers, tiles.width, layout[BLOCKS], last, tiles.dot_lanes, *places]
+
+
+@lru_cache(maxsize=1024)
+def plan(
+    correlations: tuple[Correlation, ...],
+    dtype: np.dtype,
+    has_bias: bool,
+    relu: bool,
+    most_parts: int,
+    host: Level,
+) -> Plan:
+    """How to compute correlations of the same arrays: tiles, blocks, chunks and parts."""
+    chosen = [_choose_tiles(correlation, dtype, host) for correlation in correlations]
+    every = [(*choice, _work_layout(choice[0], dtype, choice[1], most_parts)) for choice in chosen]
+    in_place = all(_usable_in_place(c, tiles, work[TILES] // work[PARTS]) for c, tiles, work in every)
+    kernels, layouts, packing, places = [], [], [], []
+    parts = items = packed_size = biases = 0
+    for correlation, tiles, layout in every:
+        kernels.append(_kernel_for(correlation, dtype, tiles, layout[RUN]))
+        own_places = _bias_places(correlation, tiles, layout[BLOCKS])
+        parts += layout[PARTS]
+        layout |= _weights_layout(correlation, tiles, layout[RUN], layout[BLOCKS], in_place)
+        layout |= {
+            TILE_KERNEL: kernels[-1].address, TILE_ROWS: tiles.rows, TILE_WIDTH: tiles.width, APART: tiles.apart,
+            CHANNELS: correlation.channels_in, GROUPS: correlation.groups, CHANNELS_OUT: correlation.channels_out,
+            Y_START: correlation.y_start, END_PART: parts, FINISH: RELU if relu else 0,
+        }  # fmt: skip
+        if has_bias:
+            layout |= {BIAS_BLOCK: own_places.shape[2], BIAS_START: biases}
+        biases += own_places.size
+        places.append(own_places)
+        if not in_place:
+            layout[WEIGHT_START] = packed_size
+            packed_size += correlation.groups * layout[WEIGHT_GROUP]
+            items += correlation.groups * layout[BLOCKS] * correlation.taps
+            packing.append([*_packing_layout(correlation, tiles, layout), items])
+        layouts.append(laid_out(dict(enumerate(correlation.numbers)) | layout, LAYOUT_SIZE))
+    layouts = np.stack(layouts)
+    layouts[:, SCRATCH_SIZE] = scratch_size = rounded_up(int(layouts[:, SCRATCH_SIZE].max()), 64)
+    layouts[:, SLOTS_SIZE] = slots_size = rounded_up(SLOTS + int(layouts[:, SLOTS_SIZE].max()), 8)
+    longest, places = max(own.shape[2] for own in places), np.concatenate([own.ravel() for own in places])
+    return Plan(
+        tuple(kernels),
+        layouts,
+        parts,
+        scratch_size,
+        slots_size,
+        np.array(packing, np.int64),
+        items,
+        packed_size,
+        None if has_bias else np.zeros(longest, dtype),
+        places if has_bias else None,
+        np.array_equal(places, np.arange(correlations[0].groups * correlations[0].channels_out)),
+    )
 
 
 def laid_out(numbers: dict[int, int], size: int) -> np.ndarray:
@@ -368,44 +590,40 @@ def laid_out(numbers: dict[int, int], size: int) -> np.ndarray:
     return layout
 
 
-def _packed(correlation: Correlation, weight: np.ndarray, chosen: Plan) -> np.ndarray:
-    """The weights in blocks of the tile's width."""
+# ---- the launcher ----------------------------------------------------------------------------------------------------
+
+
+def _packed(weight: np.ndarray, chosen: Plan) -> np.ndarray:
+    """The weights in blocks of the tiles' width."""
     packed = empty((chosen.packed_size,), weight.dtype)
-    items = correlation.groups * chosen.blocks * correlation.taps
-    grain = max(1, 20_000 * items // chosen.packed_size)
-    width = chosen.kernel.shape.width
-    run(pack, items, grain, weight, packed, correlation.weight_numbers, width, chosen.blocks)
+    grain = max(1, PACKING_GRAIN * chosen.packing_items // chosen.packed_size)
+    run(pack, chosen.packing_items, grain, weight, packed, chosen.packing)
     return packed
 
 
-def _padded_bias(bias: np.ndarray | None, chosen: Plan, groups: int, dtype: np.dtype) -> np.ndarray:
-    """The bias of each group, followed by zeros up to whole blocks."""
-    if bias is not None and bias.size == chosen.padded_channels and bias.flags.c_contiguous:
+def _start(bias: np.ndarray | None, chosen: Plan) -> np.ndarray:
+    """What the tiles start from."""
+    if chosen.bias_places is None:
+        return chosen.start
+    if chosen.bias_in_order and bias.flags.c_contiguous:
         return bias
-    padded = np.zeros((groups, chosen.padded_channels // groups), dtype)
-    if bias is not None:
-        per_group = bias.reshape(groups, -1)
-        padded[:, : per_group.shape[1]] = per_group
-    return padded
+    return np.append(bias, bias.dtype.type(0))[chosen.bias_places]
 
 
 def launch(
-    correlation: Correlation,
+    correlations: tuple[Correlation, ...],
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None,
     y: np.ndarray,
     relu: bool = False,
-    lanewise: bool = False,
 ) -> None:
-    """y = bias + correlation of x with weight, then maybe ReLU. All arrays C-contiguous. With `lanewise` each channel
-    of x meets only its own channel of the weight (depthwise)."""
-    if correlation.rows * correlation.output_size[2] * correlation.channels_out * correlation.groups == 0:
+    """y = bias + correlation of x with weight, then maybe ReLU, for each of the correlations, which write different
+    parts of y. All arrays C-contiguous."""
+    if y.size == 0 or not correlations:
         return
-    chosen = plan(correlation, y.dtype, lanewise, threads(), level())
-    weights = _packed(correlation, weight, chosen) if chosen.packed_size else weight
-    bias = _padded_bias(bias, chosen, correlation.groups, y.dtype)
+    chosen = plan(correlations, y.dtype, bias is not None, relu, threads(), level())
+    weights = _packed(weight, chosen) if chosen.packed_size else weight
     scratch = empty((chosen.parts * chosen.scratch_size,), y.dtype)
     slots = empty((chosen.parts * chosen.slots_size,), np.int64)
-    layout = chosen.layouts[relu]
-    run(correlate, chosen.parts, 1, x, weights, bias, y, scratch, slots, layout, correlation.numbers)
+    run(correlate, chosen.parts, 1, x, weights, _start(bias, chosen), y, scratch, slots, chosen.layouts)

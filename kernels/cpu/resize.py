@@ -8,7 +8,8 @@ from .. import reference
 from ..geometry import Sizes
 from ..interface import twin_of
 from ..reference.resize import _neighbours as neighbours
-from .separable import Axis, apply
+from .lane_maps import Axis
+from .separable import apply
 
 
 @lru_cache(maxsize=64)
@@ -29,4 +30,4 @@ def resize(x: np.ndarray, output_size: Sizes, method: str) -> np.ndarray:
 @twin_of(reference.resize_gradient)
 def resize_gradient(dy: np.ndarray, input_size: Sizes, method: str) -> np.ndarray:
     pairs = zip(input_size, dy.shape[1:-1], strict=True)
-    return apply([_axis(n, m, method).transposed() for n, m in pairs], dy)
+    return apply([_axis(n, m, method).transposed for n, m in pairs], dy)

@@ -335,6 +335,24 @@ def pointer_at(typing, pointer, index):
     return pointer(pointer, types.intp), generate
 
 
+def _prefetch(for_writing: bool, doc: str):
+    def prefetch(typing, pointer, index):
+        def generate(context, builder, signature, arguments):
+            address = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), ir.IntType(8).as_pointer())
+            options = [ir.Constant(INT32, option) for option in (int(for_writing), 3, 1)]  # 3: the first cache; 1: data
+            call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *options])
+            return context.get_dummy_value()
+
+        return types.void(pointer, types.intp), generate
+
+    prefetch.__doc__ = doc
+    return intrinsic(prefetch)
+
+
+prefetch = _prefetch(False, "Asks for the cache line of pointer[index]; an address beyond the array is no error.")
+prefetch_to_write = _prefetch(True, "Asks for the cache line of pointer[index], to be written; beyond is no error.")
+
+
 @intrinsic
 def splat(typing, vector, number):
     """A vector of the kind's own element type (or of a vector's) whose lanes all hold `number`."""
@@ -583,6 +601,19 @@ def max_of(typing, a):
         def larger(left, right):
             is_larger, is_nan = builder.fcmp_ordered(">", left, right), builder.fcmp_unordered("uno", left, left)
             return builder.select(builder.or_(is_larger, is_nan), left, right)
+
+        return _halves(builder, arguments[0], larger)
+
+    return a.element(a), generate
+
+
+@intrinsic
+def largest_of(typing, a):
+    """The largest lane of floats; cheaper than max_of, but says nothing of NaN."""
+
+    def generate(context, builder, signature, arguments):
+        def larger(left, right):
+            return builder.select(builder.fcmp_ordered(">", left, right), left, right)
 
         return _halves(builder, arguments[0], larger)
 

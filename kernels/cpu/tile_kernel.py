@@ -15,27 +15,27 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import Constant, ConstantType, compiled, kernel, unpack, value
+from .launch import Constant, ConstantType, compiled, kernel, unpack
 from .simd import INT64
 from .tiles import (
     TileShape,
     accumulate,
-    accumulate_lanes,
-    accumulate_part,
-    accumulate_pixels,
+    accumulate_apart,
+    accumulate_dots,
     add_tiles,
     load_tile,
     relu_tile,
     repeat_row,
+    store_dots,
     store_tile,
     store_tile_part,
-    sum_rows,
     width,
     zero_tile,
 )
 
 # Where the kernel's arguments stand in the array that a driver fills. The first six are known at compile time or fixed.
 LENGTH, STEP, ADVANCE, GROUP_STEP, W_ADVANCE = 1, 2, 3, 6, 7
+W_STEP = GROUP_STEP  # in `sum_dots`
 X_POINTER, W_POINTER, TABLE, START, OUT, OUT_STEP, COLUMNS, FLAGS = range(8, 16)
 SLOTS = 16
 START_ROW, START_TILE, RELU, ADD = (
@@ -44,8 +44,6 @@ START_ROW, START_TILE, RELU, ADD = (
     4,
     8,
 )  # flags: the tile starts as a row, as a tile at START (else 0); how it ends
-LANEWISE, MASKED = 1, 2  # modes: channels keep to themselves; only COLUMNS of w may be touched
-SUMS = 4  # how many sums `sum_pixels` keeps for each channel, so that they need not wait for each other
 
 
 @intrinsic
@@ -66,7 +64,7 @@ def sum_tile(begin, end, arguments):
         length,
         step,
         advance,
-        mode,
+        _,
         _,
         group_step,
         w_advance,
@@ -87,12 +85,7 @@ def sum_tile(begin, end, arguments):
         tile = zero_tile(shape)
     for t in range(begin, end):
         x_offset, w_offset, count = table[3 * t], table[3 * t + 1], _length(length, table[3 * t + 2])
-        if value(mode) == LANEWISE:
-            tile = accumulate_lanes(tile, x, x_offset, step, w, w_offset, 0, columns)
-        elif value(mode) == MASKED:
-            tile = accumulate_part(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count, columns)
-        else:
-            tile = accumulate(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count)
+        tile = accumulate(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count)
     if flags & ADD:
         tile = add_tiles(tile, load_tile(shape, out, 0))
     if flags & RELU:
@@ -104,19 +97,28 @@ def sum_tile(begin, end, arguments):
 
 
 @kernel
-def sum_pixels(begin, end, arguments):
-    """One row of a depthwise weight's gradient, over the pieces begin … end of its table:
-    Σ_t Σ_s x[x_offset(t) + s·advance + j] · w[w_offset(t) + s·w_advance + j]."""
-    shape, row, _, advance, _, _, _, w_advance, x, w, table, _, out, out_step, columns, flags = unpack(arguments)
+def sum_apart(begin, end, arguments):
+    """One tile of channels that keep to their groups, over the taps begin … end of its table."""
+    shape, inputs, step, outputs, _, _, _, _, x, w, table, start, out, out_step, _, flags = unpack(arguments)
+    tile = repeat_row(shape, start, 0)
+    for t in range(begin, end):
+        tile = accumulate_apart(tile, inputs, outputs, x, table[3 * t], step, w, table[3 * t + 1])
+    if flags & RELU:
+        tile = relu_tile(tile)
+    store_tile(tile, out, 0, out_step)
+
+
+@kernel
+def sum_dots(begin, end, arguments):
+    """One tile whose lanes run over the input, over the pieces begin … end of its table: W_STEP leads from one output
+    channel's weights to the next one's, W_ADVANCE from one vector of them to the next. START: the bias, once for each
+    row."""
+    shape, _, step, _, _, _, w_step, w_advance, x, w, table, start, out, out_step, _, flags = unpack(arguments)
     tile = zero_tile(shape)
     for t in range(begin, end):
-        tile = accumulate_pixels(
-            tile, x, table[3 * t], advance, w, table[3 * t + 1], w_advance, table[3 * t + 2], columns
-        )
-    total = sum_rows(tile)
-    if flags & ADD:
-        total = add_tiles(total, load_tile(row, out, 0))
-    store_tile_part(total, out, 0, out_step, columns)
+        count = table[3 * t + 2]
+        tile = accumulate_dots(tile, x, table[3 * t], step, w, table[3 * t + 1], w_step, w_advance, count)
+    store_dots(tile, start, flags & RELU, out, 0, out_step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,25 +136,28 @@ def tile_kernel(
     length: int | None = None,
     step: int | None = None,
     advance: int | None = None,
-    mode: int = 0,
 ) -> TileKernel:
     """`sum_tile` for tiles of `shape`. A length, step or advance that is given is compiled in; the others are read
     from the slots."""
     data, table = np.empty(1, dtype), np.empty(1, np.int64)
     length, step, advance = (0 if number is None else Constant(number) for number in (length, step, advance))
-    code = compiled(
-        sum_tile, shape, length, step, advance, Constant(mode), 0, 0, 0, data, data, table, data, data, 0, 0, 0
-    )
+    code = compiled(sum_tile, shape, length, step, advance, 0, 0, 0, 0, data, data, table, data, data, 0, 0, 0)
     return TileKernel(shape, code.address, code)
 
 
-def pixel_kernel(dtype: np.dtype, vectors: int) -> TileKernel:
-    """`sum_pixels` for rows of so many vectors."""
-    data, table, row = np.empty(1, dtype), np.empty(1, np.int64), TileShape(dtype, 1, vectors)
-    code = compiled(
-        sum_pixels, TileShape(dtype, SUMS, vectors), row, 0, 0, 0, 0, 0, 0, data, data, table, data, data, 0, 0, 0
-    )
-    return TileKernel(row, code.address, code)
+def dot_kernel(dtype: np.dtype, rows: int, channels: int, step: int | None = None) -> TileKernel:
+    """`sum_dots` for tiles of so many pixels and output channels. A step that is given is compiled in."""
+    data, table, shape = np.empty(1, dtype), np.empty(1, np.int64), TileShape(dtype, rows, channels)
+    number = 0 if step is None else Constant(step)
+    code = compiled(sum_dots, shape, 0, number, 0, 0, 0, 0, 0, data, data, table, data, data, 0, 0, 0)
+    return TileKernel(shape, code.address, code)
+
+
+def apart_kernel(dtype: np.dtype, shape: TileShape, inputs: int, outputs: int) -> TileKernel:
+    """`sum_apart` for groups of so many input and output channels."""
+    data, table, inputs, outputs = np.empty(1, dtype), np.empty(1, np.int64), Constant(inputs), Constant(outputs)
+    code = compiled(sum_apart, shape, inputs, 0, outputs, 0, 0, 0, 0, data, data, table, data, data, 0, 0, 0)
+    return TileKernel(shape, code.address, code)
 
 
 # ---- for drivers -----------------------------------------------------------------------------------------------------

@@ -34,12 +34,14 @@ UNROLLED = 256  # the most multiply-adds that a loop of constant length is unrol
 
 
 class TileShape:
-    """The launcher's side of a tile: `rows` × `width` numbers of `dtype`, an argument for `run`."""
+    """The launcher's side of a tile: `rows` × `width` numbers of `dtype`, an argument for `run`. `lanes`: of a vector,
+    if not those of the machine's widest."""
 
-    def __init__(self, dtype: np.dtype, rows: int, vectors: int, groups: int = 1):
+    def __init__(self, dtype: np.dtype, rows: int, vectors: int, groups: int = 1, lanes: int | None = None):
         vector = vector_of(dtype)
-        self.rows, self.vectors, self.width = rows, vectors, vectors * vector.lanes
-        self.numba_type = TileShapeKind(vector.numba_type.element, vector.lanes, rows, vectors, groups)
+        lanes = lanes or vector.lanes
+        self.rows, self.vectors, self.width = rows, vectors, vectors * lanes
+        self.numba_type = TileShapeKind(vector.numba_type.element, lanes, rows, vectors, groups)
 
 
 class _Tile(types.Type):
@@ -252,7 +254,7 @@ def add_tiles(typing, tile, other):
 
 
 def _row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[tuple]]:
-    """(bases, rows): the input of row r is at bases[rows[r][0]] + rows[r][1]. Few bases: x86 has 15 address
+    """(bases, places): the input of row r is at bases[places[r][0]] + places[r][1]. Few bases: x86 has 15 address
     registers, and adds a register times 1, 2, 4 or 8, or a constant, for free in each load."""
     run = tile.rows // tile.groups
     together = run if isinstance(step, ir.Constant) else 3
@@ -262,7 +264,8 @@ def _row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[t
         key = group, inner // together
         if key not in found:
             found[key] = len(bases)
-            bases.append(builder.add(_times(builder, group_step, group), _times(builder, step, inner)))
+            start = _times(builder, step, inner)
+            bases.append(builder.add(_times(builder, group_step, group), start) if tile.groups > 1 else start)
         addresses.append((found[key], _times(builder, step, inner % together)))
     return bases, addresses
 
@@ -323,17 +326,16 @@ def _loop(builder, tile: TileType, start, count, pointers: list, advances: list,
     return _assemble(builder, tile, finals)
 
 
-def _accumulate(builder, kinds, arguments, columns=None):
-    """The code of `accumulate` and `accumulate_part`."""
+def _accumulate(builder, kinds, arguments):
+    """The code of `accumulate`."""
     tile = kinds[0]
     start, x, x_index, _, _, _, w, w_index, _, _ = arguments[:10]
     step, group_step, advance = (_number(kinds[i], arguments[i]) for i in (3, 4, 5))
     w_advance, count = (_number(kinds[i], arguments[i]) for i in (8, 9))
     bases, addresses = _row_addresses(builder, tile, step, group_step)
-    masks = _column_masks(builder, tile, columns) if columns is not None else None
 
     def outer_product(accumulators, pointers):
-        weights = _load_row(builder, tile, pointers[-1], masks)
+        weights = _load_row(builder, tile, pointers[-1])
         sums = []
         for r, (base, offset) in enumerate(addresses):
             number = builder.load(builder.gep(pointers[base], [offset]))
@@ -364,110 +366,204 @@ def accumulate(typing, tile, x, x_index, step, group_step, advance, w, w_index, 
 
 
 @intrinsic
-def accumulate_part(typing, tile, x, x_index, step, group_step, advance, w, w_index, w_advance, count, columns):
-    """As `accumulate`, but of w only the first `columns` of each width are touched; the others count as zeros."""
+def accumulate_apart(typing, tile, inputs, outputs, x, x_index, step, w, w_index):
+    """For channels that keep to their groups, `inputs` of x to `outputs` of the tile (`Constant`s; the lanes are a
+    multiple of `outputs`):
+
+    tile[r, j] += Σ_i x[x_index + r·step + (j div outputs)·inputs + i] · w[w_index + i·width + j]
+    """
+    c, k = inputs.number, outputs.number
 
     def generate(context, builder, signature, arguments):
-        return _accumulate(builder, signature.args, arguments, arguments[10])
-
-    i = types.intp
-    return tile(tile, x, i, step, group_step, advance, w, i, w_advance, count, i), generate
-
-
-@intrinsic
-def accumulate_lanes(typing, tile, x, x_index, step, w, w_index, w_step, columns):
-    """tile[r, j] += x[x_index + r·step + j] · w[w_index + r·w_step + j] for 0 ≤ j < columns: lane by lane, for
-    depthwise convolution. What lies beyond the first `columns` of a row is not touched."""
-
-    def generate(context, builder, signature, arguments):
-        start, x, x_index, step, w, w_index, w_step, columns = arguments
-        masks = _column_masks(builder, tile, columns)
-
-        def load_rows(pointer, index, step):
-            bases, addresses = _row_addresses(builder, tile, step, ir.Constant(INT64, 0))
-            first = builder.gep(pointer, [index])
-            starts = [builder.gep(first, [base]) for base in bases]
-            return [
-                vector
-                for base, offset in addresses
-                for vector in _load_row(builder, tile, builder.gep(starts[base], [offset]), masks)
-            ]
-
-        x_rows = load_rows(x, x_index, _number(signature.args[3], step))
-        w_rows = load_rows(w, w_index, _number(signature.args[6], w_step))
-        products = zip(x_rows, w_rows, _vectors(builder, tile, start), strict=True)
-        return _assemble(builder, tile, [fma_value(builder, a, b, c) for a, b, c in products])
-
-    i = types.intp
-    return tile(tile, x, i, step, w, i, w_step, i), generate
-
-
-@intrinsic
-def accumulate_pixels(typing, tile, x, x_index, advance, w, w_index, w_advance, count, columns):
-    """tile[s mod rows, j] += x[x_index + s·advance + j] · w[w_index + s·w_advance + j] for 0 ≤ s < count, 0 ≤ j <
-    columns: sums lane by lane, one for each row, so that they need not wait for each other."""
-
-    def generate(context, builder, signature, arguments):
-        start, x, x_index, advance, w, w_index, w_advance, count, columns = arguments
-        masks = _column_masks(builder, tile, columns)
-
-        def products(accumulators, pointers, row_masks):
-            sums = []
-            for r in range(tile.rows):
-                left = _load_row(builder, tile, builder.gep(pointers[0], [_times(builder, advance, r)]), row_masks[r])
-                right = _load_row(
-                    builder, tile, builder.gep(pointers[1], [_times(builder, w_advance, r)]), row_masks[r]
+        start, _, _, x, x_index, _, w, w_index = arguments
+        step = _number(signature.args[5], arguments[5])
+        bases, addresses = _row_addresses(builder, tile, step, None)
+        first, weight = builder.gep(x, [x_index]), builder.gep(w, [w_index])
+        pointers = [builder.gep(first, [base]) for base in bases]
+        span = tile.lanes // k * c  # of x, that one vector of the tile meets
+        read = ir.VectorType(tile.vector.element, span)
+        places = [[j // k * c + i for j in range(tile.lanes)] for i in range(c)]
+        sums = _vectors(builder, tile, start)
+        for v in range(tile.vectors):
+            weights = [
+                load_value(
+                    builder,
+                    builder.gep(weight, [ir.Constant(INT64, (i * tile.vectors + v) * tile.lanes)]),
+                    tile.vector,
                 )
+                for i in range(c)
+            ]
+            for r, (base, offset) in enumerate(addresses):
+                address = builder.gep(pointers[base], [builder.add(offset, ir.Constant(INT64, v * span))])
+                numbers = load_value(builder, address, read)
+                for i in range(c):
+                    indices = ir.Constant(ir.VectorType(ir.IntType(32), tile.lanes), places[i])
+                    own = numbers if c == k == 1 else builder.shuffle_vector(numbers, numbers, indices)
+                    position = r * tile.vectors + v
+                    sums[position] = fma_value(builder, own, weights[i], sums[position])
+        return _assemble(builder, tile, sums)
+
+    i = types.intp
+    return tile(tile, inputs, outputs, x, i, step, w, i), generate
+
+
+# ---- lanes over the input --------------------------------------------------------------------------------------------
+
+
+def _divided(builder, number, divisor: int) -> tuple:
+    """number // divisor and the remainder of a number ≥ 0, folded where the number is a constant."""
+    if isinstance(number, ir.Constant):
+        return tuple(ir.Constant(INT64, part) for part in divmod(number.constant, divisor))
+    size = ir.Constant(INT64, divisor)
+    return builder.udiv(number, size), builder.urem(number, size)
+
+
+@intrinsic
+def accumulate_dots(typing, tile, x, x_index, step, w, w_index, w_step, w_advance, count):
+    """tile[r, k, s mod lanes] += x[x_index + r·step + s] · w[w_index + k·w_step + (s div lanes)·w_advance + s mod
+    lanes] for 0 ≤ s < count: the tile's vector k of row r holds the partial sums of one number, lane by lane. What lies
+    beyond `count` is not touched. Steps, the advance and the count may be `Constant`s."""
+
+    def generate(context, builder, signature, arguments):
+        start, x, x_index, _, w, w_index, _, _, _ = arguments
+        step, w_step, w_advance, count = (_number(signature.args[i], arguments[i]) for i in (3, 6, 7, 8))
+        x_bases, x_rows = _row_addresses(builder, tile, step, None)
+        w_bases, w_rows = _row_addresses(builder, TileType(tile.element, tile.lanes, tile.vectors, 1, 1), w_step, None)
+        first, first_weight = builder.gep(x, [x_index]), builder.gep(w, [w_index])
+        pointers = [builder.gep(first, [base]) for base in x_bases]
+        pointers += [builder.gep(first_weight, [base]) for base in w_bases]
+        advances = [ir.Constant(INT64, tile.lanes)] * len(x_bases) + [w_advance] * len(w_bases)
+
+        def products(accumulators, current, mask=None):
+            def vector_at(base, offset):
+                return load_value(builder, builder.gep(current[base], [offset]), tile.vector, mask)
+
+            weights = [vector_at(len(x_bases) + base, offset) for base, offset in w_rows]
+            sums = []
+            for r, (base, offset) in enumerate(x_rows):
+                row = vector_at(base, offset)
                 sums += [
-                    fma_value(builder, a, b, accumulators[r * tile.vectors + j])
-                    for j, (a, b) in enumerate(zip(left, right, strict=True))
+                    fma_value(builder, row, weights[k], accumulators[r * tile.vectors + k]) for k in range(tile.vectors)
                 ]
             return sums
 
-        size = ir.Constant(INT64, tile.rows)
-        steps = builder.sdiv(count, size)
-        advances = [_times(builder, advance, tile.rows), _times(builder, w_advance, tile.rows)]
-        pointers = [builder.gep(x, [x_index]), builder.gep(w, [w_index])]
-        sums = _loop(
-            builder,
-            tile,
-            start,
-            steps,
-            pointers,
-            advances,
-            lambda accumulators, current: products(accumulators, current, [masks] * tile.rows),
-        )
-        # The last pixels, fewer than rows: rows beyond them are masked away.
-        left_over = builder.srem(count, size)
+        whole, rest = _divided(builder, count, tile.lanes)
+        sums = _loop(builder, tile, start, whole, pointers, advances, products)
         pointers = [
-            builder.gep(pointer, [builder.mul(steps, step)]) for pointer, step in zip(pointers, advances, strict=True)
+            builder.gep(pointer, [builder.mul(whole, advance)])
+            for pointer, advance in zip(pointers, advances, strict=True)
         ]
-        nothing = ir.Constant(INT64, 0)
-        row_masks = [
-            _column_masks(
-                builder,
-                tile,
-                builder.select(builder.icmp_signed(">", left_over, ir.Constant(INT64, r)), columns, nothing),
-            )
-            for r in range(tile.rows)
-        ]
-        return _assemble(builder, tile, products(_vectors(builder, tile, sums), pointers, row_masks))
+        mask = mask_of_first(builder, rest, tile.lanes)
+        some = builder.zext(builder.icmp_signed(">", rest, ir.Constant(INT64, 0)), INT64)
+        return _loop(builder, tile, sums, some, pointers, advances, lambda sums, current: products(sums, current, mask))
 
     i = types.intp
-    return tile(tile, x, i, i, w, i, i, i, i), generate
+    return tile(tile, x, i, step, w, i, w_step, w_advance, count), generate
+
+
+def _folded(builder, a, b, indices: Callable[[int], tuple[list[int], list[int]]]):
+    """Half of a + the other half, beside the same of b: the lanes of (a, b) that are added to each other are
+    `indices(lanes)`."""
+    halves = indices(a.type.count)
+    low, high = (
+        builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(half)), half)) for half in halves
+    )
+    return builder.fadd(low, high)
+
+
+def _folds(lanes: int, in_register: int) -> list[Callable]:
+    """The steps that turn `lanes` vectors into one that holds their sums in order, each by shuffles that take one
+    instruction: first within each register of 128 bits, of `in_register` lanes, then whole such registers."""
+
+    def within(size):  # neighbouring pieces of `size` lanes, the first half of a register's with its second
+        def indices(count):
+            def half(offset):
+                return [
+                    register + offset + piece + lane + source
+                    for register in range(0, count, in_register)
+                    for piece in range(0, in_register // 2, size)
+                    for source in (0, count)
+                    for lane in range(size)
+                ]
+
+            return half(0), half(in_register // 2)
+
+        return indices
+
+    def between(partials):  # registers that are partial sums of the same numbers
+        def indices(count):
+            def half(offset):
+                return [
+                    source + first + offset + i
+                    for source in (0, count)
+                    for first in range(0, count, partials)
+                    for i in range(partials // 2)
+                ]
+
+            return half(0), half(partials // 2)
+
+        return indices
+
+    steps = [within(1 << level) for level in range((in_register // 2).bit_length())]
+    partials = lanes
+    while partials > in_register:
+        steps.append(between(partials))
+        partials //= 2
+    return steps
+
+
+def _lane_sums(builder, tile: TileType, vectors: list) -> list:
+    """The sum of the lanes of each vector, `lanes` sums in a vector, in order. About three instructions for each."""
+    in_register = min(tile.lanes, 16 // (4 if str(tile.vector.element) == "float" else 8))
+    sums = []
+    for first in range(0, len(vectors), tile.lanes):
+        level = vectors[first : first + tile.lanes]
+        for indices in _folds(tile.lanes, in_register) if tile.lanes > 1 else []:
+            level = [
+                _folded(builder, level[i], level[min(i + 1, len(level) - 1)], indices) for i in range(0, len(level), 2)
+            ]
+        sums += level
+    return sums
+
+
+def _store_elements(builder, vectors: list, first: int, count: int, pointer) -> None:
+    """pointer[:count] = the elements first … first + count of the vectors, taken as one long one."""
+    lanes = vectors[0].type.count
+    elements = [
+        builder.extract_element(vectors[i // lanes], ir.Constant(INT64, i % lanes)) for i in range(first, first + count)
+    ]
+    packed = ir.Constant(ir.VectorType(vectors[0].type.element, count), ir.Undefined)
+    for i, element in enumerate(elements):
+        packed = builder.insert_element(packed, element, ir.Constant(INT64, i))
+    store_value(builder, packed, pointer)
 
 
 @intrinsic
-def sum_rows(typing, tile):
-    """The sum of the tile's rows, as a tile of one row."""
-    result = TileType(tile.element, tile.lanes, 1, tile.vectors, 1)
+def store_dots(typing, tile, bias, relu, pointer, index, step):
+    """pointer[index + r·step + k] = bias[r·vectors + k] + the sum of the lanes of the tile's vector k of row r; its
+    maximum with 0 if `relu` is not 0 (NaN stays). The bias is read in whole vectors."""
 
     def generate(context, builder, signature, arguments):
-        vectors = _vectors(builder, tile, arguments[0])
-        sums = vectors[: tile.vectors]
-        for position in range(tile.vectors, tile.size):
-            j = position % tile.vectors
-            sums[j] = builder.fadd(sums[j], vectors[position])
-        return _assemble(builder, result, sums)
+        value, bias, relu, pointer, index, step = arguments
+        zero, is_relu = ir.Constant(tile.vector, None), builder.icmp_signed("!=", relu, ir.Constant(INT64, 0))
+        sums = []
+        for i, vector in enumerate(_lane_sums(builder, tile, _vectors(builder, tile, value))):
+            address = builder.gep(bias, [ir.Constant(INT64, i * tile.lanes)])
+            total = builder.fadd(vector, load_value(builder, address, tile.vector))
+            clipped = builder.select(builder.fcmp_ordered("<", total, zero), zero, total)
+            sums.append(builder.select(is_relu, clipped, total))
+        first = builder.gep(pointer, [index])
+        side_by_side = builder.icmp_signed("==", step, ir.Constant(INT64, tile.vectors))
+        with builder.if_else(side_by_side) as (one_run, row_by_row):
+            with one_run:
+                for position in range(0, tile.size, tile.lanes):
+                    address = builder.gep(first, [ir.Constant(INT64, position)])
+                    _store_elements(builder, sums, position, min(tile.lanes, tile.size - position), address)
+            with row_by_row:
+                for r in range(tile.rows):
+                    address = builder.gep(first, [_times(builder, step, r)])
+                    _store_elements(builder, sums, r * tile.vectors, tile.vectors, address)
+        return context.get_dummy_value()
 
-    return result(tile), generate
+    i = types.intp
+    return types.void(tile, bias, i, pointer, i, i), generate

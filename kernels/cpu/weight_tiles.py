@@ -5,24 +5,28 @@ summed over pixels.
 
 The tile kernel runs along rows of pixels: numbers of x are broadcast, vectors of dy are loaded where they lie. Rows of
 pixels come in blocks of which x and dy stay in the L2 cache while all tiles pass over them. At the left and right edge
-each tap simply leaves out the pixels that it does not reach.
+each tap simply leaves out the pixels that it does not reach. Three other arrangements, where they take fewer cycles:
 
-With few input channels (1, 3) such a tile would be flat. There the windows of a block are copied to a scratch array
-of the thread, padded with zeros, and a tile's rows run over kernel positions × channels as well.
+- copied: with few input channels (1, 3) such a tile would be flat. There the windows of a block are copied to a scratch
+  array of the thread, padded with zeros, and a tile's rows run over kernel positions × channels as well.
+- swapped: with few output channels (1, 2) vectors of dy would be nearly empty. There dy is broadcast, and the vectors
+  are input channels.
+- apart: in depthwise convolution and in narrow groups each vector holds the output channels of many groups, and a
+  tile's rows run over kernel positions and the input channels of a group.
 
-Threads share either the pixels, each with sums of its own that are added in a fixed order at the end, or, where the
-gradient is larger than the input, the tiles. Either way the result is the same at each run.
+Threads share the pixels, each with sums of its own that are added in a fixed order at the end, or the tiles, or both.
+Either way the result is the same at each run.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import numba
 import numpy as np
 
 from ..memory import empty
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Correlation, X, Y
-from .launch import kernel, run, threads, unpack
+from .gradient_tiles import ChannelPattern, channel_kernel, product_kernel
+from .launch import helper, kernel, run, threads, unpack
 from .output_tiles import (
     copy_windows,
     end_tap,
@@ -39,10 +43,10 @@ from .tile_kernel import (
     COLUMNS,
     FLAGS,
     GROUP_STEP,
-    MASKED,
     OUT,
     OUT_STEP,
     SLOTS,
+    STEP,
     TABLE,
     W_ADVANCE,
     W_POINTER,
@@ -50,26 +54,32 @@ from .tile_kernel import (
     TileKernel,
     address_of,
     call_tile_kernel,
-    pixel_kernel,
-    tile_kernel,
 )
-from .tiles import TileShape
-from .tiling import LATENCY, gradient_tile
+from .tiling import channel_tile, gradient_tile
 
-BLOCK_BYTES = 512 * 1024  # of x and dy that stay in the L2 cache while all tiles pass over them
+BLOCK_BYTES = 256 * 1024  # of x and dy that stay in the L2 cache while all tiles pass over them
+LEAST_PIXELS = 256  # in a block: each block adds to all sums once, and those may not fit in the cache
+MOST_BYTES = 768 * 1024  # but that much of x and dy at most
 SERIAL_CYCLES = 20_000  # below this a second thread does not pay
+SWAP_CYCLES = 4  # to write one number of a gradient that was computed transposed
 FEW_CHANNELS = 12  # below this, tiles run over kernel positions too
+BYTES_PER_CYCLE = 16  # that all threads together read from memory, about
+CACHED_BYTES = 8 * 1024 * 1024  # of inputs, beyond which they are taken to lie in main memory
+FEW_PASSES = 8  # of tiles over the same inputs
+ENTRY = 6  # numbers in a row's entry in the table, at most
+
+PLAIN, COPIED, SWAPPED, APART = range(4)  # arrangements
 
 # What the driver finds where in a plan's layout.
 (
-    TILE_KERNEL, TILE_GROUPS, TILE_RUN, TILE_WIDTH, LANES_APART, COPIED, TAPS, KERNEL_ROWS, RUN, ROW_LENGTH,
-    MAJOR_TILES, MINOR_TILES, BLOCKS, GROUPS, CHANNELS_IN, CHANNELS_OUT, WEIGHT_STEP, WEIGHT_GROUP, SEGMENTS, SEGMENT,
-    ROWS, ROWS_AT_ONCE, TILES, PIXEL_PARTS, TILE_PARTS, SUMS_SIZE, DIRECT, PATCH_WIDTH, SCRATCH_SIZE, SLOTS_SIZE,
-    LAYOUT_SIZE,
-) = range(31)  # fmt: skip
+    TILE_KERNEL, ARRANGEMENT, TILE_GROUPS, TILE_RUN, TILE_WIDTH, TAPS, KERNEL_ROWS, RUN, ROW_LENGTH, MAJOR_TILES,
+    MINOR_TILES, BLOCKS, LAST_BLOCK, GROUPS, CHANNELS_IN, CHANNELS, OUTPUTS, WEIGHT_STEP, WEIGHT_GROUP, SEGMENTS,
+    SEGMENT, ROWS, ROWS_AT_ONCE, TILES, PIXEL_PARTS, TILE_PARTS, SUMS_SIZE, DIRECT, PATCH_WIDTH, SCRATCH_SIZE,
+    SLOTS_SIZE, LAYOUT_SIZE,
+) = range(32)  # fmt: skip
 
 
-@numba.njit(inline="always")
+@helper
 def _list_rows(table, layout, numbers, tap, first, last):
     """Fills the table with the pixels of rows first … last that a tap reaches; returns how many rows have any."""
     kw = tap % numbers[KERNEL + 2]
@@ -90,14 +100,42 @@ def _list_rows(table, layout, numbers, tap, first, last):
         if 0 <= i_d < numbers[INPUT] and 0 <= i_h < numbers[INPUT + 1] and begin < end:
             x_row = n * numbers[X] + i_d * numbers[X + 1] + i_h * numbers[X + 2]
             y_row = n * numbers[Y] + od * numbers[Y + 1] + oh * numbers[Y + 2]
-            table[3 * count] = x_row + (begin * numbers[STRIDES + 2] + shift_w) * numbers[X + 3]
-            table[3 * count + 1] = y_row + begin * numbers[Y + 3]
+            x_row += (begin * numbers[STRIDES + 2] + shift_w) * numbers[X + 3]
+            y_row += begin * numbers[Y + 3]
+            swapped = layout[ARRANGEMENT] == SWAPPED
+            table[3 * count], table[3 * count + 1] = (y_row, x_row) if swapped else (x_row, y_row)
             table[3 * count + 2] = end - begin
             count += 1
     return count
 
 
-@numba.njit(inline="always")
+@helper
+def _list_kernel_rows(table, layout, numbers, kd, kernel_row, tap, first, last):
+    """Fills the table with the pixels of rows first … last, for tiles of several kernel rows from `kernel_row` and
+    several taps from `tap`; returns how many rows meet any kernel row."""
+    shift_d = kd * numbers[DILATION] - numbers[BEFORE]
+    shift_h = kernel_row * numbers[DILATION + 1] - numbers[BEFORE + 1]
+    shift_w = tap * numbers[DILATION + 2] - numbers[BEFORE + 2]
+    count = 0
+    for unit in range(first, last):
+        n, od, oh = row_position(numbers, unit // layout[SEGMENTS])
+        begin = unit % layout[SEGMENTS] * layout[SEGMENT]
+        i_d, i_h = od * numbers[STRIDES] + shift_d, oh * numbers[STRIDES + 1] + shift_h
+        first_inside = first_tap(i_h, numbers[DILATION + 1])
+        end_inside = end_tap(i_h, numbers[DILATION + 1], layout[TILE_GROUPS], numbers[INPUT + 1])
+        if 0 <= i_d < numbers[INPUT] and first_inside < end_inside:
+            origin = begin * numbers[STRIDES + 2] + shift_w
+            entry = ENTRY * count
+            table[entry] = n * numbers[X] + i_d * numbers[X + 1] + i_h * numbers[X + 2] + origin * numbers[X + 3]
+            table[entry + 1] = n * numbers[Y] + od * numbers[Y + 1] + oh * numbers[Y + 2] + begin * numbers[Y + 3]
+            table[entry + 2] = min(layout[SEGMENT], numbers[OUTPUT + 2] - begin)
+            table[entry + 3] = origin
+            table[entry + 4], table[entry + 5] = first_inside, end_inside
+            count += 1
+    return count
+
+
+@helper
 def _copy_rows(x, scratch, table, layout, numbers, first, last):
     """Copies the windows of rows first … last, zeros where there is no input, and fills the table with them."""
     size = layout[KERNEL_ROWS] * layout[ROW_LENGTH]
@@ -122,49 +160,87 @@ def _copy_rows(x, scratch, table, layout, numbers, first, last):
     return last - first
 
 
-@numba.njit(inline="always")
+@helper
 def _place(layout, index):
-    """Of a tile: its tap, group, block, first row in a tap's rows as they lie in memory, first row in the gradient."""
+    """Of a tile: its tap (or for channels apart: depth of the kernel), group, first column, first kernel row, and first
+    row within it."""
     block = index % layout[BLOCKS]
     minor = index // layout[BLOCKS] % layout[MINOR_TILES]
     major = index // layout[BLOCKS] // layout[MINOR_TILES] % layout[MAJOR_TILES]
     outer = index // layout[BLOCKS] // layout[MINOR_TILES] // layout[MAJOR_TILES]
     group, tap = outer % layout[GROUPS], outer // layout[GROUPS]
+    column = min(block * layout[TILE_WIDTH], layout[LAST_BLOCK])
     kernel_row = min(major * layout[TILE_GROUPS], layout[KERNEL_ROWS] - layout[TILE_GROUPS])
     position = min(minor * layout[TILE_RUN], layout[RUN] - layout[TILE_RUN])
+    return tap, group, column, kernel_row, position
+
+
+@helper
+def _in_gradient(layout, place):
+    """Where in the gradient the first number of a tile goes."""
+    tap, group, column, kernel_row, position = place
+    if layout[ARRANGEMENT] == SWAPPED:
+        return (tap * layout[CHANNELS_IN] + column) * layout[WEIGHT_STEP] + group * layout[WEIGHT_GROUP] + position
     row = (tap * layout[KERNEL_ROWS] + kernel_row) * layout[RUN] + position
-    return tap, group, block, kernel_row * layout[ROW_LENGTH] + position, row
+    return row * layout[WEIGHT_STEP] + group * layout[WEIGHT_GROUP] + column
 
 
-@numba.njit(inline="always")
+@helper
+def _point_at_inputs(x, dy, scratch, slots, layout, numbers, place):
+    """Fills the slots with where a tile's rows and columns start."""
+    _, group, column, kernel_row, position = place
+    arrangement = layout[ARRANGEMENT]
+    if arrangement == SWAPPED:
+        slots[X_POINTER] = address_of(dy, group * numbers[Y + 4] + position)
+        slots[W_POINTER] = address_of(x, group * numbers[X + 4] + column)
+        return
+    slots[W_POINTER] = address_of(dy, group * numbers[Y + 4] + column)
+    if arrangement == COPIED:
+        slots[X_POINTER] = address_of(scratch, kernel_row * layout[ROW_LENGTH] + position)
+    elif arrangement == APART:
+        slots[X_POINTER] = address_of(x, column // layout[OUTPUTS] * layout[CHANNELS_IN])
+    else:
+        slots[X_POINTER] = address_of(x, group * numbers[X + 4] + position)
+
+
+@helper
 def _pass_over(x, dy, dweight, sums, scratch, slots, layout, numbers, first, last, flags, tile_begin, tile_end):
     """All tiles of a part over the block of pixel rows first … last."""
     table = pointer_at(slots, SLOTS)
-    listed, count = -1, 0
-    if layout[COPIED]:
+    listed, count = (-1, 0, 0), 0
+    if layout[ARRANGEMENT] == COPIED:
         count = _copy_rows(x, scratch, table, layout, numbers, first, last)
     size = layout[TILE_GROUPS] * layout[TILE_RUN] * layout[TILE_WIDTH]
     for index in range(tile_begin, tile_end):
-        tap, group, block, offset, row = _place(layout, index)
-        channel = block * layout[TILE_WIDTH]
-        if layout[COPIED]:
-            slots[X_POINTER] = address_of(scratch, offset)
-        else:
-            if tap != listed:
-                count = _list_rows(table, layout, numbers, tap, first, last)
-                listed = tap
-            slots[X_POINTER] = address_of(x, group * numbers[X + 4] + offset + (channel if layout[LANES_APART] else 0))
-        slots[W_POINTER] = address_of(dy, group * numbers[Y + 4] + channel)
-        slots[COLUMNS] = min(layout[TILE_WIDTH], layout[CHANNELS_OUT] - channel)
+        place = _place(layout, index)
+        tap, _, column, kernel_row, position = place
+        if layout[ARRANGEMENT] == APART:
+            if (tap, kernel_row, position) != listed:
+                listed, kw = (tap, kernel_row, position), position // layout[CHANNELS_IN]
+                count = _list_kernel_rows(table, layout, numbers, tap, kernel_row, kw, first, last)
+        elif layout[ARRANGEMENT] != COPIED and tap != listed[0]:
+            listed, count = (tap, 0, 0), _list_rows(table, layout, numbers, tap, first, last)
+        _point_at_inputs(x, dy, scratch, slots, layout, numbers, place)
+        slots[COLUMNS] = min(layout[TILE_WIDTH], layout[CHANNELS] - column)
         slots[FLAGS] = flags
         if layout[DIRECT]:
-            slots[OUT], slots[OUT_STEP] = (
-                address_of(dweight, row * layout[WEIGHT_STEP] + group * layout[WEIGHT_GROUP] + channel),
-                layout[WEIGHT_STEP],
-            )
+            slots[OUT], slots[OUT_STEP] = address_of(dweight, _in_gradient(layout, place)), layout[WEIGHT_STEP]
         else:
             slots[OUT], slots[OUT_STEP] = address_of(sums, index * size), layout[TILE_WIDTH]
         call_tile_kernel(layout[TILE_KERNEL], count, slots)
+
+
+@helper
+def _fill_steps(slots, layout, numbers):
+    """Fills the slots with what all tiles have in common."""
+    x_step, y_step = numbers[STRIDES + 2] * numbers[X + 3], numbers[Y + 3]
+    swapped, apart = layout[ARRANGEMENT] == SWAPPED, layout[ARRANGEMENT] == APART
+    slots[STEP] = numbers[X + 3]
+    # Channels apart work out the steps by themselves, and want to know how many positions there are.
+    slots[ADVANCE] = numbers[INPUT + 2] if apart else y_step if swapped else x_step
+    slots[W_ADVANCE] = x_step if swapped else y_step
+    slots[GROUP_STEP] = numbers[DILATION + 1] * numbers[X + 2] if apart else layout[ROW_LENGTH]
+    slots[TABLE] = address_of(slots, SLOTS)
 
 
 @kernel
@@ -177,33 +253,16 @@ def sum_over_pixels(begin, end, arguments):
         tile_end = (tile_part + 1) * layout[TILES] // layout[TILE_PARTS]
         first = pixel_part * layout[ROWS] // layout[PIXEL_PARTS]
         end_row = (pixel_part + 1) * layout[ROWS] // layout[PIXEL_PARTS]
-        own_slots, own_scratch = (
-            pointer_at(slots, part * layout[SLOTS_SIZE]),
-            pointer_at(scratch, part * layout[SCRATCH_SIZE]),
-        )
+        own = pointer_at(slots, part * layout[SLOTS_SIZE])
+        own_scratch = pointer_at(scratch, part * layout[SCRATCH_SIZE])
         own_sums = pointer_at(sums, pixel_part * layout[SUMS_SIZE])
-        own_slots[ADVANCE] = numbers[STRIDES + 2] * numbers[X + 3]
-        own_slots[GROUP_STEP] = layout[ROW_LENGTH]
-        own_slots[W_ADVANCE] = numbers[Y + 3]
-        own_slots[TABLE] = address_of(own_slots, SLOTS)
+        _fill_steps(own, layout, numbers)
         flags = 0
         while True:  # once even if there are no pixels, for the zeros
             last = min(first + layout[ROWS_AT_ONCE], end_row)
             _pass_over(
-                x,
-                dy,
-                dweight,
-                own_sums,
-                own_scratch,
-                own_slots,
-                layout,
-                numbers,
-                first,
-                last,
-                flags,
-                tile_begin,
-                tile_end,
-            )
+                x, dy, dweight, own_sums, own_scratch, own, layout, numbers, first, last, flags, tile_begin, tile_end
+            )  # fmt: skip
             first, flags = last, ADD
             if first >= end_row:
                 break
@@ -214,31 +273,23 @@ def add_parts(begin, end, arguments):
     """dweight from the sums of all parts, tile by tile, in the order of the parts."""
     sums, dweight, layout = unpack(arguments)
     tile_rows = layout[TILE_GROUPS] * layout[TILE_RUN]
+    swapped = layout[ARRANGEMENT] == SWAPPED
+    row_step, column_step = (1, layout[WEIGHT_STEP]) if swapped else (layout[WEIGHT_STEP], 1)
     for index in range(begin, end):
-        _, group, block, _, row = _place(layout, index)
-        channel = block * layout[TILE_WIDTH]
-        columns = min(layout[TILE_WIDTH], layout[CHANNELS_OUT] - channel)
+        place = _place(layout, index)
+        columns = min(layout[TILE_WIDTH], layout[CHANNELS] - place[2])
         for r in range(tile_rows):
             source = (index * tile_rows + r) * layout[TILE_WIDTH]
-            target = (row + r) * layout[WEIGHT_STEP] + group * layout[WEIGHT_GROUP] + channel
-            for j in range(columns):
-                total = sums[source + j]
-                for part in range(1, layout[PIXEL_PARTS]):
-                    total += sums[part * layout[SUMS_SIZE] + source + j]
-                dweight[target + j] = total
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """All that a launch needs to know and that its arrays' addresses do not change."""
-
-    kernel: TileKernel
-    layout: np.ndarray
-    parts: int
-    tiles: int
-    sums_size: int  # of all parts by pixels; 0: a single pass writes the gradient itself
-    scratch_size: int
-    slots_size: int
+            target = _in_gradient(layout, place) + r * row_step
+            for part in range(1, layout[PIXEL_PARTS]):
+                for j in range(source, source + columns):
+                    sums[j] += sums[part * layout[SUMS_SIZE] + j]
+            if swapped:
+                for j in range(columns):
+                    dweight[target + j * column_step] = sums[source + j]
+            else:
+                for j in range(columns):
+                    dweight[target + j] = sums[source + j]
 
 
 def _segments(correlation: Correlation, pixel_bytes: int) -> tuple[int, int]:
@@ -248,82 +299,159 @@ def _segments(correlation: Correlation, pixel_bytes: int) -> tuple[int, int]:
     return segments, -(-correlation.output_size[2] // segments)
 
 
-def _split(parts: int, rows: int, tiles: int, dweight_size: int, x_size: int) -> tuple[int, int]:
-    """(parts by pixels, parts by tiles): what costs less memory traffic, sums to add or inputs read several times."""
-    by_pixels = rows >= 2 * parts and (2 * parts * dweight_size <= (parts - 1) * x_size or tiles < 2 * parts)
-    return (parts, 1) if by_pixels else (1, min(parts, tiles))
+def _split(most_parts: int, cycles: float, rows: int, tiles: int, sums_bytes: int, input_bytes: int) -> tuple[int, int]:
+    """(parts by pixels, parts by tiles) that take the least time: the longest part's work, and what goes through
+    memory. Each part by pixels has sums of its own to add, each part by tiles reads the inputs anew."""
+
+    def cost(parts):
+        by_pixels, by_tiles = parts
+        longest = -(-rows // by_pixels) * -(-tiles // by_tiles) / (rows * tiles)
+        added = 2 * by_pixels * sums_bytes if by_pixels > 1 else 0
+        return cycles * longest + (added + by_tiles * input_bytes) / BYTES_PER_CYCLE, by_pixels * by_tiles
+
+    return min(
+        ((p, t) for p in range(1, min(most_parts, rows) + 1) for t in {1, min(most_parts // p, tiles)}),
+        key=cost,
+    )
 
 
-def _choose_kernel(
-    correlation: Correlation, dtype: np.dtype, lanewise: bool, kernel_rows: int, run_length: int, host: Level
-) -> tuple[TileKernel, int, int]:
-    """The tile kernel that suits a weight's gradient best; the groups of its tiles, and the rows of a group."""
-    lanes = vector_of(dtype).lanes
-    vectors, masked = -(-correlation.channels_out // lanes), correlation.channels_out % lanes != 0
-    if lanewise:
-        return pixel_kernel(dtype, min(vectors, 4 if host.registers > 16 else 2)), 1, 1
-    groups, rows, wide = gradient_tile(kernel_rows, run_length, vectors, masked, host)
-    shape = TileShape(dtype, groups * rows, wide, groups)
-    return tile_kernel(dtype, shape, step=1, mode=MASKED if masked else 0), groups, rows
+@dataclass(frozen=True)
+class _Tiling:
+    """A way to cut the gradient into tiles: tap by tap, `kernel_rows` × `run` rows, `columns` of each."""
+
+    arrangement: int
+    taps: int
+    groups: int
+    kernel_rows: int
+    run: int
+    columns: int
+    shape: tuple[int, ...]  # groups, rows in a group, vectors, phases
+    cycles: float  # for a pixel, over all taps and groups
+    pattern: ChannelPattern | None = None  # of channels apart
+
+    def kernel(self, dtype: np.dtype, input_bytes: int) -> TileKernel:
+        """The tile kernel, compiled. Where tiles pass only a few times over inputs that lie in main memory, they ask it
+        ahead of time; otherwise that costs more than it gains."""
+        lanes = vector_of(dtype).lanes
+        masked, (groups, rows, wide, _) = self.columns % lanes != 0, self.shape
+        if self.pattern is not None:
+            return channel_kernel(dtype, self.pattern, wide, masked)
+        passes = min(-(-self.kernel_rows // groups) * -(-self.run // rows), -(-self.columns // (wide * lanes)))
+        fetch = self.arrangement != COPIED and input_bytes > CACHED_BYTES and passes <= FEW_PASSES
+        return product_kernel(dtype, *self.shape, masked, fetch)
+
+
+def _apart(correlation: Correlation, lanes: int, host: Level) -> _Tiling | None:
+    """Channels that keep to their groups, if groups are narrow and lie side by side."""
+    c, k, (kd, kh, kw) = correlation.channels_in, correlation.channels_out, correlation.kernel_size
+    side_by_side = (correlation.x_strides[4], correlation.y_strides[4], correlation.weight_strides[5]) == (c, k, k)
+    if correlation.groups == 1 or not side_by_side or c > k or lanes % k:
+        return None
+    vectors = -(-correlation.groups * k // lanes)
+    stride, dilation = correlation.strides[2], correlation.dilation[2]
+    found = channel_tile(correlation.output_size[2], kh, kw, c, vectors, stride, dilation, host)
+    if found is None:
+        return None
+    (rows, taps, wide, pixels, phases), cycles = found
+    pattern = ChannelPattern(rows, taps, stride, dilation, c, k, pixels, phases)
+    shape = (rows, taps * c, wide, phases)
+    return _Tiling(APART, kd, 1, kh, kw * c, correlation.groups * k, shape, kd * cycles, pattern)
+
+
+def tilings(correlation: Correlation, dtype: np.dtype, host: Level) -> list[_Tiling]:
+    """The arrangements that can compute a weight's gradient, each with its best tiles."""
+    lanes, groups, taps = vector_of(dtype).lanes, correlation.groups, correlation.taps
+    c, k, (kd, kh, kw) = correlation.channels_in, correlation.channels_out, correlation.kernel_size
+
+    def tiling(arrangement, taps, kernel_rows, run, columns):
+        shape, cycles = gradient_tile(kernel_rows, run, -(-columns // lanes), host)
+        return _Tiling(arrangement, taps, groups, kernel_rows, run, columns, shape, taps * groups * cycles)
+
+    found = [tiling(PLAIN, taps, 1, c, k), tiling(SWAPPED, taps, 1, k, c)]
+    transposing = SWAP_CYCLES * groups * taps * c * k / max(1, correlation.rows * correlation.output_size[2])
+    found[1] = replace(found[1], cycles=found[1].cycles + transposing)
+    if correlation.joined_taps and c < FEW_CHANNELS and taps > 1:
+        found.append(tiling(COPIED, 1, kd * kh, c * kw, k))
+    apart = _apart(correlation, lanes, host)
+    return [*found, apart] if apart is not None else found
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All that a launch needs to know and that its arrays' addresses do not change."""
+
+    tiling: _Tiling
+    kernel: TileKernel
+    layout: np.ndarray
+    parts: int
+    tiles: int
+    sums_size: int  # of all parts by pixels; 0: a single pass writes the gradient itself
+    scratch_size: int
+    slots_size: int
 
 
 @lru_cache(maxsize=1024)
-def plan(correlation: Correlation, dtype: np.dtype, lanewise: bool, most_parts: int, host: Level) -> Plan:
+def plan(correlation: Correlation, dtype: np.dtype, most_parts: int, host: Level) -> Plan:
     """How to compute a weight's gradient: tiles, blocks and parts."""
-    c, k, (kd, kh, kw) = correlation.channels_in, correlation.channels_out, correlation.kernel_size
-    copied = correlation.joined_taps and not lanewise and c < FEW_CHANNELS and correlation.taps > 1
-    kernel_rows, run_length, taps = (kd * kh, c * kw, 1) if copied else (1, c, correlation.taps)
-    chosen, tile_groups, tile_run = _choose_kernel(correlation, dtype, lanewise, kernel_rows, run_length, host)
-    width, tile_rows = chosen.shape.width, tile_groups * tile_run
-    blocks, major, minor = -(-k // width), -(-kernel_rows // tile_groups), -(-run_length // tile_run)
-    tiles = taps * correlation.groups * major * minor * blocks
+    c, k, kw = correlation.channels_in, correlation.channels_out, correlation.kernel_size[2]
+    best = min(tilings(correlation, dtype, host), key=lambda tiling: tiling.cycles)
+    pixels = correlation.rows * correlation.output_size[2]
+    inputs = dtype.itemsize * pixels * correlation.groups * (c * min(correlation.strides[2], kw) + k)
+    chosen, copied = best.kernel(dtype, inputs), best.arrangement == COPIED
+    tile_groups, tile_run, wide, _ = best.shape
+    width, tile_rows, lanes = chosen.shape.width, tile_groups * tile_run, chosen.shape.width // wide
+    blocks, vectors = -(-best.columns // width), -(-best.columns // lanes)
+    major, minor = -(-best.kernel_rows // tile_groups), -(-best.run // tile_run)
+    tiles = best.taps * best.groups * major * minor * blocks
     sums_size = tiles * tile_rows * width
 
     # A tile reads few of x's channels but goes on with them through all of dy's: dy counts in full, x for what stays.
-    x_channels = kernel_rows * c * correlation.strides[2] if copied else c * correlation.groups // 4 if taps > 1 else 0
+    x_channels = c * correlation.groups // 4 if best.taps > 1 else 0
+    if copied:
+        x_channels = best.kernel_rows * c * correlation.strides[2]
     pixel_bytes = dtype.itemsize * (x_channels + k * correlation.groups)
     segments, segment = _segments(correlation, pixel_bytes)
-    rows, pixels = correlation.rows * segments, correlation.rows * correlation.output_size[2]
-    cycles = pixels * tiles * max(tile_rows * chosen.shape.vectors / 2, LATENCY)
-    parts = int(max(1, min(most_parts, cycles // SERIAL_CYCLES)))
-    pixel_parts, tile_parts = _split(parts, rows, tiles, sums_size, pixels * (c + k))
-    rows_at_once = min(max(1, BLOCK_BYTES // (segment * pixel_bytes)), -(-rows // pixel_parts))
+    rows = correlation.rows * segments
+    cycles = pixels * best.cycles
+    most_parts = int(max(1, min(most_parts, cycles // SERIAL_CYCLES)))
+    pixel_parts, tile_parts = _split(most_parts, cycles, rows, tiles, dtype.itemsize * sums_size, inputs)
+    rows_at_once = max(
+        1, BLOCK_BYTES // (segment * pixel_bytes), min(LEAST_PIXELS, MOST_BYTES // pixel_bytes) // segment
+    )
+    rows_at_once = min(rows_at_once, -(-rows // pixel_parts))
 
     patch_width = (segment - 1) * correlation.strides[2] + kw
-    scratch_size = rounded_up(rows_at_once * kernel_rows * patch_width * c, 64) if copied else 0
-    slots_size = rounded_up(SLOTS + 3 * rows_at_once, 8)
-    direct = pixel_parts == 1 and rows <= rows_at_once
+    scratch_size = rounded_up(rows_at_once * best.kernel_rows * patch_width * c, 64) if copied else 0
+    slots_size = rounded_up(SLOTS + ENTRY * rows_at_once, 8)
+    direct = pixel_parts == 1 and rows <= rows_at_once and best.arrangement != SWAPPED
     # fmt: off
     layout = {
-        TILE_KERNEL: chosen.address, TILE_GROUPS: tile_groups, TILE_RUN: tile_run, TILE_WIDTH: width,
-        LANES_APART: lanewise, COPIED: copied, TAPS: taps, KERNEL_ROWS: kernel_rows, RUN: run_length,
+        TILE_KERNEL: chosen.address, ARRANGEMENT: best.arrangement, TILE_GROUPS: tile_groups, TILE_RUN: tile_run,
+        TILE_WIDTH: width, TAPS: best.taps, KERNEL_ROWS: best.kernel_rows, RUN: best.run,
         ROW_LENGTH: patch_width * c if copied else 0, MAJOR_TILES: major, MINOR_TILES: minor, BLOCKS: blocks,
-        GROUPS: correlation.groups, CHANNELS_IN: c, CHANNELS_OUT: k, WEIGHT_STEP: correlation.weight_strides[3],
-        WEIGHT_GROUP: correlation.weight_strides[5], SEGMENTS: segments, SEGMENT: segment, ROWS: rows,
-        ROWS_AT_ONCE: rows_at_once, TILES: tiles, PIXEL_PARTS: pixel_parts, TILE_PARTS: tile_parts,
-        SUMS_SIZE: sums_size, DIRECT: direct, PATCH_WIDTH: patch_width, SCRATCH_SIZE: scratch_size,
-        SLOTS_SIZE: slots_size,
+        LAST_BLOCK: (vectors - wide) * lanes, GROUPS: best.groups, CHANNELS_IN: c, CHANNELS: best.columns,
+        OUTPUTS: k, WEIGHT_STEP: correlation.weight_strides[3], WEIGHT_GROUP: correlation.weight_strides[5],
+        SEGMENTS: segments, SEGMENT: segment, ROWS: rows, ROWS_AT_ONCE: rows_at_once, TILES: tiles,
+        PIXEL_PARTS: pixel_parts, TILE_PARTS: tile_parts, SUMS_SIZE: sums_size, DIRECT: direct,
+        PATCH_WIDTH: patch_width, SCRATCH_SIZE: scratch_size, SLOTS_SIZE: slots_size,
     }
     # fmt: on
     parts = pixel_parts * tile_parts
     sums = 0 if direct else pixel_parts * sums_size
-    return Plan(chosen, laid_out(layout, LAYOUT_SIZE), parts, tiles, sums, scratch_size, slots_size)
+    return Plan(best, chosen, laid_out(layout, LAYOUT_SIZE), parts, tiles, sums, scratch_size, slots_size)
 
 
-def launch(
-    correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray, lanewise: bool = False
-) -> None:
-    """The gradient of a correlation in its weight, which lies in order. All arrays C-contiguous. With `lanewise` each
-    channel of x meets only its own channel of dy (depthwise)."""
+def launch(correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> None:
+    """The gradient of a correlation in its weight, which lies in order. All arrays C-contiguous."""
     if dweight.size == 0:
         return
     if correlation.rows * correlation.output_size[2] == 0:
         dweight[...] = 0
         return
-    chosen = plan(correlation, x.dtype, lanewise, threads(), level())
-    sums = empty((chosen.sums_size,), x.dtype)
-    scratch = empty((chosen.parts * chosen.scratch_size,), x.dtype)
-    slots = empty((chosen.parts * chosen.slots_size,), np.int64)
+    chosen = plan(correlation, x.dtype, threads(), level())
+    sums = empty((chosen.sums_size,), x.dtype) if chosen.sums_size else dweight
+    scratch = empty((chosen.parts * chosen.scratch_size,), x.dtype) if chosen.scratch_size else dweight
+    slots = np.empty(chosen.parts * chosen.slots_size, np.int64)
     run(sum_over_pixels, chosen.parts, 1, x, dy, dweight, sums, scratch, slots, chosen.layout, correlation.numbers)
     if chosen.sums_size:
         run(add_parts, chosen.tiles, max(1, 20_000 * chosen.tiles // chosen.sums_size), sums, dweight, chosen.layout)

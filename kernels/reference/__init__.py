@@ -13,7 +13,9 @@ from .activations import (
     softmax,
     softmax_gradient,
 )
+from .arithmetic import add
 from .convolution import channel_sum, conv, conv_transpose, conv_weight_gradient
+from .copying import concatenate, copy, split
 from .dense import matmul
 from .losses import (
     binary_cross_entropy,
@@ -37,10 +39,11 @@ from .normalization import (
     batch_norm,
     batch_norm_gradient,
     batch_norm_inference,
+    batch_norm_inference_gradient,
     group_norm,
     group_norm_gradient,
 )
-from .optimizers import adam_step, sgd_step
+from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
 
@@ -48,19 +51,23 @@ __all__ = [
     "activation",
     "activation_gradient",
     "adam_step",
+    "add",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",
     "batch_norm_gradient",
     "batch_norm_inference",
+    "batch_norm_inference_gradient",
     "binary_cross_entropy",
     "binary_cross_entropy_from_probabilities",
     "binary_cross_entropy_from_probabilities_gradient",
     "binary_cross_entropy_gradient",
     "channel_sum",
+    "concatenate",
     "conv",
     "conv_transpose",
     "conv_weight_gradient",
+    "copy",
     "cross_entropy",
     "cross_entropy_from_probabilities",
     "cross_entropy_from_probabilities_gradient",
@@ -78,6 +85,7 @@ __all__ = [
     "max_pool_scatter",
     "resize",
     "resize_gradient",
+    "rmsprop_step",
     "sgd_step",
     "softmax",
     "softmax_gradient",
@@ -85,6 +93,8 @@ __all__ = [
     "sparse_cross_entropy_from_probabilities",
     "sparse_cross_entropy_from_probabilities_gradient",
     "sparse_cross_entropy_gradient",
+    "split",
     "squared_error",
     "squared_error_gradient",
+    "squared_norm",
 ]

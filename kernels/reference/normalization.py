@@ -53,12 +53,10 @@ def batch_norm_gradient(
     if activation is not None:
         y = batch_norm_inference(x, gamma, beta, mean, variance, epsilon, activation)
         dy = np.where(y > 0, dy, np.zeros_like(dy))
-    axes = _all_but_last(x)
+    _, dgamma, dbeta = batch_norm_inference_gradient(dy, x, gamma, beta, mean, variance, epsilon)
     m = max(x.size // max(x.shape[-1], 1), 1)
     scale = 1 / np.sqrt(variance + epsilon)
     normalized = (x - mean) * scale
-    dgamma = total(dy * normalized, axes)
-    dbeta = total(dy, axes)
     dx = gamma * scale * (dy - dbeta / m - normalized * (dgamma / m))
     return dx, dgamma, dbeta
 
@@ -78,6 +76,31 @@ def batch_norm_inference(
     """
     y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
     return fused_activation(y, activation)
+
+
+def batch_norm_inference_gradient(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    activation: str | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradient of `batch_norm_inference` in x, gamma and beta: mean and variance do not depend on x.
+
+    With x̂ = (x − μ)/√(σ² + ε), and dy first zeroed where activation = "relu" cut (y ≤ 0):
+
+        dγ = Σ dy·x̂,   dβ = Σ dy,   dx = γ/√(σ² + ε) · dy.
+
+    dy, x (N, …, C), the others (C,) → dx (N, …, C), dgamma and dbeta (C,).
+    """
+    if activation is not None:
+        y = batch_norm_inference(x, gamma, beta, mean, variance, epsilon, activation)
+        dy = np.where(y > 0, dy, np.zeros_like(dy))
+    axes, scale = _all_but_last(x), 1 / np.sqrt(variance + epsilon)
+    return gamma * scale * dy, total(dy * ((x - mean) * scale), axes), total(dy, axes)
 
 
 def group_norm(

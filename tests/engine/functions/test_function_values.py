@@ -172,6 +172,48 @@ class TestExtremes:
         np.testing.assert_allclose(gx + gy, 1)
 
 
+class TestJoining:
+    @pytest.mark.parametrize("axis", [0, 1, 2, -1])
+    @pytest.mark.parametrize("sizes", [(2, 3), (1, 0, 4), (5,), (24, 40, 7)])
+    def test_concatenate_gives_each_its_part_of_the_gradient(self, sizes, axis):
+        shape = np.array([3, 31, 29, 6])
+        arrays = []
+        for size in sizes:
+            shape[axis] = size
+            arrays.append(rng.standard_normal(shape))
+        cotangent = rng.standard_normal(np.concatenate(arrays, axis).shape)
+        tensors = [Tensor(array, requires_grad=True) for array in arrays]
+        y = F.concatenate(tensors, axis)
+        np.testing.assert_array_equal(y.array, np.concatenate(arrays, axis))
+        parts = np.split(cotangent, np.cumsum(sizes)[:-1], axis)
+        for wanted in (tensors, tensors[-1:]):
+            for create_graph in (True, False):
+                gradients = grad(y, wanted, cotangent, create_graph=create_graph, retain_graph=True)
+                for gradient, part in zip(gradients, parts[-len(wanted) :], strict=True):
+                    np.testing.assert_array_equal(gradient.array, part)
+
+    @pytest.mark.parametrize(
+        "index",
+        [(slice(None), 2), (slice(None, None, -2), ..., None), (0, 1, 2), (-1,), np.int64(2), (True,),
+         (slice(1, 3), slice(0, 0)), (np.array([True, False, True, False]),), ([0, 3],)],
+    )  # fmt: skip
+    def test_the_gradient_of_a_part_is_zero_elsewhere(self, index):
+        x = Tensor(rng.standard_normal((4, 5, 70)), requires_grad=True)
+        y = x[index]
+        cotangent = rng.standard_normal(y.shape)
+        expected = np.zeros(x.shape)
+        expected[index] = cotangent
+        np.testing.assert_array_equal(grad(y, x, cotangent).array, expected)
+
+    def test_a_large_border(self):
+        x = Tensor(rng.standard_normal((2, 130, 131, 3)), requires_grad=True)
+        widths = [(0, 0), (1, 2), (3, 0), (0, 1)]
+        y = F.pad(x, widths, constant_values=2.0)
+        np.testing.assert_array_equal(y.array, np.pad(x.array, widths, constant_values=2.0))
+        cotangent = rng.standard_normal(y.shape)
+        np.testing.assert_array_equal(grad(y, x, cotangent).array, cotangent[:, 1:-2, 3:, :-1])
+
+
 class TestBatchNorm:
     def test_moving_averages_follow_keras(self):
         x = rng.standard_normal((6, 4, 3)).astype(np.float32)
@@ -187,6 +229,23 @@ class TestBatchNorm:
         y = F.batch_norm(x, None, None, mean, variance, training=False, epsilon=0.0)
         np.testing.assert_allclose(y.array, (x - [0, 1, 2]) / [1, 2, 3])
         assert mean.version == [0]
+
+    @pytest.mark.parametrize("activation", [None, "relu"])
+    def test_inference_has_a_gradient_kernel_that_is_its_compositions_gradient(self, activation):
+        x, cotangent = rng.standard_normal((2, 3, 5, 4, 7))
+        gamma, beta, mean = rng.standard_normal((3, 7))
+        variance = rng.uniform(0.5, 2, 7)
+
+        def inference(x, gamma, beta, mean=mean, variance=variance):
+            return F.batch_norm(x, gamma, beta, mean, variance, training=False, activation=activation)
+
+        dx, dgamma, dbeta = both_gradients(inference, x, gamma, beta, cotangent=cotangent)
+        through = cotangent * (inference(x, gamma, beta).array > 0) if activation else cotangent
+        np.testing.assert_allclose(dx, through * gamma / np.sqrt(variance + 1e-3))
+        np.testing.assert_allclose(dbeta, through.sum((0, 1, 2)))
+        np.testing.assert_allclose(dgamma, (through * (x - mean) / np.sqrt(variance + 1e-3)).sum((0, 1, 2)))
+        # A gradient in the statistics themselves is the composition's.
+        both_gradients(inference, x, gamma, beta, mean, variance, cotangent=cotangent)
 
     def test_training_after_a_recorded_inference_pass_is_noticed(self):
         x = Tensor(rng.standard_normal((4, 2)), requires_grad=True)

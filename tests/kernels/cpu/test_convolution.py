@@ -133,6 +133,50 @@ def test_depthwise(channels, stride, dilation, multiplier, seed):
     )
 
 
+@given(
+    group=st.sampled_from([(1, 2), (2, 1), (4, 4), (3, 4), (4, 3), (2, 8)]),
+    groups=st.sampled_from([2, 5, 16]),
+    stride=st.integers(1, 2),
+    level=st.sampled_from(["avx512", "avx2", "sse"]),
+    seed=seeds,
+)
+@settings(max_examples=15)
+def test_narrow_groups(group, groups, stride, level, seed):
+    rng = np.random.default_rng(seed)
+    geometry = (stride, stride), ((1, 1), (2, 0)), (1, 1), groups
+    x = rng.integers(-4, 5, (2, 7, 21, group[0] * groups)).astype(np.float32)
+    w = rng.integers(-4, 5, (3, 3, group[0], group[1] * groups)).astype(np.float32)
+    bias = rng.integers(-4, 5, group[1] * groups).astype(np.float32)
+    with simd.using_level(level):
+        y = cpu.conv(x, w, bias, *geometry, "relu")
+        assert_equal(y, reference.conv(x, w, bias, *geometry, "relu"))
+        dy, bias = rng.integers(-4, 5, y.shape).astype(np.float32), np.arange(group[0] * groups, dtype=np.float32)
+        arguments = dy, w, bias, (7, 21), *geometry
+        assert_equal(cpu.conv_transpose(*arguments), reference.conv_transpose(*arguments))
+
+
+@given(
+    width=st.integers(1, 23),
+    kernel=st.integers(1, 8),
+    stride=st.integers(2, 5),
+    before=st.integers(0, 7),
+    channels=st.sampled_from([(1, 16), (2, 3), (4, 33), (20, 5)]),
+    seed=seeds,
+)
+@settings(max_examples=30)
+def test_transposes_whose_phases_are_joined(width, kernel, stride, before, channels, seed):
+    """Few channels, wide strides: rows whose length the stride does not divide, kernels shorter than the stride."""
+    rng = np.random.default_rng(seed)
+    padding, size = ((1, 0), (min(before, kernel - 1), kernel - 1)), (5, width)
+    geometry = (2, stride), padding, (1, 1)
+    output_size = conv_output_size(size, (2, kernel), *geometry)
+    w = rng.integers(-4, 5, (2, kernel, *channels)).astype(np.float32)
+    dy = rng.integers(-4, 5, (2, *output_size, channels[1])).astype(np.float32)
+    for bias in (None, np.arange(channels[0], dtype=np.float32)):
+        arguments = dy, w, bias, size, *geometry, 1
+        assert_equal(cpu.conv_transpose(*arguments), reference.conv_transpose(*arguments))
+
+
 def test_a_sum_too_long_for_the_cache_is_cut_in_pieces():
     rng = np.random.default_rng(0)
     x = rng.integers(-2, 3, (1, 5, 17, 1900)).astype(np.float32)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tomograd.kernels.cpu import cache
+from tomograd.kernels.cpu import cache, launch
 from tomograd.kernels.cpu.launch import Constant, compiled, kernel, run, scratch, threads, unpack, using_threads, value
 
 AXPY = """
@@ -191,13 +191,13 @@ def program(tmp_path):
 
 
 def entries(tmp_path):
-    return sorted((tmp_path / "cache").rglob("*.nbc"))
+    return sorted((tmp_path / "cache").rglob("*.o"))
 
 
 def fresh_compilations():
     return (
         "from tomograd.kernels.cpu import launch\n"
-        "stats = [c._cache_hits for c in launch._compiled.values()]\n"
+        "stats = [code.from_cache for code in launch._compiled.values()]\n"
         "import sys; sys.stderr.write(f'hits {sum(stats)}')\n"
     )
 
@@ -213,7 +213,7 @@ def test_kernels_are_kept_and_found_again(program, tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_damaged_entries_count_as_none(program, tmp_path, damage):
     program()
-    for path in (tmp_path / "cache").rglob("*.nb*"):
+    for path in entries(tmp_path):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2] if damage is None else damage)
     program()
@@ -239,6 +239,98 @@ def test_a_folder_of_another_user_is_refused(program, tmp_path):
     assert message.endswith("hits 0")
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_compiled_anew(program, tmp_path):
+    program()
+    for path in entries(tmp_path):
+        os.chown(path, 12345, -1)
+    assert program(fresh_compilations()).endswith("hits 0")
+    assert program(fresh_compilations()).endswith("hits 1"), "our own was not put in its place"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs the rights of Unix")
+def test_a_file_that_others_may_write_to_is_compiled_anew(program, tmp_path):
+    program()
+    for path in entries(tmp_path):
+        path.chmod(0o666)
+    assert program(fresh_compilations()).endswith("hits 0")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_links_are_not_followed(program, tmp_path):
+    program()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in entries(tmp_path):
+        path.rename(elsewhere / path.name)
+        path.symlink_to(elsewhere / path.name)
+    assert program(fresh_compilations()).endswith("hits 0")
+    (folder,) = (tmp_path / "cache" / "kernels").iterdir()
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved", target_is_directory=True)
+    message = program(fresh_compilations())
+    assert "it is a link" in message
+    assert message.endswith("hits 0")
+
+
+def test_two_processes_may_fill_the_cache_at_once(tmp_path):
+    (tmp_path / "axpy.py").write_text(AXPY)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TOMOGRAD_CACHE": str(tmp_path / "cache")}
+    script = f"import axpy; axpy.check()\n{fresh_compilations()}"
+    started = [
+        subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in started:
+        _, message = process.communicate(timeout=120)
+        assert process.returncode == 0, message
+    assert entries(tmp_path)
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stderr.endswith("hits 1")
+
+
+def test_a_long_compilation_is_announced_once(monkeypatch, capsys):
+    compilations = launch._Compilations()
+    with compilations.one():
+        pass
+    assert capsys.readouterr().err == ""
+    compilations.seconds = 7.2
+    for _ in range(3):
+        with compilations.one():
+            pass
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tomograd: compiling CPU kernels for this machine")
+    assert "1 done in 7 s" in line
+    monkeypatch.setenv("TOMOGRAD_QUIET", "1")
+    quiet = launch._Compilations()
+    quiet.seconds = 7.2
+    with quiet.one():
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_what_needs_python_is_refused():
+    @kernel
+    def allocate(begin, end, arguments):
+        (x,) = unpack(arguments)
+        for i in range(begin, end):
+            x[i] = np.zeros(i + 1)[i]
+
+    with pytest.raises(TypeError, match="allocate needs NRT_"):
+        run(allocate, 3, 1, np.zeros(3))
+
+
+def test_arguments_of_other_kinds():
+    x, y = np.arange(3.0), np.zeros(3)
+    run(scale, 3, 1, x, y, np.int32(2))
+    np.testing.assert_array_equal(y, 2 * x)
+    with pytest.raises(TypeError, match="expected an array, a number"):
+        run(scale, 3, 1, x, y, "2")
+    with pytest.raises(TypeError, match="cannot take an array of complex128"):
+        run(scale, 3, 1, x.astype(complex), y, 2)
+
+
 def test_a_read_only_folder_is_read(program, tmp_path, monkeypatch):
     program()
     # Root may write anywhere, so a refused write is played: the folder's rights are those of a read-only one.
@@ -246,9 +338,8 @@ def test_a_read_only_folder_is_read(program, tmp_path, monkeypatch):
         path.chmod(stat.S_IRUSR | (stat.S_IXUSR if path.is_dir() else 0))
     refuse = (
         "import os, tempfile\n"
-        "from numba.core import caching\n"
         "def refuse(*_, **__): raise PermissionError(13, 'Permission denied')\n"
-        "caching.IndexDataCacheFile.save = refuse\n"
+        "tempfile.mkstemp = refuse\n"
         "really = os.access\n"
         "os.access = lambda path, mode: mode != os.W_OK and really(path, mode)\n"
     )

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from strategies import LAYOUTS, arrays, laid_out, shapes
 
 from tomograd.kernels import cpu, reference
+from tomograd.kernels.cpu.rows import NARROW
 
 rows = st.sampled_from([0, 1, 63, 64, 130])
-widths = st.sampled_from([1, 3, 16, 17, 40])
+widths = st.sampled_from([1, 2, 3, 5, 17, NARROW, NARROW + 1, 64])
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(LAYOUTS)
 

@@ -8,11 +8,12 @@ from numerics import assert_close
 from strategies import LAYOUTS, laid_out
 
 from tomograd.kernels import cpu, reference
-from tomograd.kernels.cpu import launch
+from tomograd.kernels.cpu import launch, normalization
 
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(LAYOUTS)
-BATCHES = [(2, 7, 5, 3), (2, 64, 66, 16), (3, 50, 1), (2, 9, 400), (1, 200, 201, 1), (30000, 2), (1, 1, 4), (5, 6, 0)]
+BATCHES = [(2, 7, 5, 3), (2, 64, 66, 16), (3, 50, 1), (2, 9, 400), (1, 200, 201, 1), (30000, 2), (1, 1, 4), (5, 6, 0),
+           (3, 40, 41, 17), (300, 1001), (2, 31, 33, 64), (700, 96), (5, 2100)]  # fmt: skip
 
 
 def parameters(rng, channels, dtype):
@@ -44,8 +45,22 @@ def test_batch_norm_and_its_gradient(shape, dtype, layout, activation):
     slope = np.abs(gamma / np.sqrt(results[2] + 1e-3)).max(initial=1)  # what dy is multiplied by before terms cancel
     for gradient, expected, scale in zip(gradients, expected_gradients, (slope, positions, positions), strict=True):
         close(gradient, expected, dtype, scale=scale)
+
+
+@given(shape=st.sampled_from(BATCHES), dtype=dtypes, layout=layouts, activation=st.sampled_from([None, "relu"]))
+def test_batch_norm_with_given_statistics_and_its_gradient(shape, dtype, layout, activation):
+    rng = np.random.default_rng(0)
+    x = laid_out((rng.standard_normal(shape) * 3 + 1).astype(dtype), layout)
+    dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
+    variance = rng.uniform(0.5, 9, shape[-1]).astype(dtype)
+    known = (*parameters(rng, shape[-1], dtype), rng.standard_normal(shape[-1]).astype(dtype), variance)
     inference = cpu.batch_norm_inference(x, *known, 1e-3, activation)
     close(inference, reference.batch_norm_inference(*wide(x, *known), 1e-3, activation), dtype)
+    gradients = cpu.batch_norm_inference_gradient(dy, x, *known, 1e-3, activation)
+    expected = reference.batch_norm_inference_gradient(*wide(dy, x, *known), 1e-3, activation)
+    positions = max(int(np.prod(shape[:-1])), 1)
+    for gradient, wanted, scale in zip(gradients, expected, (None, positions, positions), strict=True):
+        close(gradient, wanted, dtype, scale=scale)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 64])
@@ -64,6 +79,43 @@ def test_a_black_border_costs_no_digits_either():
     _, mean, variance = cpu.batch_norm(x, np.ones(1, np.float32), np.zeros(1, np.float32), 1e-3)
     np.testing.assert_allclose(mean, x.mean(dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(variance, x.var(dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 64, 300])
+def test_a_center_guessed_badly_costs_no_digits(channels):
+    """Those positions of a chunk from which its center is guessed are a thousand standard deviations off the others:
+    more than sums of squares around such a center can bear."""
+    lines = normalization._one_sample(np.empty((40_000, channels), np.float32))
+    x = np.random.default_rng(0).standard_normal((40_000, channels)).astype(np.float32) + 5
+    for start in range(0, len(x), lines.chunk_rows):
+        rows = min(lines.chunk_rows, len(x) - start)
+        if rows < lines.chunk_rows:  # too few to be sure that the guess is far off
+            continue
+        places = [start + k * rows // normalization.GUESSED for k in range(normalization.GUESSED)]
+        x[places] += 1000
+    _, mean, variance = cpu.batch_norm(x, *parameters(np.random.default_rng(0), channels, np.float32), 1e-3)
+    np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var(0, dtype=np.float64), rtol=1e-5)
+
+
+def test_an_infinity_or_nan_stays_in_its_channel():
+    x = np.random.default_rng(0).standard_normal((2, 70, 71, 5)).astype(np.float32)
+    x[1, 3, 4, 1], x[0, 60, 5, 3] = np.inf, np.nan
+    ones = np.ones(5, np.float32)
+    y, mean, variance = cpu.batch_norm(x, ones, ones, 1e-3, "relu")
+    dx, dgamma, dbeta = cpu.batch_norm_gradient(x, x, ones, ones, mean, variance, 1e-3)
+    for result in (y, variance, dx, dgamma):
+        finite = np.isfinite(result).reshape(-1, 5)
+        assert finite[:, [0, 2, 4]].all() and not finite[:, [1, 3]].any()
+    assert np.isfinite(dbeta[[0, 2, 4]]).all()
+
+
+def test_a_constant_channel_has_no_variance():
+    x = np.full((3, 100, 100, 4), 0.1, np.float32)
+    x[..., 2] = -1e6 / 3
+    _, mean, variance = cpu.batch_norm(x, *parameters(np.random.default_rng(0), 4, np.float32), 1e-3)
+    np.testing.assert_allclose(mean, x[0, 0, 0], rtol=1e-7)
+    assert (variance <= (1e-6 * x[0, 0, 0]) ** 2).all() and (variance >= 0).all()
 
 
 def test_relu_is_cut_in_the_gradient_where_it_was_cut_in_the_result():

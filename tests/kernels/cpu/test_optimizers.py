@@ -1,4 +1,4 @@
-"""Optimizer steps on the CPU against the reference, in place, over several steps."""
+"""Optimizer steps on the CPU against the reference: many parameters at once, in place, over several steps."""
 
 import numpy as np
 import pytest
@@ -8,58 +8,141 @@ from numerics import assert_close
 from strategies import LAYOUTS, laid_out, shapes
 
 from tomograd.kernels import cpu, reference
+from tomograd.kernels.cpu import optimizers
+from tomograd.kernels.cpu.launch import using_threads
 
 dtypes = st.sampled_from([np.float32, np.float64])
+several = st.lists(shapes(), min_size=1, max_size=5)
+decays = st.sampled_from([0.0, 0.1])
 
 
-def states(shape, dtype, number):
+def states(shapes, dtype, number):
+    """`number` lists of arrays of these shapes, and the same in float64 for the reference."""
     rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(shape).astype(dtype) for _ in range(number)]
-    return arrays, [a.astype(np.float64) for a in arrays]
+    lists = [[np.asarray(rng.standard_normal(shape), dtype) for shape in shapes] for _ in range(number)]
+    return lists, [[array.astype(np.float64) for array in arrays] for arrays in lists]
+
+
+def assert_all_close(ours, expected, scale):
+    for array, other in zip(ours, expected, strict=True):
+        assert_close(array, other, scale=scale)
 
 
 @given(
-    shape=shapes(),
+    shapes=several,
     dtype=dtypes,
     layout=st.sampled_from(LAYOUTS),
     kind=st.sampled_from(["plain", "momentum", "nesterov"]),
-    decay=st.sampled_from([0.0, 0.1]),
+    decay=decays,
 )
-def test_sgd(shape, dtype, layout, kind, decay):
-    (parameter, gradient, velocity), (p, g, v) = states(shape, dtype, 3)
-    gradient = laid_out(gradient, layout)
+def test_sgd(shapes, dtype, layout, kind, decay):
+    (parameters, gradients, velocities), (p, g, v) = states(shapes, dtype, 3)
+    gradients = [laid_out(gradient, layout) for gradient in gradients]
     if kind == "plain":
-        velocity = v = None
+        velocities = v = None
     for _ in range(3):
-        cpu.sgd_step(parameter, gradient, velocity, 0.1, 0.9, kind == "nesterov", decay)
+        cpu.sgd_step(parameters, gradients, velocities, 0.1, 0.9, kind == "nesterov", decay)
         reference.sgd_step(p, g, v, 0.1, 0.9, kind == "nesterov", decay)
-    assert_close(parameter, p, scale=4)
-    if velocity is not None:
-        assert_close(velocity, v, scale=4)
+    assert_all_close(parameters, p, scale=4)
+    if velocities is not None:
+        assert_all_close(velocities, v, scale=4)
 
 
-@given(shape=shapes(), dtype=dtypes, layout=st.sampled_from(LAYOUTS), decay=st.sampled_from([0.0, 0.1]))
-def test_adam(shape, dtype, layout, decay):
-    (parameter, gradient, first, second), (p, g, m, v) = states(shape, dtype, 4)
-    second *= second
-    v *= v
-    gradient = laid_out(gradient, layout)
-    before = gradient.copy()
+@given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS), decay=decays)
+def test_adam(shapes, dtype, layout, decay):
+    (parameters, gradients, first, second), (p, g, m, v) = states(shapes, dtype, 4)
+    for arrays in (second, v):
+        for array in arrays:
+            array *= array
+    gradients = [laid_out(gradient, layout) for gradient in gradients]
+    before = [gradient.copy() for gradient in gradients]
     for step in range(1, 4):
-        cpu.adam_step(parameter, gradient, first, second, step, 0.01, 0.9, 0.999, 1e-7, decay)
+        cpu.adam_step(parameters, gradients, first, second, step, 0.01, 0.9, 0.999, 1e-7, decay)
         reference.adam_step(p, g, m, v, step, 0.01, 0.9, 0.999, 1e-7, decay)
-    for ours, expected in ((parameter, p), (first, m), (second, v)):
-        assert_close(ours, expected, scale=16)
-    np.testing.assert_array_equal(gradient, before)
+    for ours, expected in ((parameters, p), (first, m), (second, v)):
+        assert_all_close(ours, expected, scale=16)
+    for gradient, as_before in zip(gradients, before, strict=True):
+        np.testing.assert_array_equal(gradient, as_before)
+
+
+@given(
+    shapes=several,
+    dtype=dtypes,
+    layout=st.sampled_from(LAYOUTS),
+    momentum=st.sampled_from([None, 0.9]),
+    centered=st.booleans(),
+    decay=decays,
+)
+def test_rmsprop(shapes, dtype, layout, momentum, centered, decay):
+    (parameters, gradients), (p, g) = states(shapes, dtype, 2)
+    gradients = [laid_out(gradient, layout) for gradient in gradients]
+    ours, theirs = ([[np.zeros_like(array) for array in arrays] for _ in range(3)] for arrays in (parameters, p))
+    for given_slots in (ours, theirs):
+        given_slots[1] = given_slots[1] if momentum else None
+        given_slots[2] = given_slots[2] if centered else None
+    for step in range(3):
+        factor = 1 + step  # gradients that change: with equal ones the centered variance goes to 0
+        cpu.rmsprop_step(parameters, [factor * x for x in gradients], *ours, 0.01, 0.5, momentum or 0.0, 0.5, decay)
+        reference.rmsprop_step(p, [factor * x for x in g], *theirs, 0.01, 0.5, momentum or 0.0, 0.5, decay)
+    assert_all_close(parameters, p, scale=16)
+    for slots, expected in zip(ours, theirs, strict=True):
+        assert (slots is None) == (expected is None)
+        if slots is not None:
+            assert_all_close(slots, expected, scale=16)
+
+
+@given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS))
+def test_squared_norm(shapes, dtype, layout):
+    (arrays,), _ = states(shapes, dtype, 1)
+    arrays = [laid_out(array, layout) for array in arrays]
+    expected = reference.squared_norm(arrays)
+    assert cpu.squared_norm(arrays) == pytest.approx(expected, rel=1e-12)
+    assert reference.squared_norm([]) == cpu.squared_norm([]) == 0.0
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_squared_norm_shows_what_is_not_finite(number):
+    arrays = [np.ones(40_000, np.float32), np.array([1.0, number], np.float32)]
+    for kernels in (cpu, reference):
+        np.testing.assert_equal(kernels.squared_norm(arrays), number)
+    assert cpu.squared_norm([np.full(3, 1e30, np.float32)]) == pytest.approx(3e60)  # too large for float32
+
+
+def test_parts_begin_and_end_within_arrays(monkeypatch):
+    """Many parts over arrays of all sizes, as for threads: each element is updated once."""
+    monkeypatch.setattr(optimizers, "GRAIN", 1)
+    sizes = [0, 1, 13, 0, 5, 64, 0, 300, 0]
+    (parameters, gradients, first, second), (p, g, m, v) = states([(size,) for size in sizes], np.float64, 4)
+    second, v = [np.abs(x) for x in second], [np.abs(x) for x in v]
+    cpu.adam_step(parameters, gradients, first, second, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
+    reference.adam_step(p, g, m, v, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
+    assert_all_close(parameters, p, scale=16)
+    several_parts = cpu.squared_norm(parameters)
+    with using_threads(1):
+        assert cpu.squared_norm(parameters) == pytest.approx(several_parts, rel=1e-14)
 
 
 def test_steps_return_nothing_and_keep_float32():
     parameter, gradient = np.ones((2, 100), np.float32)
-    assert cpu.sgd_step(parameter, gradient, None, 0.5, 0.0, False, 0.0) is None
+    assert cpu.sgd_step([parameter], [gradient], None, 0.5, 0.0, False, 0.0) is None
     np.testing.assert_array_equal(parameter, np.full(100, 0.5, np.float32))
 
 
-def test_a_parameter_that_is_not_contiguous_is_refused():
-    parameter = np.ones((4, 4), np.float32)[:, ::2]
-    with pytest.raises(TypeError, match="C-contiguous"):
-        cpu.sgd_step(parameter, parameter, None, 0.1, 0.0, False, 0.0)
+def test_no_parameters():
+    cpu.sgd_step([], [], None, 0.1, 0.0, False, 0.0)
+    cpu.adam_step([], [], [], [], 1, 0.1, 0.9, 0.999, 1e-7, 0.0)
+    cpu.rmsprop_step([], [], [], None, None, 0.1, 0.9, 0.0, 1e-7, 0.0)
+
+
+def test_arrays_that_an_address_cannot_stand_for_are_refused():
+    parameter, other = np.ones((4, 4), np.float32), np.ones((4, 4), np.float32)
+    with pytest.raises(TypeError, match="not C-contiguous"):
+        cpu.sgd_step([parameter[:, ::2]], [other[:, ::2]], None, 0.1, 0.0, False, 0.0)
+    with pytest.raises(TypeError, match="not C-contiguous"):
+        cpu.sgd_step([parameter], [other], [np.asfortranarray(other)], 0.1, 0.9, False, 0.0)
+    with pytest.raises(ValueError, match="float64"):
+        cpu.sgd_step([parameter], [other.astype(float)], None, 0.1, 0.0, False, 0.0)
+    with pytest.raises(ValueError, match=r"shape \(2, 4\)"):
+        cpu.sgd_step([parameter], [other[:2]], None, 0.1, 0.0, False, 0.0)
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        cpu.sgd_step([parameter, other], [other], None, 0.1, 0.0, False, 0.0)

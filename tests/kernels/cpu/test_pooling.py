@@ -8,6 +8,7 @@ from numerics import assert_close, inner
 from strategies import pool_cases
 
 from tomograd.kernels import cpu, reference
+from tomograd.kernels.cpu import simd
 
 TWO = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 channels = {"max_channels": 2}
@@ -18,7 +19,7 @@ def with_channels(case, number):
     return np.concatenate([np.roll(case.x, shift, axis=0 if not shift else 1) for shift in range(number)], axis=-1)
 
 
-@given(case=pool_cases(), number=st.sampled_from([1, 7, 20]), spoil=st.sampled_from([None, np.nan, -np.inf]))
+@given(case=pool_cases(), number=st.sampled_from([1, 3, 5, 7, 20]), spoil=st.sampled_from([None, np.nan, -np.inf]))
 def test_max_pool_and_its_transposes_equal_the_reference(case, number, spoil):
     x = with_channels(case, number)
     if spoil is not None:
@@ -37,7 +38,7 @@ def test_max_pool_and_its_transposes_equal_the_reference(case, number, spoil):
     np.testing.assert_array_equal(picked, reference.max_pool_gather(direction, choice, *case.geometry))
 
 
-@given(case=pool_cases(values="normal", dilated=False), include=st.booleans(), number=st.sampled_from([1, 20]))
+@given(case=pool_cases(values="normal", dilated=False), include=st.booleans(), number=st.sampled_from([1, 3, 6, 20]))
 def test_average_pool_and_its_gradient_equal_the_reference(case, include, number):
     size, x = case.windows.input_size, with_channels(case, number)
     geometry = (*case.geometry[:3], include)
@@ -69,6 +70,91 @@ def test_windows_side_by_side_with_and_without_a_rest(size, dtype):
     dx = cpu.max_pool_scatter(dy, choice, size, *TWO)
     np.testing.assert_array_equal(dx, reference.max_pool_scatter(dy, choice, size, *TWO))
     assert inner(x, dx) == pytest.approx(inner(y, dy), rel=1e-6)
+
+
+FEW_CHANNELS_TO_MANY = [1, 2, 3, 5, 8, 11, 12, 15, 16, 17, 33, 100]
+
+
+@pytest.mark.parametrize("channels", FEW_CHANNELS_TO_MANY)
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+        ((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)),
+        ((3, 3), (1, 1), ((0, 0), (1, 1)), (1, 1)),
+        ((1, 5), (1, 4), ((0, 0), (2, 1)), (1, 1)),
+        ((2, 3), (1, 5), ((0, 0), (0, 0)), (1, 2)),
+        ((2, 2), (3, 7), ((0, 0), (0, 0)), (1, 1)),
+    ],
+)
+def test_rows_of_many_vectors(channels, geometry):
+    """Long enough that the lanes' regular vectors are used, and what is before and behind them."""
+    rng = np.random.default_rng(channels)
+    x = rng.integers(-9, 10, (2, 7, 83, channels)).astype(np.float32)
+    x[x == 9] = np.nan
+    y, choice = cpu.max_pool(x, *geometry)
+    expected, expected_choice = reference.max_pool(x, *geometry)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(choice, expected_choice)
+    dy = rng.integers(-4, 5, y.shape).astype(np.float32)
+    np.testing.assert_array_equal(
+        cpu.max_pool_scatter(dy, choice, (7, 83), *geometry),
+        reference.max_pool_scatter(dy, choice, (7, 83), *geometry),
+    )
+    np.testing.assert_array_equal(
+        cpu.max_pool_gather(x, choice, *geometry), reference.max_pool_gather(x, choice, *geometry)
+    )
+    if geometry[3] == (1, 1):
+        x, average = rng.standard_normal(x.shape).astype(np.float32), (*geometry[:3], False)
+        assert_close(cpu.average_pool(x, *average), reference.average_pool(x, *average), scale=4)
+        dx = cpu.average_pool_gradient(dy, (7, 83), *average)
+        assert_close(dx, reference.average_pool_gradient(dy, (7, 83), *average), scale=8)
+
+
+def test_infinities_stay_in_their_own_windows():
+    """Numbers that a vector's window of registers touches, but no pooling window, count for nothing."""
+    x = np.zeros((1, 5, 100, 3), np.float32)
+    x[:, :, 50] = np.inf
+    for geometry in (((2, 3), (2, 3), ((0, 0), (1, 1))), ((3, 3), (1, 1), ((1, 1), (1, 1)))):
+        y = cpu.average_pool(x, *geometry, False)
+        np.testing.assert_array_equal(y, reference.average_pool(x, *geometry, False))
+        dx = cpu.average_pool_gradient(y, (5, 100), *geometry, False)
+        np.testing.assert_array_equal(dx, reference.average_pool_gradient(y, (5, 100), *geometry, False))
+
+
+@pytest.mark.parametrize(
+    "shape, pool", [((2, 3, 7, 1500), (2, 4)), ((1, 3, 4600, 1), (2, 4500)), ((1, 3, 9, 2), (2, 8))]
+)
+def test_windows_larger_than_the_room_for_them(shape, pool):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    geometry = (pool, (1, 1), ((0, 1), (0, 0)), False)
+    y = cpu.average_pool(x, *geometry)
+    assert_close(y, reference.average_pool(x.astype(np.float64), *geometry), scale=16 * np.prod(pool))
+    dx = cpu.average_pool_gradient(y, shape[1:-1], *geometry)
+    assert_close(dx, reference.average_pool_gradient(y.astype(np.float64), shape[1:-1], *geometry), scale=64)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 50, 1), (3, 17, 19, 5), (2, 33, 64, 64), (4, 5, 6, 300)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_average_over_all_positions(shape, dtype):
+    x = (np.random.default_rng(0).standard_normal(shape) + 3).astype(dtype)
+    y = cpu.average_pool(x, shape[1:-1], shape[1:-1], ((0, 0), (0, 0)), False)
+    assert y.shape == (shape[0], 1, 1, shape[-1])
+    assert_close(y, x.mean((1, 2), dtype=np.float64, keepdims=True), scale=64)
+
+
+@pytest.mark.parametrize("level", [name for name in simd.LEVELS if simd.LEVELS[name].bytes <= simd.host_level().bytes])
+def test_every_instruction_set(level):
+    x = np.random.default_rng(0).integers(-9, 10, (1, 6, 41, 3)).astype(np.float32)
+    with simd.using_level(level):
+        y, choice = cpu.max_pool(x, *TWO)
+        dx = cpu.max_pool_scatter(y, choice, (6, 41), *TWO)
+        average = cpu.average_pool(x, *TWO[:3], False)
+    expected, expected_choice = reference.max_pool(x, *TWO)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(choice, expected_choice)
+    np.testing.assert_array_equal(dx, reference.max_pool_scatter(y, choice, (6, 41), *TWO))
+    assert_close(average, reference.average_pool(x, *TWO[:3], False), scale=4)
 
 
 def test_windows_of_more_than_255_positions_have_wide_choices():

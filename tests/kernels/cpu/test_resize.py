@@ -29,6 +29,18 @@ def test_resize_and_its_gradient_equal_the_reference(sizes, channels, method, dt
     assert_close(dx, expected, scale=4 * np.prod([-(-m // n) + 1 for n, m in sizes]))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 5, 12, 15, 16, 40])
+@pytest.mark.parametrize("after", [(10, 140), (4, 96), (5, 31), (1, 9), (5, 70)])
+@pytest.mark.parametrize("method", ["nearest", "bilinear"])
+def test_rows_of_many_vectors(channels, after, method):
+    rng = np.random.default_rng(channels)
+    x = rng.standard_normal((2, 5, 70, channels)).astype(np.float32)
+    assert_close(cpu.resize(x, after, method), reference.resize(x, after, method), scale=4)
+    dy = rng.standard_normal((2, *after, channels)).astype(np.float32)
+    dx, expected = cpu.resize_gradient(dy, (5, 70), method), reference.resize_gradient(dy, (5, 70), method)
+    assert_close(dx, expected, scale=32)
+
+
 def test_unknown_method():
     with pytest.raises(ValueError, match="cubic"):
         cpu.resize(np.zeros((1, 2, 2, 1), np.float32), (4, 4), "cubic")

@@ -11,6 +11,7 @@ from tomograd.kernels.reference import (
     batch_norm,
     batch_norm_gradient,
     batch_norm_inference,
+    batch_norm_inference_gradient,
     group_norm,
     group_norm_gradient,
 )
@@ -87,6 +88,23 @@ def test_batch_norm_gradients_are_those_of_central_differences(shape, seed, acti
     np.testing.assert_allclose(dgamma, numerical, **TOLERANCE)
     numerical = numerical_gradient(lambda v: batch_norm(x, gamma, v, 0.1, activation)[0], beta, dy)
     np.testing.assert_allclose(dbeta, numerical, **TOLERANCE)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_the_gradients_with_given_statistics_are_those_of_central_differences(activation):
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 3, 4, 5))
+    known = (*affine(rng, 5), rng.standard_normal(5), rng.uniform(0.5, 2, 5))
+    assert np.abs(batch_norm_inference(x, *known, 0.1)).min() > 1e-3  # no corner of the relu within a difference
+    gradients = batch_norm_inference_gradient(dy, x, *known, 0.1, activation)
+    arguments = [x, *known]
+    for position, gradient in enumerate(gradients):
+
+        def replaced(v, position=position):
+            given = [v if i == position else argument for i, argument in enumerate(arguments)]
+            return batch_norm_inference(*given, 0.1, activation)
+
+        np.testing.assert_allclose(gradient, numerical_gradient(replaced, arguments[position], dy), **TOLERANCE)
 
 
 group_shapes = st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(1, 3), st.integers(1, 3))

@@ -1,0 +1,166 @@
+"""`tomograd bench`: how fast kernels, steps and starts are on this machine, and how much memory steps take."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tomograd.cli.guard import guarded
+from tomograd.failures import UserError
+
+OUTPUTS = ("table", "json", "html")
+
+Peer = Annotated[str | None, typer.Option(help="Measure this engine too: torch (the bench extra installs it).")]
+Threads = Annotated[int | None, typer.Option(help="Threads of every engine; all processors if left out.")]
+Shape = Annotated[str, typer.Option(help="Only rows whose label or source holds this text, such as 'depthwise'.")]
+Rounds = Annotated[int | None, typer.Option(help="Alternating rounds; their medians are reported.")]
+Output = Annotated[str, typer.Option(help="table (Markdown), json, or html (a page with roofline and bars).")]
+File = Annotated[
+    Path | None, typer.Option(help="Write to this file; if left out stdout, and for html tomograd-bench-SECTION.html.")
+]
+FusedAdam = Annotated[bool, typer.Option("--fused-adam", help="Give the peer Adam as one fused kernel, too.")]
+
+app = typer.Typer(
+    name="bench",
+    help="Measure tomograd on this machine: alone, or in turn with a peer (--peer torch).",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def kernels(
+    peer: Peer = None,
+    threads: Threads = None,
+    shape: Shape = "",
+    rounds: Rounds = None,
+    output: Output = "table",
+    file: File = None,
+) -> None:
+    """Time single kernels against the machine's multiply-add peak and copy bandwidth."""
+    _run("kernels", peer, threads, shape, rounds, output, file)
+
+
+def steps(
+    peer: Peer = None,
+    threads: Threads = None,
+    shape: Shape = "",
+    rounds: Rounds = None,
+    output: Output = "table",
+    file: File = None,
+    fused_adam: FusedAdam = False,
+) -> None:
+    """Time training steps and inference of whole networks."""
+    _run("steps", peer, threads, shape, rounds, output, file, fused_adam)
+
+
+def startup(
+    peer: Peer = None,
+    threads: Threads = None,
+    shape: Shape = "",
+    rounds: Rounds = None,
+    output: Output = "table",
+    file: File = None,
+) -> None:
+    """Time fresh processes up to the first inference and training step, with and without compiled kernels."""
+    _run("startup", peer, threads, shape, rounds, output, file)
+
+
+def memory(
+    peer: Peer = None,
+    threads: Threads = None,
+    shape: Shape = "",
+    rounds: Rounds = None,
+    output: Output = "table",
+    file: File = None,
+) -> None:
+    """Measure the peak memory of training steps, each network in a fresh process."""
+    _run("memory", peer, threads, shape, rounds, output, file)
+
+
+def report(
+    files: Annotated[list[Path], typer.Argument(help="Files that --output json wrote.")],
+    output: Output = "html",
+    file: File = None,
+) -> None:
+    """Show what earlier runs measured, several on one page, without measuring again."""
+    check_output(output, file, "report")
+    from tomograd.benchmarks.results import Report
+
+    reports = []
+    for path in files:
+        try:
+            reports.append(Report.from_json(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise UserError(path, str(error)) from error
+    if output == "json" and len(reports) > 1:
+        raise UserError(None, "--output json shows one report at a time; give one file")
+    _write(reports, output, file, "report")
+
+
+for command in (kernels, steps, startup, memory, report):
+    app.command(command.__name__)(guarded(command))
+
+
+def main() -> None:
+    """The entry point of `python -m tomograd.benchmarks`."""
+    app(prog_name="python -m tomograd.benchmarks")
+
+
+def check_output(output: str, file: Path | None, section: str) -> None:
+    """Raise UserError for an unknown form, or a file that cannot be written, before anything is measured."""
+    if output not in OUTPUTS:
+        raise UserError(None, f"--output {output!r}: expected one of {', '.join(OUTPUTS)}")
+    path = target(output, file, section)
+    if path is not None and path.is_dir():
+        raise UserError(path, "is a folder; --file names the file to write")
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UserError(path, f"cannot be written: there is no folder {path.absolute().parent}")
+
+
+def target(output: str, file: Path | None, section: str) -> Path | None:
+    """The file to write; None for stdout."""
+    return file or (Path(f"tomograd-bench-{section}.html") if output == "html" else None)
+
+
+def _run(
+    section: str,
+    peer: str | None,
+    threads: int | None,
+    shape: str,
+    rounds: int | None,
+    output: str,
+    file: Path | None,
+    fused_adam: bool = False,
+) -> None:
+    check_output(output, file, section)
+    from tomograd.benchmarks import suite
+
+    options = suite.Options(section, peer, threads, rounds, shape, fused_adam, _command())
+    _write([suite.measure(options, suite.to_stderr)], output, file, section)
+
+
+def _command() -> str:
+    """What was typed, as it would be typed again."""
+    arguments = sys.argv[1:]
+    return shlex.join(["tomograd", *([] if arguments[:1] == ["bench"] else ["bench"]), *arguments])
+
+
+def _write(reports: list, output: str, file: Path | None, section: str) -> None:
+    """The reports in the form asked for."""
+    from tomograd.benchmarks import page, tables
+
+    if output == "json":
+        text = reports[0].to_json()
+    else:
+        text = page.page(reports) if output == "html" else "\n".join(map(tables.markdown, reports))
+    path = target(output, file, section)
+    if path is None:
+        print(text, end="")
+        return
+    path.write_text(text, encoding="utf-8")
+    print(f"written: {path}", file=sys.stderr)
