@@ -5,6 +5,9 @@ faster than a plain copy moves as many bytes. Copies are made in both ways that 
 them (streaming stores); the faster one is the limit.
 """
 
+# mypy: disable-error-code="var-annotated"
+# Numba, not Python, types what the bodies unpack.
+
 # mypy: disable-error-code="call-arg"
 # (Kernel bodies are Numba's language: the types of its intrinsics are known to its compiler alone.)
 

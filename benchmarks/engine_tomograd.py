@@ -108,7 +108,7 @@ def average_pool(case: Operation, which: str, arrays: Arrays) -> Callable:
     )
 
 
-def _window(case: Operation) -> tuple:
+def _window(case: Operation) -> tuple[Any, Any, Any]:
     window, stride, padding = (case.options[name] for name in ("window", "stride", "padding"))
     d = len(case.shape) - 2
     return (window,) * d, (stride,) * d, ((padding, padding),) * d
@@ -200,10 +200,7 @@ def dice(case: Operation, which: str, arrays: Arrays) -> Callable:
 def optimizer(case: Operation, which: str, arrays: Arrays) -> Callable:
     """A step of the public optimizer on one weight."""
     weight, gradient = tg.Variable(arrays["x"]), tg.Tensor(arrays["dy"])
-    if case.kind == "adam":
-        rule = tg.optimizers.Adam(RATE)
-    else:
-        rule = tg.optimizers.SGD(RATE, momentum=0.9)
+    rule = tg.optimizers.Adam(RATE) if case.kind == "adam" else tg.optimizers.SGD(RATE, momentum=0.9)
 
     def run() -> np.ndarray:
         rule.apply([gradient], [weight])

@@ -163,8 +163,8 @@ class Optimizer(Configurable):
         rate = self.learning_rate
         self.iterations += 1
         slots = [self._arrays[self._index[id(variable)]] for variable in variables]
-        for group in _alike(arrays, variables, slots):
-            self.update_steps(*group, rate)
+        for like_gradients, like_variables, like_slots in _alike(arrays, variables, slots):
+            self.update_steps(like_gradients, like_variables, like_slots, rate)
         for variable in variables:
             variable.changed()
 

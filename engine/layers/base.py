@@ -195,7 +195,7 @@ class Layer(Configurable):
         stack = [iter(vars(self).values())]
         while stack:
             for value in stack[-1]:
-                place = _place_of(type(value))
+                place = _place_of(type(value))  # type: ignore[arg-type]  # mypy: type[Any] is not Hashable
                 if place == "variable":
                     variables.append(value)
                 elif place == "layer":

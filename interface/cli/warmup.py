@@ -76,7 +76,7 @@ def _networks(
     found: list[tuple[str, Any, tuple[int, ...]]] = []
     if Network.cnn in wanted:
         for side, depth in ((32, 3), (size, channels)):
-            shape = (min(side, 2 * ROWS), side, depth)
+            shape: tuple[int, ...] = (min(side, 2 * ROWS), side, depth)
             found.append(
                 (
                     f"CNN on images {side} wide, {depth} channels",
@@ -106,6 +106,7 @@ def _use(model: "Model", shape: tuple[int, ...], classes: int, training: bool, d
     output = model.predict_on_batch(images[:1])
     if not training:
         return
+    loss: losses.Loss
     if classes == 1:
         loss, targets = losses.BinaryCrossentropy(from_logits=True), np.zeros((2, *output.shape[1:]), dtype)
     else:
