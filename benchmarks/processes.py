@@ -84,9 +84,14 @@ class Worker:
         process = self._process
         if process is None or process.stdout is None:
             return {"failed": "the process is gone"}
-        timer = threading.Timer(self._patience, process.kill)
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._patience, give_up)
         timer.start()
-        started = time.monotonic()
         try:
             line = process.stdout.readline()
         finally:
@@ -95,8 +100,7 @@ class Worker:
             return json.loads(line)
         code = process.wait()
         self._process = None
-        late = time.monotonic() - started >= self._patience
-        return {"failed": f"gave no answer within {self._patience:.0f} s" if late else ended(code)}
+        return {"failed": f"gave no answer within {self._patience:.0f} s" if late.is_set() else ended(code)}
 
     def close(self) -> None:
         """End the process."""
