@@ -8,7 +8,7 @@ from ..geometry import Pairs, Sizes, conv_output_size
 from ..interface import twin_of
 from ..memory import contiguous, empty
 from ..reference import convolution as reference
-from . import correlation, output_tiles, weight_tiles
+from . import correlation, output_tiles, weight_tiles, winograd, winograd_gradient
 from .correlation import Correlation
 from .launch import kernel, run, threads, unpack
 from .simd import Level, level
@@ -42,8 +42,24 @@ def conv(
     work = correlation.of_convolution(
         len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    output_tiles.launch((work,), contiguous(x), contiguous(weight), bias, y, activation == "relu")
+    _correlate((work,), contiguous(x), contiguous(weight), bias, y, activation == "relu")
     return y
+
+
+def _correlate(
+    works: tuple[Correlation, ...],
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    y: np.ndarray,
+    relu: bool = False,
+) -> None:
+    """Computes correlations of the same arrays by Winograd's method where that is faster, else directly."""
+    chosen = winograd.plan(works[0], y.dtype) if len(works) == 1 else None
+    if chosen is not None:
+        winograd.launch(chosen, x, weight, bias, y, relu)
+    else:
+        output_tiles.launch(works, x, weight, bias, y, relu)
 
 
 @twin_of(reference.conv_transpose)
@@ -75,7 +91,7 @@ def conv_transpose(
         c_in,
         c_out,
     )
-    output_tiles.launch(phases, contiguous(x), contiguous(weight), bias, y)
+    _correlate(phases, contiguous(x), contiguous(weight), bias, y)
     for where in unreached:
         y.reshape(len(x), *(1,) * (5 - y.ndim), *y.shape[1:])[where] = 0 if bias is None else bias
     return y
@@ -101,7 +117,11 @@ def conv_weight_gradient(
     work = correlation.of_convolution(
         len(x), x.shape[1:-1], dy.shape[1:-1], kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
+    chosen = winograd_gradient.plan(work, x.dtype) if dweight.size else None
+    if chosen is not None:
+        winograd_gradient.launch(chosen, work, contiguous(x), contiguous(dy), dweight)
+    else:
+        weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
     return dweight
 
 

@@ -1,0 +1,177 @@
+"""What Winograd's convolution and its weight's gradient share: which tiles, their geometry, and their transformation.
+
+An image is covered by tiles of m × m outputs. To each belongs a window of (m + 2)² inputs, which overlaps its
+neighbours' by two; of the windows and tiles that reach beyond the image a copy is taken, with zeros.
+
+`TOMOGRAD_WINOGRAD` in the environment, or `with using_winograd(m)`, says how large the tiles may be: 4 (as it is), 2, or
+0 for the direct convolution everywhere.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from .correlation import Correlation
+from .launch import helper
+from .simd import lanes, load, splat, store
+from .winograd_transforms import MATRICES, TAPS, Matrices, operations, transform
+
+CHOICES = (0, *MATRICES)  # outputs of a tile along one dimension; 0: no Winograd at all
+STORE_CYCLES = 1.5  # to store a vector, or to fetch one from the L2 cache
+EDGE_CYCLES = 2  # to copy a vector of a window that reaches beyond the image, and to find out that it does
+
+# What a body finds where: of an array of images, and of its transformed tiles.
+(
+    SIZE_D, SIZE_H, SIZE_W, STEP_N, STEP_D, STEP_H, STEP_W, STEP_GROUP, BEFORE_D, BEFORE_H, BEFORE_W, TAPS_D, STRIDE_D,
+    DILATION_D, FIELD_CHANNELS, PITCH, PLANE, FIELD_SIZE,
+) = range(18)  # fmt: skip
+# And of the tiles.
+TILES, TILES_D, TILES_H, TILES_W, TILES_SIZE = range(5)
+
+
+def _checked(given: int | str) -> int:
+    """One of `CHOICES`."""
+    if str(given) not in map(str, CHOICES):
+        raise ValueError(f"TOMOGRAD_WINOGRAD={given!r}: expected one of {', '.join(map(str, CHOICES))}")
+    return int(given)
+
+
+_largest = _checked(os.environ.get("TOMOGRAD_WINOGRAD") or max(CHOICES))
+
+
+def largest_tile() -> int:
+    """How many outputs a tile may have along one dimension; 0: no tiles."""
+    return _largest
+
+
+@contextlib.contextmanager
+def using_winograd(outputs: int) -> Iterator[None]:
+    """Within it, 3×3 convolutions of the whole process take tiles of at most `outputs`² outputs; 0: none."""
+    global _largest
+    before, _largest = _largest, _checked(outputs)
+    try:
+        yield
+    finally:
+        _largest = before
+
+
+# ---- geometry --------------------------------------------------------------------------------------------------------
+
+
+def is_3x3(correlation: Correlation) -> bool:
+    """True for windows of 3×3 neighbouring pixels in steps of one; a third dimension may be as it likes."""
+    c = correlation
+    return c.kernel_size[1:] == (TAPS, TAPS) and c.strides[1:] == (1, 1) and c.dilation[1:] == (1, 1) and not c.pieces
+
+
+def tiles_of(correlation: Correlation, outputs: int) -> tuple[int, int, int, int]:
+    """(tiles, and along the output's depth, height, width) for tiles of outputs × outputs."""
+    depth, height, width = correlation.output_size
+    rows, columns = -(-height // outputs), -(-width // outputs)
+    return correlation.batch * depth * rows * columns, depth, rows, columns
+
+
+def tiles_at_edges(correlation: Correlation, outputs: int) -> float:
+    """The share of the tiles whose windows reach beyond the image."""
+
+    def inside(output, size, before):
+        tiles = -(-output // outputs)
+        first = -(-before // outputs)
+        last = min((size + before - outputs - TAPS + 1) // outputs + 1, output // outputs)
+        return max(0, last - first) / tiles
+
+    c = correlation
+    shares = [inside(*of_one) for of_one in zip(c.output_size[1:], c.input_size[1:], c.before[1:], strict=True)]
+    return 1 - shares[0] * shares[1]
+
+
+def window_field(correlation: Correlation, pitch: int, plane: int) -> np.ndarray:
+    """The numbers of x."""
+    c = correlation
+    depth = c.kernel_size[0], c.strides[0], c.dilation[0]
+    return np.array([*c.input_size, *c.x_strides, *c.before, *depth, c.channels_in, pitch, plane], np.int64)
+
+
+def output_field(correlation: Correlation, pitch: int, plane: int) -> np.ndarray:
+    """The numbers of y, or of its gradient."""
+    c = correlation
+    return np.array([*c.output_size, *c.y_strides, 0, 0, 0, 1, 1, 1, c.channels_out, pitch, plane], np.int64)
+
+
+def transform_cycles(matrices: Matrices, which: int) -> float:
+    """About how many cycles it takes to transform a tile of vectors."""
+    rows, columns = matrices[which].shape
+    return operations(matrices[which]) / 2 + columns**2 / 2 + rows**2 * STORE_CYCLES
+
+
+def copied_pitch(numbers: int, lanes: int) -> int:
+    """From one row of `numbers` to the next: whole vectors, and one more, so that rows do not all begin at the same
+    places of a cache's sets."""
+    return -(-numbers // lanes) * lanes + lanes
+
+
+# ---- bodies ----------------------------------------------------------------------------------------------------------
+
+
+@helper
+def tile_place(tiles, tile):
+    """(n, depth, tile row, tile column)."""
+    row, column = tile // tiles[TILES_W], tile % tiles[TILES_W]
+    plane = row // tiles[TILES_H]
+    return plane // tiles[TILES_D], plane % tiles[TILES_D], row % tiles[TILES_H], column
+
+
+@helper
+def _copy_window(vector, x, source, field, size, row, column, is_inside, patch):
+    """A vector of each of the size × size pixels from (row, column) of the plane that `source` begins, zeros where
+    there is no image."""
+    for i in range(size):
+        for j in range(size):
+            h, w, at = row + i, column + j, (i * size + j) * lanes(vector)
+            if is_inside and 0 <= h < field[SIZE_H] and 0 <= w < field[SIZE_W]:
+                store(patch, at, load(vector, x, source + h * field[STEP_H] + w * field[STEP_W]))
+            else:
+                store(patch, at, splat(vector, 0))
+
+
+@helper
+def _transform_window(outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field, points):
+    """All vectors of one window, from (h, w) of the plane that `source` begins."""
+    whole = is_inside and h >= 0 and w >= 0 and h + size <= field[SIZE_H] and w + size <= field[SIZE_W]
+    step_h, step_w, plane, last = field[STEP_H], field[STEP_W], field[PLANE], field[FIELD_CHANNELS] - lanes(vector)
+    pixel, block = source + h * step_h + w * step_w, 0
+    while block < field[FIELD_CHANNELS]:
+        c = min(block, last)
+        if whole:
+            transform(
+                outputs, which, row, vector, x, pixel + c, step_h, step_w, v, target + c, points * plane, plane
+            )  # fmt: skip
+        else:
+            _copy_window(vector, x, source + c, field, size, h, w, is_inside, patch)
+            transform(
+                outputs, which, row, vector, patch, 0, size * lanes(vector), lanes(vector),
+                v, target + c, points * plane, plane,
+            )  # fmt: skip
+        block += lanes(vector)
+
+
+@helper
+def transform_tiles(outputs, which, m, size, vector, row, x, v, patch, field, tiles, first, last):
+    """v (points², tile, depth · channel) = the transformed windows of `size`² pixels of the tiles first … last, whose
+    outputs begin every `m` pixels; with a number for `row` that row of points alone: (points, tile, depth · channel)."""
+    n, depth, tile_row, column = tile_place(tiles, first)
+    for tile in range(first, last):
+        h, w = tile_row * m - field[BEFORE_H], column * m - field[BEFORE_W]
+        for tap in range(field[TAPS_D]):
+            d = depth * field[STRIDE_D] + tap * field[DILATION_D] - field[BEFORE_D]
+            target = (tile - first) * field[PITCH] + tap * field[FIELD_CHANNELS]
+            source = n * field[STEP_N] + d * field[STEP_D]
+            is_inside = 0 <= d < field[SIZE_D]
+            _transform_window(
+                outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field, m + TAPS - 1
+            )  # fmt: skip
+        column += 1
+        if column == tiles[TILES_W]:
+            n, depth, tile_row, column = tile_place(tiles, tile + 1)
