@@ -6,19 +6,20 @@ after the other is transformed and multiplied, so that a row fits in the L2 cach
 be larger than the cache, are then read and written only once for many tiles. The work is divided by tiles, each part
 with sums of its own, and by rows of points, whichever takes less time.
 
-Errors: as those of the convolution (`winograd`), with S the largest of the sums Σ |x|·|dy| that a weight's nine
-neighbours have.
+Errors are as those of the convolution (`winograd`), with T = Σ over tiles of (the largest |x| in the window) · (Σ |dy|
+over the tile).
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
 from ..memory import empty
 from .correlation import Correlation
 from .gradient_tiles import product_kernel
-from .launch import Constant, helper, kernel, run, threads, unpack
+from .launch import Constant, helper, kernel, run, threads, unpack, value
 from .output_tiles import laid_out, rounded_up
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
@@ -38,7 +39,7 @@ from .tile_kernel import (
     call_tile_kernel,
 )
 from .tiling import gradient_tile
-from .weight_tiles import BYTES_PER_CYCLE, tilings
+from .weight_tiles import BYTES_PER_CYCLE, SERIAL_CYCLES, tilings
 from .winograd_tiles import (
     EDGE_CYCLES,
     FIELD_SIZE,
@@ -73,6 +74,8 @@ MOST_TILES = 256  # in a block
 FEWEST_TILES = 32
 GATHER_GRAIN = 20_000  # sums that make a second thread worth its while
 MOST_ROUNDS = 4  # parts that each thread may have
+CACHED_BYTES = 16 * 1024 * 1024  # of sums, beyond which they are taken to lie in main memory
+CACHE_BYTES_PER_CYCLE = 64  # that all threads together read from their caches, about
 
 # What the driver finds where in a plan's layout, after the numbers of x, of dy and of the tiles.
 X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
@@ -86,11 +89,11 @@ X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
 
 
 @helper
-def _add_products(v, d, sums, slots, layout, points, row, group):
-    """sums[row, point] += vᵀ · d for each point of a row."""
+def _add_products(v, d, sums, slots, layout, first_point, points, group):
+    """sums[point] += vᵀ · d for some points, which v and d hold from their beginning."""
     size = layout[ROWS] * layout[TILE_WIDTH]
     for point in range(points):
-        own = ((row * points + point) * layout[GROUPS] + group) * layout[BLOCKS] * size
+        own = ((first_point + point) * layout[GROUPS] + group) * layout[BLOCKS] * size
         i = 0
         while i < layout[ROWS]:
             slots[X_POINTER] = address_of(v, point * layout[X + PLANE] + i)
@@ -116,24 +119,38 @@ def _share(count, part, parts):
 
 
 @helper
-def _sum_part(outputs, windows, gradients, m, vector, x, dy, sums, v, slots, layout, part):
+def _sum_block(outputs, windows, gradients, vector, row, x, dy, sums, v, slots, layout, group, first, last):
+    """Adds the products of the tiles first … last for one row of points, or for all of them."""
+    of_x, of_y, tiles = pointer_at(layout, X), pointer_at(layout, Y), pointer_at(layout, OF_TILES)
+    d, patch, m = pointer_at(v, layout[D_START]), pointer_at(v, layout[PATCH_START]), value(outputs)
+    points = m + TAPS - 1
+    transform_tiles(outputs, windows, points, vector, row, x, v, patch, of_x, tiles, first, last)
+    transform_tiles(outputs, gradients, m, vector, row, dy, d, patch, of_y, tiles, first, last)
+    if row is None:
+        _add_products(v, d, sums, slots, layout, 0, points * points, group)
+    else:
+        _add_products(v, d, sums, slots, layout, row * points, points, group)
+
+
+@helper
+def _sum_part(outputs, windows, gradients, vector, whole, x, dy, sums, v, slots, layout, part):
     """A group's sums over some of the tiles, for some rows of points."""
     group, part = part % layout[GROUPS], part // layout[GROUPS]
     row_part, pixel_part = part % layout[ROW_PARTS], part // layout[ROW_PARTS]
-    points, own = m + TAPS - 1, pointer_at(sums, pixel_part * layout[SUMS_SIZE])
-    of_x, of_y, tiles = pointer_at(layout, X), pointer_at(layout, Y), pointer_at(layout, OF_TILES)
-    first, end = _share(tiles[TILES], pixel_part, layout[PIXEL_PARTS])
-    first_row, end_row = _share(points, row_part, layout[ROW_PARTS])
-    d, patch = pointer_at(v, layout[D_START]), pointer_at(v, layout[PATCH_START])
-    x_group, y_group = pointer_at(x, group * of_x[STEP_GROUP]), pointer_at(dy, layout[Y_START] + group * of_y[STEP_GROUP])
+    own = pointer_at(sums, pixel_part * layout[SUMS_SIZE])
+    first, end = _share(layout[OF_TILES + TILES], pixel_part, layout[PIXEL_PARTS])
+    first_row, end_row = _share(value(outputs) + TAPS - 1, row_part, layout[ROW_PARTS])
+    x = pointer_at(x, group * layout[X + STEP_GROUP])
+    dy = pointer_at(dy, layout[Y_START] + group * layout[Y + STEP_GROUP])
     slots[FLAGS] = 0
     while True:  # once even if there are no tiles, for the zeros
         last = min(first + layout[BLOCK_TILES], end)
         slots[SLOTS + 2] = last - first
-        for row in range(first_row, end_row):
-            transform_tiles(outputs, windows, m, points, vector, row, x_group, v, patch, of_x, tiles, first, last)
-            transform_tiles(outputs, gradients, m, m, vector, row, y_group, d, patch, of_y, tiles, first, last)
-            _add_products(v, d, own, slots, layout, points, row, group)
+        if value(whole):
+            _sum_block(outputs, windows, gradients, vector, None, x, dy, own, v, slots, layout, group, first, last)
+        else:
+            for row in range(first_row, end_row):
+                _sum_block(outputs, windows, gradients, vector, row, x, dy, own, v, slots, layout, group, first, last)
         first, slots[FLAGS] = last, ADD
         if first >= end:
             break
@@ -142,13 +159,13 @@ def _sum_part(outputs, windows, gradients, m, vector, x, dy, sums, v, slots, lay
 @kernel
 def sum_over_tiles(begin, end, arguments):
     """The sums S of the parts begin … end of the work."""
-    outputs, windows, gradients, m, vector, x, dy, sums, scratch, taken, slots, layout = unpack(arguments)
+    outputs, windows, gradients, vector, whole, x, dy, sums, scratch, taken, slots, layout = unpack(arguments)
     own = claim(taken, layout[WORKSPACES])
     own_slots = pointer_at(slots, own * layout[SLOTS_SIZE])
     v = pointer_at(scratch, own * layout[SCRATCH_SIZE])
     _prepare_slots(own_slots, layout)
     for part in range(begin, end):
-        _sum_part(outputs, windows, gradients, m, vector, x, dy, sums, v, own_slots, layout, part)
+        _sum_part(outputs, windows, gradients, vector, whole, x, dy, sums, v, own_slots, layout, part)
     release(taken, own)
 
 
@@ -160,6 +177,7 @@ class Plan:
     """All that a launch needs to know and that its arrays' addresses do not change."""
 
     outputs: int  # of a tile along one dimension
+    whole: bool  # all points of a block at once, or row by row
     kernel: TileKernel
     layout: np.ndarray
     cycles: float
@@ -169,70 +187,81 @@ def _row_cycles(matrix: np.ndarray) -> float:
     """About how many cycles it takes to transform a tile of vectors row by row, over all rows."""
     points, size = matrix.shape
     used = np.count_nonzero(matrix)
-    one_side = used - points
-    return (used * size + points * one_side) / 2 + used * size / 2 + points**2 * STORE_CYCLES
+    return (used * size + points * (used - points)) / 2 + used * size / 2 + points**2 * STORE_CYCLES
 
 
-def _cycles(correlation: Correlation, outputs: int, products: float, lanes: int) -> float:
+def _cycles(correlation: Correlation, outputs: int, whole: bool, products: float, lanes: int) -> float:
     """About how many cycles it takes to transform all tiles, and to multiply them."""
-    c, matrices = correlation, MATRICES[outputs]
+    c, matrices, points = correlation, MATRICES[outputs], outputs + TAPS - 1
     into, out_of, edges = -(-c.channels_in // lanes), -(-c.channels_out // lanes), tiles_at_edges(c, outputs)
-    points = outputs + TAPS - 1
-    windows = c.kernel_size[0] * into * (_row_cycles(matrices.window) + edges * EDGE_CYCLES * points**3)
-    gradients = out_of * (_row_cycles(matrices.output_gradient) + edges * EDGE_CYCLES * points * outputs**2)
-    return c.groups * tiles_of(c, outputs)[0] * (windows + gradients + points**2 * products)
+    passes = 1 if whole else points
+    windows = transform_cycles(matrices, WINDOW) if whole else _row_cycles(matrices.window)
+    gradients = transform_cycles(matrices, OUTPUT_GRADIENT) if whole else _row_cycles(matrices.output_gradient)
+    windows += edges * EDGE_CYCLES * passes * points**2
+    gradients += edges * EDGE_CYCLES * passes * outputs**2
+    tile = c.kernel_size[0] * into * windows + out_of * gradients + points**2 * products
+    return c.groups * tiles_of(c, outputs)[0] * tile
 
 
-def _split(cycles: float, tiles: int, points: int, groups: int, sums_bytes: int, workers: int) -> tuple[int, int, float]:
+def _sums_cycles(size: int) -> float:
+    """About how many cycles it takes to read and write sums of so many bytes, which may lie in main memory."""
+    return 2 * size / (BYTES_PER_CYCLE if size > CACHED_BYTES else CACHE_BYTES_PER_CYCLE)
+
+
+def _split(cycles: float, tiles: int, rows: int, groups: int, sums_bytes: int, workers: int) -> tuple[int, int, float]:
     """(parts by tiles, parts by rows of points, cycles) that take the least time of a thread: its share of the work,
     and of the sums that are added."""
 
     def cost(parts):
         by_tiles, by_rows = parts
         rounds = -(-by_tiles * by_rows * groups // workers)
-        share = cycles / groups * (-(-tiles // by_tiles) / tiles) * (-(-points // by_rows) / points)
+        share = cycles / groups * (-(-tiles // by_tiles) / tiles) * (-(-rows // by_rows) / rows)
         return rounds * share + by_tiles * sums_bytes / BYTES_PER_CYCLE / workers, by_tiles * by_rows
 
+    most = workers * MOST_ROUNDS
     choices = [
         (by_tiles, by_rows)
-        for by_tiles in range(1, min(workers * MOST_ROUNDS, tiles) + 1)
-        for by_rows in range(1, points + 1)
-        if by_tiles * by_rows <= workers * MOST_ROUNDS
+        for by_tiles in range(1, min(most, tiles) + 1)
+        for by_rows in range(1, min(rows, most // by_tiles) + 1)
     ]
     best = min(choices, key=cost)
     return *best, cost(best)[0] * workers
 
 
 @lru_cache(maxsize=1024)
-def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int, host: Level) -> Plan:
-    """How to compute the gradient by tiles of outputs × outputs."""
+def _plan(correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, workers: int, host: Level) -> Plan:
+    """How to compute the gradient by tiles of outputs × outputs, all points of a block at once or row by row."""
     c, k, lanes = correlation.channels_in, correlation.channels_out, vector_of(dtype).lanes
     depth, points, tiles = correlation.kernel_size[0] * c, outputs + TAPS - 1, tiles_of(correlation, outputs)
     (groups, rows, wide, phases), products = gradient_tile(1, depth, -(-k // lanes), host)
     code = product_kernel(dtype, groups, rows, wide, phases, masked=False)
     padded_rows, padded_columns = rounded_up(depth, rows), rounded_up(k, wide * lanes)
     v_pitch, d_pitch = max(copied_pitch(depth, lanes), padded_rows), max(copied_pitch(k, lanes), padded_columns)
-    tile_bytes = points * (v_pitch + d_pitch) * dtype.itemsize
-    block_tiles = max(1, min(tiles[0], MOST_TILES, max(FEWEST_TILES, BLOCK_BYTES // tile_bytes)))
+    planes = points**2 if whole else points
+    tile_numbers = planes * (v_pitch + d_pitch) + (0 if whole else outputs**2 * (depth + k))
+    fewest = FEWEST_TILES // (2 if whole else 1)
+    block_tiles = max(1, min(tiles[0], MOST_TILES, max(fewest, BLOCK_BYTES // (tile_numbers * dtype.itemsize))))
     v_plane, d_plane = (block_tiles * pitch + 3 * lanes for pitch in (v_pitch, d_pitch))
     sums_size = points**2 * correlation.groups * padded_rows * padded_columns
     sums_bytes, blocks = sums_size * dtype.itemsize, -(-tiles[0] // block_tiles)
-    work = _cycles(correlation, outputs, products, lanes) + 2 * blocks * sums_bytes / BYTES_PER_CYCLE
-    by_tiles, by_rows, cycles = _split(work, tiles[0], points, correlation.groups, sums_bytes, workers)
+    work = _cycles(correlation, outputs, whole, products, lanes) + blocks * _sums_cycles(sums_bytes)
+    row_parts = 1 if whole else points
+    workers = int(max(1, min(workers, work // SERIAL_CYCLES)))
+    by_tiles, by_rows, cycles = _split(work, tiles[0], row_parts, correlation.groups, sums_bytes, workers)
     cycles += sums_size / lanes / points**2 * transform_cycles(MATRICES[outputs], FILTER_GRADIENT)
-    d_start, patch_start = points * v_plane, points * (v_plane + d_plane)
+    d_start, patch_start = planes * v_plane, planes * (v_plane + d_plane)
     fields = [window_field(correlation, v_pitch, v_plane), output_field(correlation, d_pitch, d_plane), np.array(tiles)]
     # fmt: off
     layout = dict(enumerate(np.concatenate(fields))) | {
         TILE_KERNEL: code.address, TILE_ROWS: rows, TILE_WIDTH: wide * lanes, ROWS: padded_rows,
-        BLOCKS: padded_columns // (wide * lanes), GROUPS: correlation.groups, BLOCK_TILES: block_tiles, PIXEL_PARTS: by_tiles,
-        ROW_PARTS: by_rows, PARTS: by_tiles * by_rows * correlation.groups, WORKSPACES: workers, D_START: d_start,
-        PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
+        BLOCKS: padded_columns // (wide * lanes), GROUPS: correlation.groups, BLOCK_TILES: block_tiles,
+        PIXEL_PARTS: by_tiles, ROW_PARTS: by_rows, PARTS: by_tiles * by_rows * correlation.groups, WORKSPACES: workers,
+        D_START: d_start, PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
         SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), SUMS_SIZE: sums_size,
         Y_START: correlation.y_start,
     }
     # fmt: on
-    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), cycles)
+    return Plan(outputs, whole, code, laid_out(layout, LAYOUT_SIZE), cycles)
 
 
 @lru_cache(maxsize=1024)
@@ -243,7 +272,8 @@ def _best(correlation: Correlation, dtype: np.dtype, workers: int, host: Level, 
         return None
     if pixels == 0:
         return None
-    plans = [_plan(correlation, outputs, dtype, workers, host) for outputs in MATRICES if outputs <= largest]
+    sizes = [outputs for outputs in MATRICES if outputs <= largest]
+    plans = [_plan(correlation, *way, dtype, workers, host) for way in product(sizes, (False, True))]
     best = min(plans, key=lambda plan: plan.cycles, default=None)
     direct = pixels * min(tiling.cycles for tiling in tilings(correlation, dtype, host))
     return best if best and best.cycles < direct else None
@@ -264,11 +294,12 @@ def launch(chosen: Plan, correlation: Correlation, x: np.ndarray, dy: np.ndarray
     sums = empty((by_tiles * int(layout[SUMS_SIZE]),), x.dtype)
     scratch, taken = workspaces(workers, int(layout[SCRATCH_SIZE]), x.dtype)
     slots = np.empty(workers * (SLOTS + 8), np.int64)
-    run(sum_over_tiles, int(layout[PARTS]), 1, Constant(outputs), Constant(WINDOW), Constant(OUTPUT_GRADIENT), outputs,
-        vector, x, dy, sums, scratch, taken, slots, layout)  # fmt: skip
+    parts = int(layout[PARTS])
+    constants = Constant(outputs), Constant(WINDOW), Constant(OUTPUT_GRADIENT), vector, Constant(chosen.whole)
+    run(sum_over_tiles, parts, parts if workers == 1 else 1, *constants, x, dy, sums, scratch, taken, slots, layout)
     c, k, depth = correlation.channels_in, correlation.channels_out, correlation.kernel_size[0]
     points, rows = outputs + TAPS - 1, correlation.groups * depth * c
     grain = max(1, GATHER_GRAIN // (points**2 * by_tiles * k))
-    run(gather_filter_gradients, rows, grain, Constant(outputs), Constant(FILTER_GRADIENT), points, vector, sums,
+    run(gather_filter_gradients, rows, grain, Constant(outputs), Constant(FILTER_GRADIENT), vector, sums,
         dweight, depth, c, k, correlation.groups, int(layout[ROWS]), int(layout[TILE_WIDTH]),
         int(layout[BLOCKS]), by_tiles)  # fmt: skip

@@ -3,8 +3,8 @@
 An image is covered by tiles of m × m outputs. To each belongs a window of (m + 2)² inputs, which overlaps its
 neighbours' by two; of the windows and tiles that reach beyond the image a copy is taken, with zeros.
 
-`TOMOGRAD_WINOGRAD` in the environment, or `with using_winograd(m)`, says how large the tiles may be: 4 (as it is), 2, or
-0 for the direct convolution everywhere.
+`TOMOGRAD_WINOGRAD` in the environment, or `with using_winograd(m)`, says how large the tiles may be: 4 (as it is), 2,
+or 0 for the direct convolution everywhere.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from .correlation import Correlation
-from .launch import helper
+from .launch import helper, value
 from .simd import lanes, load, splat, store
 from .winograd_transforms import MATRICES, TAPS, Matrices, operations, transform
 
 CHOICES = (0, *MATRICES)  # outputs of a tile along one dimension; 0: no Winograd at all
-STORE_CYCLES = 1.5  # to store a vector, or to fetch one from the L2 cache
+STORE_CYCLES = 2.5  # to store a vector, or to fetch one from the L2 cache
 EDGE_CYCLES = 2  # to copy a vector of a window that reaches beyond the image, and to find out that it does
 
 # What a body finds where: of an array of images, and of its transformed tiles.
@@ -137,8 +137,9 @@ def _copy_window(vector, x, source, field, size, row, column, is_inside, patch):
 
 
 @helper
-def _transform_window(outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field, points):
+def _transform_window(outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field):
     """All vectors of one window, from (h, w) of the plane that `source` begins."""
+    points = value(outputs) + TAPS - 1
     whole = is_inside and h >= 0 and w >= 0 and h + size <= field[SIZE_H] and w + size <= field[SIZE_W]
     step_h, step_w, plane, last = field[STEP_H], field[STEP_W], field[PLANE], field[FIELD_CHANNELS] - lanes(vector)
     pixel, block = source + h * step_h + w * step_w, 0
@@ -158,19 +159,19 @@ def _transform_window(outputs, which, size, vector, row, x, source, h, w, is_ins
 
 
 @helper
-def transform_tiles(outputs, which, m, size, vector, row, x, v, patch, field, tiles, first, last):
-    """v (points², tile, depth · channel) = the transformed windows of `size`² pixels of the tiles first … last, whose
-    outputs begin every `m` pixels; with a number for `row` that row of points alone: (points, tile, depth · channel)."""
+def transform_tiles(outputs, which, size, vector, row, x, v, patch, field, tiles, first, last):
+    """v (points², tile, depth · channel) = the transformed windows of `size`² pixels of the tiles first … last; with a
+    number for `row` that row of points alone: (points, tile, depth · channel)."""
     n, depth, tile_row, column = tile_place(tiles, first)
     for tile in range(first, last):
-        h, w = tile_row * m - field[BEFORE_H], column * m - field[BEFORE_W]
+        h, w = tile_row * value(outputs) - field[BEFORE_H], column * value(outputs) - field[BEFORE_W]
         for tap in range(field[TAPS_D]):
             d = depth * field[STRIDE_D] + tap * field[DILATION_D] - field[BEFORE_D]
             target = (tile - first) * field[PITCH] + tap * field[FIELD_CHANNELS]
             source = n * field[STEP_N] + d * field[STEP_D]
             is_inside = 0 <= d < field[SIZE_D]
             _transform_window(
-                outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field, m + TAPS - 1
+                outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field
             )  # fmt: skip
         column += 1
         if column == tiles[TILES_W]:

@@ -1,7 +1,7 @@
 """The small matrices of Winograd's convolution F(m×m, 3×3), and their products with tiles of vectors.
 
-m neighbouring outputs of a filter g of three numbers, y_i = d_i g₀ + d_{i+1} g₁ + d_{i+2} g₂, need 3m multiplications as
-they stand, and m + 2 as
+m neighbouring outputs of a filter g of three numbers, y_i = d_i g₀ + d_{i+1} g₁ + d_{i+2} g₂, need 3m multiplications
+as they stand, and m + 2 as
 
     y = Aᵀ [ (G g) ⊙ (Bᵀ d) ]:
 
@@ -16,8 +16,7 @@ of the transformed tile.
 
 m = 2 takes the points 0, ±1. Its matrices hold 0, ±1 and ±½ alone, and each output keeps to its own window: y₀ is made
 of d₀ d₁ d₂ alone and y₁ of d₁ d₂ d₃. m = 4 takes 0, ±¾ and ±1½ rather than the usual 0, ±1, ±2, whose rounding errors
-are three times as large: the numbers of B and A are then smaller, and still exact in binary. (Larger tiles lose too many
-digits.)
+were measured as twice as large; the numbers of B and A are still exact in binary. (Larger tiles lose too many digits.)
 
 A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, CVPR 2016; S. Winograd: Arithmetic Complexity of
 Computations, SIAM 1980; on the choice of points: B. Barabasz et al.: Error Analysis and Improving the Accuracy of
@@ -31,7 +30,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import helper, kernel, scratch, unpack
+from .launch import helper, kernel, scratch, unpack, value
 from .simd import INT64, VectorType, fma_value, lanes, llvm_vector, load_value, splat_value, store_value
 
 TAPS = 3  # of a filter, along one dimension
@@ -87,11 +86,11 @@ def _weighted_sum(builder, weights: np.ndarray, values: list):
         total = builder.fneg(total)
     elif weight != 1:
         total = builder.fmul(_number(builder, weight, total), total)
-    for weight, value in terms:
+    for weight, term in terms:
         if abs(weight) == 1:
-            total = builder.fadd(total, value) if weight > 0 else builder.fsub(total, value)
+            total = builder.fadd(total, term) if weight > 0 else builder.fsub(total, term)
         else:
-            total = fma_value(builder, _number(builder, weight, value), value, total)
+            total = fma_value(builder, _number(builder, weight, term), term, total)
     return total
 
 
@@ -159,11 +158,11 @@ class _Waiting:
 
     def put(self, j: int, column: list) -> None:
         """Keeps a column."""
-        for r, value in enumerate(column):
+        for r, vector in enumerate(column):
             if self.room is None:
-                self.values[r, j] = value
+                self.values[r, j] = vector
             else:
-                self.builder.store(value, self._place(r, j))
+                self.builder.store(vector, self._place(r, j))
         if self.room is not None:
             self._fence()
 
@@ -191,9 +190,9 @@ def transform(
         def write(rows):
             grid = _Grid(builder, kind, source, index, row_step, column_step)
             for r, line in enumerate(_transformed(builder, matrix, rows, grid)):
-                for c, value in enumerate(line):
+                for c, vector in enumerate(line):
                     place = _at(builder, start, target_row, target_column, r, c)
-                    store_value(builder, value, builder.gep(target, [place]))
+                    store_value(builder, vector, builder.gep(target, [place]))
 
         if row == types.none:
             write(matrix)
@@ -233,11 +232,11 @@ def transform_output(
         constant = load_value(builder, bias, llvm_vector(kind))
         least = splat_value(builder, floor, kind.lanes)
         for r, line in enumerate(_transformed(builder, matrix, matrix, grid)):
-            for c, value in enumerate(line):
-                value = builder.fadd(value, constant)
-                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+            for c, total in enumerate(line):
+                total = builder.fadd(total, constant)
+                total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
                 place = _at(builder, start, target_row, target_column, r, c)
-                store_value(builder, value, builder.gep(target, [place]))
+                store_value(builder, total, builder.gep(target, [place]))
         return context.get_dummy_value()
 
     return types.void(outputs, vector, source, n, n, bias, floor, target, n, n, n), generate
@@ -250,7 +249,8 @@ def transform_output(
 def transform_filters(begin, end, arguments):
     """packed (outer, 9 taps, numbers) → transformed (points², outer, numbers): G g Gᵀ, for the items (outer, a stretch
     of the numbers); the points lie `plane` apart."""
-    outputs, filters, points, vector, packed, transformed, numbers, stretch, plane = unpack(arguments)
+    outputs, filters, vector, packed, transformed, numbers, stretch, plane = unpack(arguments)
+    points = value(outputs) + TAPS - 1
     stretches = (numbers + stretch - 1) // stretch
     for item in range(begin, end):
         outer, e = item // stretches, item % stretches * stretch
@@ -277,11 +277,12 @@ def _add_sums(sums, own, step, plane, points, parts, count):
 
 @kernel
 def gather_filter_gradients(begin, end, arguments):
-    """dweight (outer, 3, 3, inner, group · K) = Gᵀ S G, where S (parts, points², group, block of columns, rows, width) is
-    summed over the parts first, in their order; for the items (group, outer · inner), which are the first of S's rows."""
-    (
-        outputs, gradients, points, vector, sums, dweight, outer, inner, channels, groups, rows, width, blocks, parts,
-    ) = unpack(arguments)  # fmt: skip
+    """dweight (outer, 3, 3, inner, group · K) = Gᵀ S G, where S (parts, points², group, block of columns, rows, width)
+    is summed over the parts first, in their order; for the items (group, outer · inner), the first of S's rows."""
+    outputs, gradients, vector, sums, dweight, outer, inner, channels, groups, rows, width, blocks, parts = unpack(
+        arguments
+    )
+    points = value(outputs) + TAPS - 1
     plane, tap = groups * blocks * rows * width, inner * groups * channels
     patch = scratch(dweight, PATCH_SIZE)
     for item in range(begin, end):

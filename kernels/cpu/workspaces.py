@@ -25,9 +25,7 @@ def _take(typing, taken, number):
 
     def generate(context, builder, signature, arguments):
         place = builder.gep(arguments[0], [arguments[1]])
-        swapped = builder.cmpxchg(
-            place, ir.Constant(INT64, 0), ir.Constant(INT64, 1), "acquire", "monotonic"
-        )
+        swapped = builder.cmpxchg(place, ir.Constant(INT64, 0), ir.Constant(INT64, 1), "acquire", "monotonic")
         return builder.extract_value(swapped, 1)
 
     return types.boolean(taken, types.intp), generate

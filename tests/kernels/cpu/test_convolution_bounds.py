@@ -12,7 +12,9 @@ SCRIPT = '''
 import ctypes, mmap, sys
 import numpy as np
 from tomograd.kernels import cpu, reference
-from tomograd.kernels.cpu import convolution, dense, output_tiles, simd, weight_tiles
+from tomograd.kernels.cpu import convolution, correlation, dense, output_tiles, simd, weight_tiles
+from tomograd.kernels.cpu import winograd, winograd_gradient, workspaces
+from tomograd.kernels.cpu.winograd_tiles import using_winograd
 
 PAGE = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +37,7 @@ def numbers(*shape, dtype=np.float32):
     array[...] = np.random.default_rng(0).integers(-3, 4, shape)
     return array
 
-for module in (convolution, dense, output_tiles, weight_tiles):
+for module in (convolution, dense, output_tiles, weight_tiles, winograd, winograd_gradient, workspaces):
     module.empty = guarded
 
 def check(dtype, n, size, kernel, strides, padding, dilation, groups, c_in, c_out):
@@ -49,8 +51,27 @@ def check(dtype, n, size, kernel, strides, padding, dilation, groups, c_in, c_ou
         assert np.array_equal(result, getattr(reference, name)(*arguments, *geometry)), name
     assert np.allclose(cpu.channel_sum(dy), dy.sum(tuple(range(dy.ndim - 1))))
 
+def check_winograd(dtype, n, size, kernel, padding, groups, c_in, c_out):
+    """By tiles of either size, whether they pay or not."""
+    x, w = numbers(n, *size, c_in, dtype=dtype), numbers(*kernel, c_in // groups, c_out, dtype=dtype)
+    bias, geometry = numbers(c_out, dtype=dtype), ((1,) * len(size), padding, (1,) * len(size), groups)
+    expected = reference.conv(x, w, bias, *geometry)
+    y, dy, dw = guarded(expected.shape, dtype), numbers(*expected.shape, dtype=dtype), guarded(w.shape, dtype)
+    work = correlation.of_convolution(n, size, y.shape[1:-1], kernel, *geometry, c_in, c_out)
+    rest = np.dtype(dtype), 2, simd.level()
+    for outputs in (2, 4):
+        winograd.launch(winograd._plan(work, outputs, *rest), x, w, bias, y)
+        assert np.allclose(y, expected, atol=1e-3)
+        for whole in (False, True):
+            winograd_gradient.launch(winograd_gradient._plan(work, outputs, whole, *rest), work, x, dy, dw)
+            assert np.allclose(dw, reference.conv_weight_gradient(x, dy, kernel, *geometry), atol=1e-3)
+
 for level in sys.argv[2].split(","):
-    with simd.using_level(level):
+    with simd.using_level(level), using_winograd(0):
+        for dtype in (np.float32, np.float64):
+            for c_in, c_out, groups, size in [(16, 17, 1, (7, 19)), (33, 70, 1, (6, 5)), (40, 32, 2, (4, 4))]:
+                check_winograd(dtype, 2, size, (3, 3), ((1, 1), (1, 1)), groups, c_in, c_out)
+            check_winograd(dtype, 1, (5, 6, 7), (3, 3, 3), ((1, 1), (0, 2), (2, 1)), 1, 16, 33)
         for dtype in (np.float32, np.float64):
             for c_in, c_out, groups in [(1, 1, 1), (3, 5, 1), (16, 17, 1), (6, 10, 2), (5, 5, 5), (33, 31, 1)]:
                 check(dtype, 2, (7, 19), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), groups, c_in, c_out)
