@@ -339,45 +339,37 @@ def of_transpose(
     return tuple(correlations), tuple(unreached)
 
 
-@lru_cache(maxsize=1024)
-def of_matmul(batch: int, m: int, k: int, n: int, transpose_b: bool) -> Correlation:
-    """The correlation that multiplies (batch, m, k) by (batch, k, n), or (batch, n, k) transposed: the rows are
-    pixels, the batch is groups."""
+def _pointwise(groups: int, pixels: int, channels_in: int, channels_out: int, weight_strides: tuple) -> Correlation:
+    """The correlation of one row of pixels, (groups, pixels, channels_in) in memory, with a weight for each group;
+    `weight_strides`: of its input channels and its output channels."""
     return Correlation(
         1,
-        (1, 1, m),
-        (1, 1, m),
+        (1, 1, pixels),
+        (1, 1, pixels),
         (1, 1, 1),
         (1, 1, 1),
         (1, 1, 1),
         (0, 0, 0),
-        batch,
-        k,
-        n,
-        x_strides=(0, 0, 0, k, m * k),
-        y_strides=(0, 0, 0, n, m * n),
-        weight_strides=(0, 0, 0, *((1, k) if transpose_b else (n, 1)), k * n),
+        groups,
+        channels_in,
+        channels_out,
+        x_strides=(0, 0, 0, channels_in, pixels * channels_in),
+        y_strides=(0, 0, 0, channels_out, pixels * channels_out),
+        weight_strides=(0, 0, 0, *weight_strides, channels_in * channels_out),
     )
+
+
+@lru_cache(maxsize=1024)
+def of_matmul(batch: int, m: int, k: int, n: int, transpose_b: bool) -> Correlation:
+    """The correlation that multiplies (batch, m, k) by (batch, k, n), or (batch, n, k) transposed: the rows are
+    pixels, the batch is groups."""
+    return _pointwise(batch, m, k, n, (1, k) if transpose_b else (n, 1))
 
 
 @lru_cache(maxsize=1024)
 def of_transposed_matmul(batch: int, m: int, k: int, n: int) -> Correlation:
     """The correlation whose weight's gradient multiplies (batch, k, m), transposed, by (batch, k, n)."""
-    return Correlation(
-        1,
-        (1, 1, k),
-        (1, 1, k),
-        (1, 1, 1),
-        (1, 1, 1),
-        (1, 1, 1),
-        (0, 0, 0),
-        batch,
-        m,
-        n,
-        x_strides=(0, 0, 0, m, k * m),
-        y_strides=(0, 0, 0, n, k * n),
-        weight_strides=(0, 0, 0, n, 1, m * n),
-    )
+    return _pointwise(batch, k, m, n, (n, 1))
 
 
 @lru_cache(maxsize=1024)

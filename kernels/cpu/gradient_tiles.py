@@ -23,15 +23,15 @@ from .tile_kernel import ADD, TileKernel
 from .tiles import (
     TileShape,
     TileType,
-    _assemble,
-    _loop,
-    _row_addresses,
-    _times,
-    _vectors,
     add_tiles,
+    assemble,
+    emit_loop,
     load_tile,
+    row_addresses,
     store_tile,
     store_tile_part,
+    times,
+    vectors_of,
     width,
     zero_tile,
 )
@@ -58,7 +58,7 @@ def _fetch_ahead(builder, pointer, advance, pixels: int, count: int, line: int) 
     """Asks for `count` cache lines, `line` numbers apart, of the pixel `pixels` pixels on: the caches' own prefetching
     does not follow rows of pixels of which only some channels are read. What lies beyond the array is not read."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    ahead = builder.gep(pointer, [_times(builder, advance, pixels)])
+    ahead = builder.gep(pointer, [times(builder, advance, pixels)])
     for j in range(count):
         address = builder.bitcast(builder.gep(ahead, [ir.Constant(INT64, j * line)]), byte)
         flags = [ir.Constant(number, 0), ir.Constant(number, 3), ir.Constant(number, 1)]  # to read, into all, data
@@ -89,7 +89,7 @@ def accumulate_products(
     def generate(context, builder, signature, arguments):
         start, _, _, _, x, x_index, group_step, advance, w, w_index, w_advance, count, columns = arguments
         masks = _last_mask(builder, single, columns) if is_masked else [None] * single.vectors
-        bases, addresses = _row_addresses(builder, single, ir.Constant(INT64, 1), group_step)
+        bases, addresses = row_addresses(builder, single, ir.Constant(INT64, 1), group_step)
 
         distance = _ahead(single.size / 2)
 
@@ -100,13 +100,13 @@ def accumulate_products(
                     at = number + pixel + distance
                     _fetch_ahead(builder, pointers[-1], w_advance, at, single.vectors, single.lanes)
                     _fetch_ahead(builder, pointers[0], advance, at, 1, 0)
-                row = builder.gep(pointers[-1], [_times(builder, w_advance, pixel)])
+                row = builder.gep(pointers[-1], [times(builder, w_advance, pixel)])
                 weights = [
                     load_value(builder, builder.gep(row, [ir.Constant(INT64, j * single.lanes)]), single.vector, mask)
                     for j, mask in enumerate(masks)
                 ]
                 for r, (base, offset) in enumerate(addresses):
-                    at = builder.add(_times(builder, advance, pixel), offset)
+                    at = builder.add(times(builder, advance, pixel), offset)
                     value = splat_value(builder, builder.load(builder.gep(pointers[base], [at])), single.lanes)
                     first = (pixel * single.rows + r) * single.vectors
                     sums += [
@@ -119,15 +119,15 @@ def accumulate_products(
         advances = [*[advance] * len(bases), w_advance]
         together = ir.Constant(INT64, number)
         steps = builder.sdiv(count, together) if number > 1 else count
-        sums = _loop(
-            builder, tile, start, steps, pointers, [_times(builder, step, number) for step in advances],
+        sums = emit_loop(
+            builder, tile, start, steps, pointers, [times(builder, step, number) for step in advances],
             lambda accumulators, current: products(accumulators, current, number),
         )  # fmt: skip
         if number > 1:  # the pixels that are left
             done = builder.mul(steps, together)
             pairs = zip(pointers, advances, strict=True)
             pointers = [builder.gep(pointer, [builder.mul(done, step)]) for pointer, step in pairs]
-            sums = _loop(
+            sums = emit_loop(
                 builder, tile, sums, builder.sub(count, done), pointers, advances,
                 lambda accumulators, current: products(accumulators, current, 1),
             )  # fmt: skip
@@ -143,11 +143,11 @@ def sum_phases(typing, tile, shape):
     result = TileType(*shape.parts)
 
     def generate(context, builder, signature, arguments):
-        vectors = _vectors(builder, tile, arguments[0])
+        vectors = vectors_of(builder, tile, arguments[0])
         sums = vectors[: result.size]
         for position in range(result.size, tile.size):
             sums[position % result.size] = builder.fadd(sums[position % result.size], vectors[position])
-        return _assemble(builder, result, sums)
+        return assemble(builder, result, sums)
 
     return result(tile, shape), generate
 
@@ -260,7 +260,7 @@ class _ChannelTile:
         self.x_columns = columns
         if pattern.group_inputs != pattern.group_outputs:  # whole groups, so without a remainder
             groups = builder.udiv(columns, ir.Constant(INT64, pattern.group_outputs))
-            self.x_columns = _times(builder, groups, pattern.group_inputs)
+            self.x_columns = times(builder, groups, pattern.group_inputs)
 
     def accumulator(self, phase: int, kernel_row: int, tap: int, i: int, j: int) -> int:
         """Where an accumulator stands among the tile's vectors."""
@@ -310,12 +310,12 @@ def accumulate_inside(
             for j in range(tile.vectors):
                 of_x, of_y = (x_mask, y_mask) if j == last else (None, None)
                 y = [
-                    own.load(pointers[-1], _times(builder, w_advance, pixel), j, tile.vector, of_y)
+                    own.load(pointers[-1], times(builder, w_advance, pixel), j, tile.vector, of_y)
                     for pixel in range(p.pixels)
                 ]
                 for kernel_row in range(p.kernel_rows):
                     for position, met in p.positions.items():
-                        offset = _times(builder, pitch, position)
+                        offset = times(builder, pitch, position)
                         vector = own.load(pointers[kernel_row], offset, j, own.x_vector, of_x)
                         for i, spread in enumerate(_spread(builder, vector, p, tile.lanes)):
                             for pixel, tap in met:
@@ -324,10 +324,10 @@ def accumulate_inside(
             return sums
 
         pointers = own.pointers(x, x_index, group_step, first, end)
-        advances = [_times(builder, pitch, p.pixels * p.stride)] * p.kernel_rows
-        return _loop(
+        advances = [times(builder, pitch, p.pixels * p.stride)] * p.kernel_rows
+        return emit_loop(
             builder, tile, start, steps, [*pointers, builder.gep(w, [w_index])],
-            [*advances, _times(builder, w_advance, p.pixels)], products,
+            [*advances, times(builder, w_advance, p.pixels)], products,
         )  # fmt: skip
 
     i = types.intp
@@ -341,14 +341,14 @@ def keep_rows(typing, tile, before, pattern, first, end):
 
     def generate(context, builder, signature, arguments):
         tile_now, tile_before, _, first, end = arguments
-        pairs = zip(_vectors(builder, tile, tile_now), _vectors(builder, tile, tile_before), strict=True)
+        pairs = zip(vectors_of(builder, tile, tile_now), vectors_of(builder, tile, tile_before), strict=True)
         in_phase, in_row = tile.size // p.phases, tile.size // p.phases // p.kernel_rows
         kept = []
         for position, (now, earlier) in enumerate(pairs):
             row = ir.Constant(INT64, position % in_phase // in_row)
             inside = builder.and_(builder.icmp_signed("<=", first, row), builder.icmp_signed("<", row, end))
             kept.append(builder.select(inside, now, earlier))
-        return _assemble(builder, tile, kept)
+        return assemble(builder, tile, kept)
 
     return tile(tile, before, pattern, types.intp, types.intp), generate
 
@@ -376,7 +376,7 @@ def accumulate_edges(
             for tap in range(p.taps):
                 at_tap = builder.add(position, ir.Constant(INT64, tap * p.dilation))
                 reached = builder.icmp_unsigned("<", at_tap, size)
-                offset = _times(builder, pitch, tap * p.dilation)
+                offset = times(builder, pitch, tap * p.dilation)
                 inside = builder.select(reached, own.x_columns, nothing)
                 for j in range(tile.vectors):
                     mask = own.mask(inside, j, own.inputs)
@@ -390,9 +390,9 @@ def accumulate_edges(
         pointers = own.pointers(x, x_index, group_step, first, end)
         # The loop carries pointers; the position is carried as one.
         counter = builder.inttoptr(origin, ir.IntType(8).as_pointer())
-        return _loop(
+        return emit_loop(
             builder, tile, start, count, [*pointers, builder.gep(w, [w_index]), counter],
-            [*[_times(builder, pitch, p.stride)] * p.kernel_rows, w_advance, ir.Constant(INT64, p.stride)], products,
+            [*[times(builder, pitch, p.stride)] * p.kernel_rows, w_advance, ir.Constant(INT64, p.stride)], products,
         )  # fmt: skip
 
     i = types.intp

@@ -290,9 +290,11 @@ def _output_chunk(x, w, bias, y, scratch, slots, layout, item):
     slots[COLUMNS] = min(layout[TILE_WIDTH], layout[CHANNELS_OUT] - channel)
     slots[START] = address_of(bias, layout[BIAS_START] + (group * layout[BLOCKS] + block) * layout[BIAS_BLOCK])
     slots[W_ADVANCE], slots[W_STEP] = layout[WEIGHT_ADVANCE], layout[WEIGHT_STEP]
-    for begin in range(0, layout[RUN], layout[PIECE]):
+    begin = 0
+    while begin < layout[RUN]:  # not a range: that would allow for a negative step
         slots[W_POINTER] = address_of(w, w_block + begin * layout[WEIGHT_ADVANCE])
         _output_piece(x, x_block, y, y_block, scratch, slots, layout, first, last, begin)
+        begin += layout[PIECE]
 
 
 @kernel

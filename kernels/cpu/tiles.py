@@ -79,7 +79,7 @@ class _TileModel(models.PrimitiveModel):
         super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.size))
 
 
-def _assemble(builder, tile: _Tile, vectors: list):
+def assemble(builder, tile: _Tile, vectors: list):
     """The tile made of its vectors, row by row."""
     value = ir.Constant(ir.ArrayType(tile.vector, tile.size), ir.Undefined)
     for position, vector in enumerate(vectors):
@@ -87,7 +87,8 @@ def _assemble(builder, tile: _Tile, vectors: list):
     return value
 
 
-def _vectors(builder, tile: _Tile, value) -> list:
+def vectors_of(builder, tile: _Tile, value) -> list:
+    """The vectors of a tile, row by row."""
     return [builder.extract_value(value, position) for position in range(tile.size)]
 
 
@@ -96,7 +97,7 @@ def _number(kind: types.Type, value):
     return ir.Constant(INT64, kind.number) if isinstance(kind, ConstantType) else value
 
 
-def _times(builder, number, factor: int):
+def times(builder, number, factor: int):
     """number · factor, folded where the number is a constant."""
     if isinstance(number, ir.Constant):
         return ir.Constant(INT64, number.constant * factor)
@@ -168,7 +169,7 @@ def repeat_row(typing, shape, pointer, index):
 
     def generate(context, builder, signature, arguments):
         row = _load_row(builder, tile, builder.gep(arguments[1], [arguments[2]]))
-        return _assemble(builder, tile, row * tile.rows)
+        return assemble(builder, tile, row * tile.rows)
 
     return tile(shape, pointer, types.intp), generate
 
@@ -183,14 +184,14 @@ def load_tile(typing, shape, pointer, index):
         for r in range(tile.rows):
             offset = builder.add(arguments[2], ir.Constant(INT64, r * tile.vectors * tile.lanes))
             loaded += _load_row(builder, tile, builder.gep(arguments[1], [offset]))
-        return _assemble(builder, tile, loaded)
+        return assemble(builder, tile, loaded)
 
     return tile(shape, pointer, types.intp), generate
 
 
 def _store(builder, tile: TileType, value, pointer, index, step, masks) -> None:
     for r in range(tile.rows):
-        row = builder.add(index, _times(builder, step, r))
+        row = builder.add(index, times(builder, step, r))
         for j in range(tile.vectors):
             address = builder.gep(pointer, [builder.add(row, ir.Constant(INT64, j * tile.lanes))])
             store_value(
@@ -230,12 +231,12 @@ def relu_tile(typing, tile):
 
     def generate(context, builder, signature, arguments):
         zero = ir.Constant(tile.vector, None)
-        return _assemble(
+        return assemble(
             builder,
             tile,
             [
                 builder.select(builder.fcmp_ordered("<", vector, zero), zero, vector)
-                for vector in _vectors(builder, tile, arguments[0])
+                for vector in vectors_of(builder, tile, arguments[0])
             ],
         )
 
@@ -247,13 +248,13 @@ def add_tiles(typing, tile, other):
     """tile + other."""
 
     def generate(context, builder, signature, arguments):
-        pairs = zip(_vectors(builder, tile, arguments[0]), _vectors(builder, tile, arguments[1]), strict=True)
-        return _assemble(builder, tile, [builder.fadd(a, b) for a, b in pairs])
+        pairs = zip(vectors_of(builder, tile, arguments[0]), vectors_of(builder, tile, arguments[1]), strict=True)
+        return assemble(builder, tile, [builder.fadd(a, b) for a, b in pairs])
 
     return tile(tile, tile), generate
 
 
-def _row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[tuple]]:
+def row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[tuple]]:
     """(bases, places): the input of row r is at bases[places[r][0]] + places[r][1]. Few bases: x86 has 15 address
     registers, and adds a register times 1, 2, 4 or 8, or a constant, for free in each load."""
     run = tile.rows // tile.groups
@@ -264,9 +265,9 @@ def _row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[t
         key = group, inner // together
         if key not in found:
             found[key] = len(bases)
-            start = _times(builder, step, inner)
-            bases.append(builder.add(_times(builder, group_step, group), start) if tile.groups > 1 else start)
-        addresses.append((found[key], _times(builder, step, inner % together)))
+            start = times(builder, step, inner)
+            bases.append(builder.add(times(builder, group_step, group), start) if tile.groups > 1 else start)
+        addresses.append((found[key], times(builder, step, inner % together)))
     return bases, addresses
 
 
@@ -280,21 +281,21 @@ def _opaque(builder, pointer):
     return result
 
 
-def _loop(builder, tile: TileType, start, count, pointers: list, advances: list, body: Callable):
+def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: list, body: Callable):
     """start, then `count` times the accumulators that `body(accumulators, pointers)` gives; pointers advance each time.
     A short constant count is unrolled."""
-    initial = _vectors(builder, tile, start)
+    initial = vectors_of(builder, tile, start)
     if isinstance(count, ir.Constant) and count.constant * tile.size <= UNROLLED:
         sums = initial
         for s in range(count.constant):
             sums = body(
                 sums,
                 [
-                    builder.gep(pointer, [_times(builder, advance, s)])
+                    builder.gep(pointer, [times(builder, advance, s)])
                     for pointer, advance in zip(pointers, advances, strict=True)
                 ],
             )
-        return _assemble(builder, tile, sums)
+        return assemble(builder, tile, sums)
 
     zero, one = ir.Constant(INT64, 0), ir.Constant(INT64, 1)
     before, loop, after = builder.block, builder.append_basic_block("tile.loop"), builder.append_basic_block("tile.end")
@@ -323,7 +324,7 @@ def _loop(builder, tile: TileType, start, count, pointers: list, advances: list,
     for phi, first, then in zip(finals, initial, sums, strict=True):
         phi.add_incoming(first, before)
         phi.add_incoming(then, loop)
-    return _assemble(builder, tile, finals)
+    return assemble(builder, tile, finals)
 
 
 def _accumulate(builder, kinds, arguments):
@@ -332,7 +333,7 @@ def _accumulate(builder, kinds, arguments):
     start, x, x_index, _, _, _, w, w_index, _, _ = arguments[:10]
     step, group_step, advance = (_number(kinds[i], arguments[i]) for i in (3, 4, 5))
     w_advance, count = (_number(kinds[i], arguments[i]) for i in (8, 9))
-    bases, addresses = _row_addresses(builder, tile, step, group_step)
+    bases, addresses = row_addresses(builder, tile, step, group_step)
 
     def outer_product(accumulators, pointers):
         weights = _load_row(builder, tile, pointers[-1])
@@ -347,7 +348,7 @@ def _accumulate(builder, kinds, arguments):
 
     first = builder.gep(x, [x_index])
     pointers = [*(builder.gep(first, [base]) for base in bases), builder.gep(w, [w_index])]
-    return _loop(builder, tile, start, count, pointers, [*[advance] * len(bases), w_advance], outer_product)
+    return emit_loop(builder, tile, start, count, pointers, [*[advance] * len(bases), w_advance], outer_product)
 
 
 @intrinsic
@@ -377,13 +378,13 @@ def accumulate_apart(typing, tile, inputs, outputs, x, x_index, step, w, w_index
     def generate(context, builder, signature, arguments):
         start, _, _, x, x_index, _, w, w_index = arguments
         step = _number(signature.args[5], arguments[5])
-        bases, addresses = _row_addresses(builder, tile, step, None)
+        bases, addresses = row_addresses(builder, tile, step, None)
         first, weight = builder.gep(x, [x_index]), builder.gep(w, [w_index])
         pointers = [builder.gep(first, [base]) for base in bases]
         span = tile.lanes // k * c  # of x, that one vector of the tile meets
         read = ir.VectorType(tile.vector.element, span)
         places = [[j // k * c + i for j in range(tile.lanes)] for i in range(c)]
-        sums = _vectors(builder, tile, start)
+        sums = vectors_of(builder, tile, start)
         for v in range(tile.vectors):
             weights = [
                 load_value(
@@ -401,7 +402,7 @@ def accumulate_apart(typing, tile, inputs, outputs, x, x_index, step, w, w_index
                     own = numbers if c == k == 1 else builder.shuffle_vector(numbers, numbers, indices)
                     position = r * tile.vectors + v
                     sums[position] = fma_value(builder, own, weights[i], sums[position])
-        return _assemble(builder, tile, sums)
+        return assemble(builder, tile, sums)
 
     i = types.intp
     return tile(tile, inputs, outputs, x, i, step, w, i), generate
@@ -427,8 +428,8 @@ def accumulate_dots(typing, tile, x, x_index, step, w, w_index, w_step, w_advanc
     def generate(context, builder, signature, arguments):
         start, x, x_index, _, w, w_index, _, _, _ = arguments
         step, w_step, w_advance, count = (_number(signature.args[i], arguments[i]) for i in (3, 6, 7, 8))
-        x_bases, x_rows = _row_addresses(builder, tile, step, None)
-        w_bases, w_rows = _row_addresses(builder, TileType(tile.element, tile.lanes, tile.vectors, 1, 1), w_step, None)
+        x_bases, x_rows = row_addresses(builder, tile, step, None)
+        w_bases, w_rows = row_addresses(builder, TileType(tile.element, tile.lanes, tile.vectors, 1, 1), w_step, None)
         first, first_weight = builder.gep(x, [x_index]), builder.gep(w, [w_index])
         pointers = [builder.gep(first, [base]) for base in x_bases]
         pointers += [builder.gep(first_weight, [base]) for base in w_bases]
@@ -448,14 +449,16 @@ def accumulate_dots(typing, tile, x, x_index, step, w, w_index, w_step, w_advanc
             return sums
 
         whole, rest = _divided(builder, count, tile.lanes)
-        sums = _loop(builder, tile, start, whole, pointers, advances, products)
+        sums = emit_loop(builder, tile, start, whole, pointers, advances, products)
         pointers = [
             builder.gep(pointer, [builder.mul(whole, advance)])
             for pointer, advance in zip(pointers, advances, strict=True)
         ]
         mask = mask_of_first(builder, rest, tile.lanes)
         some = builder.zext(builder.icmp_signed(">", rest, ir.Constant(INT64, 0)), INT64)
-        return _loop(builder, tile, sums, some, pointers, advances, lambda sums, current: products(sums, current, mask))
+        return emit_loop(
+            builder, tile, sums, some, pointers, advances, lambda sums, current: products(sums, current, mask)
+        )
 
     i = types.intp
     return tile(tile, x, i, step, w, i, w_step, w_advance, count), generate
@@ -547,7 +550,7 @@ def store_dots(typing, tile, bias, relu, pointer, index, step):
         value, bias, relu, pointer, index, step = arguments
         zero, is_relu = ir.Constant(tile.vector, None), builder.icmp_signed("!=", relu, ir.Constant(INT64, 0))
         sums = []
-        for i, vector in enumerate(_lane_sums(builder, tile, _vectors(builder, tile, value))):
+        for i, vector in enumerate(_lane_sums(builder, tile, vectors_of(builder, tile, value))):
             address = builder.gep(bias, [ir.Constant(INT64, i * tile.lanes)])
             total = builder.fadd(vector, load_value(builder, address, tile.vector))
             clipped = builder.select(builder.fcmp_ordered("<", total, zero), zero, total)
@@ -561,7 +564,7 @@ def store_dots(typing, tile, bias, relu, pointer, index, step):
                     _store_elements(builder, sums, position, min(tile.lanes, tile.size - position), address)
             with row_by_row:
                 for r in range(tile.rows):
-                    address = builder.gep(first, [_times(builder, step, r)])
+                    address = builder.gep(first, [times(builder, step, r)])
                     _store_elements(builder, sums, r * tile.vectors, tile.vectors, address)
         return context.get_dummy_value()
 
