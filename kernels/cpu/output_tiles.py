@@ -54,7 +54,7 @@ from .tile_kernel import (
     tile_kernel,
 )
 from .tiles import TileShape
-from .tiling import TILE_OVERHEAD, apart_tile, dot_tile, output_tile
+from .tiling import TILE_OVERHEAD, apart_tile, dot_tile, output_tile, short_run_tile
 
 BLOCK_BYTES = 384 * 1024  # of packed weights that stay in the L2 cache while a chunk of tiles uses them
 CHUNK_CYCLES = 100_000  # of work in one chunk of tiles, over all blocks
@@ -343,6 +343,7 @@ class _Tiles:
     cycles: float
     dot_lanes: int = 1  # more: lanes run over the input
     apart: int = 0  # output channels in a group, if each vector holds the channels of several groups
+    shared: bool = False  # what windows have in common is loaded once
 
     @property
     def overlapping(self) -> bool:
@@ -361,6 +362,11 @@ def _run(correlation: Correlation) -> tuple[int, int]:
     return (kw * c, 1) if correlation.joined_taps else (c, kw)
 
 
+def _has_short_runs(correlation: Correlation) -> bool:
+    """True if runs are so short that they are compiled by themselves."""
+    return correlation.joined_taps and _run(correlation)[0] <= SHORT_RUN
+
+
 def _rows_of_weights(correlation: Correlation) -> bool:
     """True if each output channel's weights are one run in memory."""
     return correlation.taps == 1 and correlation.weight_strides[3] == 1 and correlation.pieces is None
@@ -369,9 +375,14 @@ def _rows_of_weights(correlation: Correlation) -> bool:
 def _lanes_over_output(correlation: Correlation, lanes: int, host: Level) -> _Tiles:
     depth, weights = correlation.taps * correlation.channels_in, correlation.weights
     vectors = -(-correlation.channels_out // lanes)
-    rows, columns, cycles = output_tile(correlation.output_size[2], vectors, depth, host)
-    total = correlation.groups * (correlation.rows * cycles + PACKING_CYCLES * weights)
-    return _Tiles(rows, columns * lanes, columns, total)
+    pixels, shared = correlation.output_size[2], False
+    if _has_short_runs(correlation):
+        step = correlation.strides[2] * correlation.x_strides[3]
+        choice, shared = short_run_tile(pixels, vectors, depth, _run(correlation)[0], step, host)
+    else:
+        choice = output_tile(pixels, vectors, depth, host)
+    total = correlation.groups * (correlation.rows * choice.cycles + PACKING_CYCLES * weights)
+    return _Tiles(choice.rows, choice.columns * lanes, choice.columns, total, shared=shared)
 
 
 def _lanes_over_input(correlation: Correlation, lanes: int, itemsize: int, host: Level) -> _Tiles:
@@ -443,9 +454,9 @@ def _kernel_for(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, run: i
     shape = TileShape(dtype, tiles.rows, tiles.vectors, lanes=tiles.width // tiles.vectors)
     if tiles.apart:
         return apart_kernel(dtype, shape, correlation.channels_in, tiles.apart)
-    if correlation.joined_taps and run <= SHORT_RUN:
+    if _has_short_runs(correlation):
         step = correlation.strides[2] * correlation.x_strides[3]
-        return tile_kernel(dtype, shape, length=run, step=step, advance=1)
+        return tile_kernel(dtype, shape, length=run, step=step, advance=1, shared=tiles.shared)
     return tile_kernel(dtype, shape, advance=1)
 
 

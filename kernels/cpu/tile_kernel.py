@@ -64,7 +64,7 @@ def sum_tile(begin, end, arguments):
         length,
         step,
         advance,
-        _,
+        shared,
         _,
         group_step,
         w_advance,
@@ -85,7 +85,7 @@ def sum_tile(begin, end, arguments):
         tile = zero_tile(shape)
     for t in range(begin, end):
         x_offset, w_offset, count = table[3 * t], table[3 * t + 1], _length(length, table[3 * t + 2])
-        tile = accumulate(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count)
+        tile = accumulate(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count, shared)
     if flags & ADD:
         tile = add_tiles(tile, load_tile(shape, out, 0))
     if flags & RELU:
@@ -136,12 +136,14 @@ def tile_kernel(
     length: int | None = None,
     step: int | None = None,
     advance: int | None = None,
+    shared: bool = False,
 ) -> TileKernel:
     """`sum_tile` for tiles of `shape`. A length, step or advance that is given is compiled in; the others are read
-    from the slots."""
+    from the slots. `shared`: what windows have in common is loaded once (see `accumulate`)."""
     data, table = np.empty(1, dtype), np.empty(1, np.int64)
     length, step, advance = (0 if number is None else Constant(number) for number in (length, step, advance))
-    code = compiled(sum_tile, shape, length, step, advance, 0, 0, 0, 0, data, data, table, data, data, 0, 0, 0)
+    shared = Constant(shared) if shared else 0
+    code = compiled(sum_tile, shape, length, step, advance, shared, 0, 0, 0, data, data, table, data, data, 0, 0, 0)
     return TileKernel(shape, code.address, code)
 
 

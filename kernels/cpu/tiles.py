@@ -10,7 +10,8 @@ that the accumulators are plain loop variables and the addresses of the rows com
 count is given as a `Constant`, addresses become fixed displacements and short loops are unrolled.
 """
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from llvmlite import ir
@@ -31,6 +32,7 @@ from .simd import (
 )
 
 UNROLLED = 256  # the most multiply-adds that a loop of constant length is unrolled to
+_VECTOR_REGISTERS = {"x86_64": "v", "amd64": "v", "aarch64": "w", "arm64": "w"}  # how LLVM's assembler calls them
 
 
 class TileShape:
@@ -281,6 +283,17 @@ def _opaque(builder, pointer):
     return result
 
 
+def _reorder_nothing(builder, computed: Sequence = ()) -> None:
+    """Keeps loads before it before it, and those after it after it; the vectors `computed` are computed before it. In
+    unrolled code LLVM would otherwise load early, and once, what neighbouring pixels' windows have in common, and
+    have no registers for it."""
+    register = _VECTOR_REGISTERS.get(platform.machine().lower())
+    computed = computed if register and computed and computed[0].type.count > 1 else ()
+    kind = ir.FunctionType(ir.VoidType(), [vector.type for vector in computed])
+    constraints = ",".join([*[register] * len(computed), "~{memory}"])
+    builder.asm(kind, "", constraints, list(computed), side_effect=True)
+
+
 def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: list, body: Callable):
     """start, then `count` times the accumulators that `body(accumulators, pointers)` gives; pointers advance each time.
     A short constant count is unrolled."""
@@ -288,13 +301,9 @@ def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: l
     if isinstance(count, ir.Constant) and count.constant * tile.size <= UNROLLED:
         sums = initial
         for s in range(count.constant):
-            sums = body(
-                sums,
-                [
-                    builder.gep(pointer, [times(builder, advance, s)])
-                    for pointer, advance in zip(pointers, advances, strict=True)
-                ],
-            )
+            steps = [times(builder, advance, s) for advance in advances]
+            moved = [builder.gep(pointer, [step]) for pointer, step in zip(pointers, steps, strict=True)]
+            sums = body(sums, moved)
         return assemble(builder, tile, sums)
 
     zero, one = ir.Constant(INT64, 0), ir.Constant(INT64, 1)
@@ -328,7 +337,7 @@ def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: l
 
 
 def _accumulate(builder, kinds, arguments):
-    """The code of `accumulate`."""
+    """The code of `accumulate` position after position of the run."""
     tile = kinds[0]
     start, x, x_index, _, _, _, w, w_index, _, _ = arguments[:10]
     step, group_step, advance = (_number(kinds[i], arguments[i]) for i in (3, 4, 5))
@@ -344,6 +353,8 @@ def _accumulate(builder, kinds, arguments):
             sums += [
                 fma_value(builder, value, weights[j], accumulators[r * tile.vectors + j]) for j in range(tile.vectors)
             ]
+            if isinstance(count, ir.Constant):
+                _reorder_nothing(builder, sums[-tile.vectors :])
         return sums
 
     first = builder.gep(x, [x_index])
@@ -351,19 +362,40 @@ def _accumulate(builder, kinds, arguments):
     return emit_loop(builder, tile, start, count, pointers, [*[advance] * len(bases), w_advance], outer_product)
 
 
+def _accumulate_shared(builder, kinds, arguments):
+    """The code of `accumulate` number after number of x, each loaded once for all rows whose windows hold it, while all
+    weights of the run stay in registers. Step and count are constants, the advance is 1."""
+    tile, step, count = kinds[0], kinds[3].number, kinds[9].number
+    start, x, x_index, _, _, _, w, w_index, w_advance, _ = arguments[:10]
+    first, weight, sums = builder.gep(x, [x_index]), builder.gep(w, [w_index]), vectors_of(builder, tile, start)
+    weights = [_load_row(builder, tile, builder.gep(weight, [times(builder, w_advance, s)])) for s in range(count)]
+    for position in sorted({r * step + s for r in range(tile.rows) for s in range(count)}):
+        number = builder.load(builder.gep(first, [ir.Constant(INT64, position)]))
+        value = splat_value(builder, number, tile.lanes)
+        rows_here = range(max(0, (position - count) // step + 1), min(position // step + 1, tile.rows))
+        places = [r * tile.vectors + j for r in rows_here for j in range(tile.vectors)]
+        for place in places:
+            row, j = divmod(place, tile.vectors)
+            sums[place] = fma_value(builder, value, weights[position - row * step][j], sums[place])
+        _reorder_nothing(builder, [sums[place] for place in places])
+    return assemble(builder, tile, sums)
+
+
 @intrinsic
-def accumulate(typing, tile, x, x_index, step, group_step, advance, w, w_index, w_advance, count):
+def accumulate(typing, tile, x, x_index, step, group_step, advance, w, w_index, w_advance, count, shared):
     """tile[r, :] += Σ_s x[x_index + row(r) + s·advance] · w[w_index + s·w_advance : … + width] for 0 ≤ s < count,
 
     where row(r) = (r mod run)·step + (r div run)·group_step with run = rows / groups. The steps, advances and the count
-    may be `Constant`s.
+    may be `Constant`s. With `Constant(True)` as `shared`, what several rows read of x is loaded once: for a single
+    group, a constant step and count, and registers for all weights.
     """
+    code = _accumulate_shared if isinstance(shared, ConstantType) and shared.number else _accumulate
 
     def generate(context, builder, signature, arguments):
-        return _accumulate(builder, signature.args, arguments)
+        return code(builder, signature.args, arguments)
 
     i = types.intp
-    return tile(tile, x, i, step, group_step, advance, w, i, w_advance, count), generate
+    return tile(tile, x, i, step, group_step, advance, w, i, w_advance, count, shared), generate
 
 
 @intrinsic

@@ -58,6 +58,34 @@ def output_tile(pixels: int, vectors: int, depth: int, level: Level) -> Choice:
 
 
 @cache
+def short_run_tile(pixels: int, vectors: int, depth: int, length: int, step: int, level: Level) -> tuple[Choice, bool]:
+    """As `output_tile`, where x is read in runs of so few numbers that their `length`, and the `step` from a pixel's to
+    the next one's, are compiled in; and whether the weights of a run stay in registers, so that what windows share of x
+    is loaded once. All rows' addresses come from one register, so there may be many rows."""
+
+    def cost(shape):
+        rows, wide, shared = shape
+        cycles = _cycles(rows, wide) * depth
+        if shared:
+            loads = (rows - 1) * step + length + length * wide
+            cycles = (max(rows * wide * length / 2, loads / 2, LATENCY * length) + loads / 32) * depth / length
+        return -(-pixels // rows) * -(-vectors // wide) * (cycles + rows * wide + TILE_OVERHEAD)
+
+    def registers(rows, wide, shared):
+        return rows * wide + wide * (length if shared else 1) + 1
+
+    shapes = [
+        (rows, wide, shared)
+        for rows in range(1, min(level.registers, pixels) + 1)
+        for wide in range(1, min(vectors, MOST_VECTORS) + 1)
+        for shared in ((False, True) if step < length else (False,))
+        if registers(rows, wide, shared) <= level.registers
+    ]
+    rows, wide, shared = min(shapes, key=lambda shape: (cost(shape), -shape[0] * shape[1]))
+    return Choice(rows, wide, cost((rows, wide, shared))), shared
+
+
+@cache
 def dot_tile(
     pixels: int, channels: int, steps: int, lanes: int, line_crossings: float, side_by_side: bool, level: Level
 ) -> Choice:

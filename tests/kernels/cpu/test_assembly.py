@@ -11,8 +11,8 @@ from assembly import multiplying_loops, widest_registers
 from tomograd.kernels.cpu import simd
 from tomograd.kernels.cpu.gradient_tiles import ChannelPattern, channel_kernel, product_kernel
 from tomograd.kernels.cpu.tile_kernel import apart_kernel, dot_kernel, tile_kernel
-from tomograd.kernels.cpu.tiles import TileShape
-from tomograd.kernels.cpu.tiling import apart_tile, channel_tile, dot_tile, gradient_tile, output_tile
+from tomograd.kernels.cpu.tiles import UNROLLED, TileShape
+from tomograd.kernels.cpu.tiling import apart_tile, channel_tile, dot_tile, gradient_tile, output_tile, short_run_tile
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64") or simd.host_level().bytes < 32,
@@ -71,6 +71,32 @@ def test_output_tiles_of_float64_stay_in_registers(level, shape):
     with simd.using_level(level):
         kernel = tile_kernel(F64, TileShape(F64, rows, vectors), advance=1)
     check(the_loop(kernel, rows * vectors, level), rows + vectors, -(-rows // 3) + 1)
+
+
+def short_run_shape(pixels, vectors, kernel, channels, stride, host):
+    """What `short_run_tile` picks for square kernels, without its cost, and what is compiled in."""
+    length, step = kernel * channels, stride * channels
+    (rows, wide, _), shared = short_run_tile(pixels, vectors, kernel * length, length, step, host)
+    return rows, wide, length, step, shared
+
+
+@pytest.mark.parametrize(
+    "level, shape",
+    [
+        *chosen(short_run_shape, (13, 32, 256), (1, 2, 4), (3,), (1, 2, 3, 4), (1,)),
+        *chosen(short_run_shape, (256,), (1, 2), (5, 7), (1,), (1, 2)),
+        *chosen(short_run_shape, (256,), (2,), (3,), (3,), (2,)),
+    ],
+)
+def test_output_tiles_over_short_runs_stay_in_registers(level, shape):
+    rows, vectors, length, step, shared = shape
+    with simd.using_level(level):
+        kernel = tile_kernel(F32, TileShape(F32, rows, vectors), length=length, step=step, advance=1, shared=shared)
+    unrolled = length if rows * vectors * length <= UNROLLED or shared else 1
+    positions = len({r * step + s for r in range(rows) for s in range(length)}) if shared else rows * unrolled
+    loop = the_loop(kernel, rows * vectors * unrolled, level)
+    # Where a number has a single vector of weights, or a vector of weights a single number, its load is an operand.
+    check(loop, positions + vectors * unrolled, 3, besides=2)
 
 
 def dot_shape(pixels, channels, steps, host):

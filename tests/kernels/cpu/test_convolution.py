@@ -156,6 +156,25 @@ def test_narrow_groups(group, groups, stride, level, seed):
 
 
 @given(
+    channels=st.sampled_from([(1, 16), (1, 3), (2, 24), (3, 16), (3, 64), (4, 10)]),
+    kernel=st.integers(2, 5),
+    stride=st.integers(1, 3),
+    width=st.integers(5, 70),
+    level=st.sampled_from(["avx512", "avx2", "sse", "scalar"]),
+    seed=seeds,
+)
+@settings(max_examples=30)
+def test_first_layers(channels, kernel, stride, width, level, seed):
+    """Few input channels, whose windows overlap in memory number by number."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-4, 5, (2, 6, width, channels[0])).astype(np.float32)
+    w = rng.integers(-4, 5, (3, kernel, *channels)).astype(np.float32)
+    arguments = x, w, np.arange(channels[1], dtype=np.float32), (1, stride), ((1, 0), (1, 2)), (1, 1), 1, "relu"
+    with simd.using_level(level):
+        assert_equal(cpu.conv(*arguments), reference.conv(*arguments))
+
+
+@given(
     width=st.integers(1, 23),
     kernel=st.integers(1, 8),
     stride=st.integers(2, 5),

@@ -15,6 +15,7 @@ from tomograd.kernels.cpu.tiling import (
     dot_tile,
     gradient_tile,
     output_tile,
+    short_run_tile,
 )
 from tomograd.kernels.geometry import conv_output_size
 
@@ -31,6 +32,18 @@ def test_output_tiles_fit(level, pixels, vectors, depth):
     assert rows * wide + wide + 1 <= level.registers
     # Two multiply-adds a cycle, at most.
     assert cycles >= pixels * vectors * depth / 2
+
+
+@levels
+@given(pixels=sizes, vectors=sizes, taps=st.integers(1, 12), channels=st.integers(1, 12), stride=st.integers(1, 4))
+def test_output_tiles_over_short_runs_fit(level, pixels, vectors, taps, channels, stride):
+    length, step = taps * channels, stride * channels
+    (rows, wide, cycles), shared = short_run_tile(pixels, vectors, 3 * length, length, step, level)
+    assert 1 <= rows <= pixels
+    assert 1 <= wide <= min(vectors, MOST_VECTORS)
+    assert rows * wide + wide * (length if shared else 1) + 1 <= level.registers
+    assert not shared or step < length  # else windows have nothing in common
+    assert cycles >= pixels * vectors * 3 * length / 2
 
 
 @levels
