@@ -169,7 +169,7 @@ def sum_products(begin, end, arguments):
     if flags & ADD:
         total = add_tiles(total, load_tile(shape, out, 0))
     if columns == width(shape):
-        store_tile(total, out, 0, out_step)
+        store_tile(total, out, 0, out_step, 0)
     else:
         store_tile_part(total, out, 0, out_step, columns)
 
@@ -448,7 +448,7 @@ def sum_channels(begin, end, arguments):
     if flags & ADD:
         total = add_tiles(total, load_tile(shape, out, 0))
     if columns == width(shape):
-        store_tile(total, out, 0, out_step)
+        store_tile(total, out, 0, out_step, 0)
     else:
         store_tile_part(total, out, 0, out_step, columns)
 

@@ -14,6 +14,8 @@ Three kinds of tile, of which the one that a cost model finds cheapest is taken 
   and for weights that lie transposed;
 - lanes over groups (`tiles.accumulate_apart`): depthwise convolution and narrow groups, several in one vector.
 
+An output that is too large for the caches is stored past them: its lines would be read before they are written.
+
 Several correlations of the same arrays, the phases of a transposed convolution, run in one launch.
 
 Weights are packed in blocks of the tile's width. The order of the work keeps a block in the L2 cache while all tiles of
@@ -27,8 +29,9 @@ from functools import lru_cache
 import numpy as np
 
 from ..memory import empty
+from .caches import last_level_bytes
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y, side_by_side
-from .launch import helper, kernel, run, threads, unpack
+from .launch import address_of_array, helper, kernel, run, threads, unpack
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
@@ -53,7 +56,7 @@ from .tile_kernel import (
     dot_kernel,
     tile_kernel,
 )
-from .tiles import TileShape
+from .tiles import TileShape, finish_streams
 from .tiling import TILE_OVERHEAD, apart_tile, dot_tile, output_tile, short_run_tile
 
 BLOCK_BYTES = 384 * 1024  # of packed weights that stay in the L2 cache while a chunk of tiles uses them
@@ -311,6 +314,7 @@ def correlate(begin, end, arguments):
         share = part - layout[END_PART] + layout[PARTS]
         for item in range(share * layout[ITEMS] // layout[PARTS], (share + 1) * layout[ITEMS] // layout[PARTS]):
             _output_chunk(x, w, bias, y, own, own_slots, layout, item)
+    finish_streams()
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
@@ -447,17 +451,24 @@ def _usable_in_place(correlation: Correlation, tiles: _Tiles, passes: int) -> bo
     return in_order and plain and whole
 
 
-def _kernel_for(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, run: int) -> TileKernel:
-    """The compiled kernel of the tiles of a correlation."""
+def _kernel_for(
+    correlation: Correlation, dtype: np.dtype, tiles: _Tiles, layout: dict[int, int], streamed: bool
+) -> TileKernel:
+    """The compiled kernel of the tiles of a correlation. `streamed`: y is aligned, and too large for the caches."""
     if tiles.dot_lanes > 1:
         return dot_kernel(dtype, tiles.rows, tiles.width)
     shape = TileShape(dtype, tiles.rows, tiles.vectors, lanes=tiles.width // tiles.vectors)
     if tiles.apart:
         return apart_kernel(dtype, shape, correlation.channels_in, tiles.apart)
+    lanes, waits = tiles.width // tiles.vectors, layout[PIECE] < layout[RUN]
+    aligned = not any(place % lanes for place in (*correlation.y_strides, correlation.y_start))
+    streamed = streamed and aligned and lanes > 1 and not waits
     if _has_short_runs(correlation):
         step = correlation.strides[2] * correlation.x_strides[3]
-        return tile_kernel(dtype, shape, length=run, step=step, advance=1, shared=tiles.shared)
-    return tile_kernel(dtype, shape, advance=1)
+        return tile_kernel(
+            dtype, shape, length=layout[RUN], step=step, advance=1, shared=tiles.shared, streamed=streamed
+        )
+    return tile_kernel(dtype, shape, advance=1, streamed=streamed)
 
 
 def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_parts: int) -> tuple[int, int]:
@@ -547,17 +558,19 @@ def plan(
     dtype: np.dtype,
     has_bias: bool,
     relu: bool,
+    streamed: bool,
     most_parts: int,
     host: Level,
 ) -> Plan:
-    """How to compute correlations of the same arrays: tiles, blocks, chunks and parts."""
+    """How to compute correlations of the same arrays: tiles, blocks, chunks and parts. `streamed`: y is aligned to
+    vectors, and too large for the caches."""
     chosen = [_choose_tiles(correlation, dtype, host) for correlation in correlations]
     every = [(*choice, _work_layout(choice[0], dtype, choice[1], most_parts)) for choice in chosen]
     in_place = all(_usable_in_place(c, tiles, work[TILES] // work[PARTS]) for c, tiles, work in every)
     kernels, layouts, packing, places = [], [], [], []
     parts = items = packed_size = biases = 0
     for correlation, tiles, layout in every:
-        kernels.append(_kernel_for(correlation, dtype, tiles, layout[RUN]))
+        kernels.append(_kernel_for(correlation, dtype, tiles, layout, streamed))
         own_places = _bias_places(correlation, tiles, layout[BLOCKS])
         parts += layout[PARTS]
         layout |= _weights_layout(correlation, tiles, layout[RUN], layout[BLOCKS], in_place)
@@ -635,7 +648,10 @@ def launch(
     parts of y. All arrays C-contiguous."""
     if y.size == 0 or not correlations:
         return
-    chosen = plan(correlations, y.dtype, bias is not None, relu, threads(), level())
+    host = level()
+    # Whoever reads y next needs room in the caches too.
+    streamed = y.nbytes > last_level_bytes() // 2 and address_of_array(y) % max(1, host.bytes) == 0
+    chosen = plan(correlations, y.dtype, bias is not None, relu, streamed, threads(), host)
     weights = _packed(weight, chosen) if chosen.packed_size else weight
     scratch = empty((chosen.parts * chosen.scratch_size,), y.dtype)
     slots = empty((chosen.parts * chosen.slots_size,), np.int64)

@@ -65,7 +65,7 @@ def sum_tile(begin, end, arguments):
         step,
         advance,
         shared,
-        _,
+        streamed,
         group_step,
         w_advance,
         x,
@@ -91,7 +91,7 @@ def sum_tile(begin, end, arguments):
     if flags & RELU:
         tile = relu_tile(tile)
     if columns == width(shape):
-        store_tile(tile, out, 0, out_step)
+        store_tile(tile, out, 0, out_step, streamed)
     else:
         store_tile_part(tile, out, 0, out_step, columns)
 
@@ -105,7 +105,7 @@ def sum_apart(begin, end, arguments):
         tile = accumulate_apart(tile, inputs, outputs, x, table[3 * t], step, w, table[3 * t + 1])
     if flags & RELU:
         tile = relu_tile(tile)
-    store_tile(tile, out, 0, out_step)
+    store_tile(tile, out, 0, out_step, 0)
 
 
 @kernel
@@ -137,13 +137,17 @@ def tile_kernel(
     step: int | None = None,
     advance: int | None = None,
     shared: bool = False,
+    streamed: bool = False,
 ) -> TileKernel:
     """`sum_tile` for tiles of `shape`. A length, step or advance that is given is compiled in; the others are read
-    from the slots. `shared`: what windows have in common is loaded once (see `accumulate`)."""
+    from the slots. `shared`: what windows have in common is loaded once (see `accumulate`). `streamed`: whole tiles go
+    past the caches (see `store_tile`)."""
     data, table = np.empty(1, dtype), np.empty(1, np.int64)
     length, step, advance = (0 if number is None else Constant(number) for number in (length, step, advance))
-    shared = Constant(shared) if shared else 0
-    code = compiled(sum_tile, shape, length, step, advance, shared, 0, 0, 0, data, data, table, data, data, 0, 0, 0)
+    shared, streamed = (Constant(True) if wanted else 0 for wanted in (shared, streamed))
+    code = compiled(
+        sum_tile, shape, length, step, advance, shared, streamed, 0, 0, data, data, table, data, data, 0, 0, 0
+    )
     return TileKernel(shape, code.address, code)
 
 

@@ -191,25 +191,48 @@ def load_tile(typing, shape, pointer, index):
     return tile(shape, pointer, types.intp), generate
 
 
-def _store(builder, tile: TileType, value, pointer, index, step, masks) -> None:
+def _store(builder, tile: TileType, value, pointer, index, step, masks, streamed=False) -> None:
     for r in range(tile.rows):
         row = builder.add(index, times(builder, step, r))
         for j in range(tile.vectors):
             address = builder.gep(pointer, [builder.add(row, ir.Constant(INT64, j * tile.lanes))])
-            store_value(
-                builder, builder.extract_value(value, r * tile.vectors + j), address, masks[j] if masks else None
-            )
+            vector = builder.extract_value(value, r * tile.vectors + j)
+            if streamed:
+                _store_past_caches(builder, vector, address)
+            else:
+                store_value(builder, vector, address, masks[j] if masks else None)
+
+
+def _store_past_caches(builder, vector, pointer) -> None:
+    """Stores a vector to a multiple of its size without reading the cache line first, nor keeping it."""
+    size = vector.type.count * (4 if str(vector.type.element) == "float" else 8)
+    stored = builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()), align=size)
+    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
 
 
 @intrinsic
-def store_tile(typing, tile, pointer, index, step):
-    """pointer[index + r·step : … + width] = tile[r, :]."""
+def store_tile(typing, tile, pointer, index, step, streamed):
+    """pointer[index + r·step : … + width] = tile[r, :]. With `Constant(True)` as `streamed` the caches are passed by,
+    and each vector goes to a multiple of its size; `finish_streams` comes last."""
+    past_caches = isinstance(streamed, ConstantType) and bool(streamed.number)
 
     def generate(context, builder, signature, arguments):
-        _store(builder, tile, arguments[0], arguments[1], arguments[2], _number(step, arguments[3]), None)
+        number = _number(step, arguments[3])
+        _store(builder, tile, arguments[0], arguments[1], arguments[2], number, None, past_caches)
         return context.get_dummy_value()
 
-    return types.void(tile, pointer, types.intp, step), generate
+    return types.void(tile, pointer, types.intp, step, streamed), generate
+
+
+@intrinsic
+def finish_streams(typing):
+    """Lets other threads see what was stored past the caches, before anything that is stored after it."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic

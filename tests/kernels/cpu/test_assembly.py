@@ -73,6 +73,15 @@ def test_output_tiles_of_float64_stay_in_registers(level, shape):
     check(the_loop(kernel, rows * vectors, level), rows + vectors, -(-rows // 3) + 1)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_streamed_tiles_are_stored_past_the_caches(level):
+    with simd.using_level(level):
+        shape = TileShape(F32, 4, 2)
+        kept, streamed = (tile_kernel(F32, shape, streamed=past).code.assembly() for past in (False, True))
+    assert kept.count("vmovntps") == 0
+    assert streamed.count("vmovntps") == 4 * 2
+
+
 def short_run_shape(pixels, vectors, kernel, channels, stride, host):
     """What `short_run_tile` picks for square kernels, without its cost, and what is compiled in."""
     length, step = kernel * channels, stride * channels

@@ -9,7 +9,7 @@ from numerics import assert_close
 from strategies import conv_cases, seeds
 
 from tomograd.kernels import cpu, reference
-from tomograd.kernels.cpu import simd
+from tomograd.kernels.cpu import output_tiles, simd
 from tomograd.kernels.cpu.launch import using_threads
 from tomograd.kernels.geometry import conv_output_size
 
@@ -203,6 +203,26 @@ def test_a_sum_too_long_for_the_cache_is_cut_in_pieces():
     geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
     bias = np.arange(33, dtype=np.float32)
     assert_equal(cpu.conv(x, w, bias, *geometry, "relu"), reference.conv(x, w, bias, *geometry, "relu"))
+
+
+@given(
+    case=conv_cases(max_output=30, dims=st.just(2), max_channels=3, max_groups=1, max_batch=2),
+    channels=st.sampled_from([(3, 16), (16, 32), (1, 64), (20, 48)]),
+    level=st.sampled_from(["avx512", "avx2", "sse"]),
+)
+@settings(max_examples=25)
+def test_outputs_too_large_for_the_caches(case, channels, level):
+    """They are stored past the caches; here all are, however small."""
+    rng, shape = np.random.default_rng(0), case.x.shape[:-1]
+    x = rng.integers(-4, 5, (*shape, channels[0])).astype(case.x.dtype)
+    w = rng.integers(-4, 5, (*case.weight.shape[:2], *channels)).astype(x.dtype)
+    dy = rng.integers(-4, 5, (*case.dy.shape[:-1], channels[1])).astype(x.dtype)
+    with pytest.MonkeyPatch.context() as patched, simd.using_level(level):
+        patched.setattr(output_tiles, "last_level_bytes", lambda: 0)
+        arguments = x, w, None, *case.geometry
+        assert_equal(cpu.conv(*arguments), reference.conv(*arguments))
+        arguments = dy, w, None, case.windows.input_size, *case.geometry
+        assert_equal(cpu.conv_transpose(*arguments), reference.conv_transpose(*arguments))
 
 
 def test_relu_keeps_nan():

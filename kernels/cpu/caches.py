@@ -1,0 +1,25 @@
+"""How large the processor's caches are, as far as the system says."""
+
+from functools import cache
+from pathlib import Path
+
+COMMON_SIZE = 32 * 1024**2  # bytes: assumed where the system does not say
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def _bytes(text: str) -> int:
+    """A size as Linux writes it: 32768K."""
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    return int(number) * _UNITS[unit] if unit in _UNITS else int(text)
+
+
+@cache
+def last_level_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Bytes of the largest cache."""
+    sizes = []
+    for file in folder.glob("index*/size"):
+        try:
+            sizes.append(_bytes(file.read_text()))
+        except (OSError, ValueError):  # no right to read it, or a form that is not known
+            continue
+    return max(sizes, default=COMMON_SIZE)

@@ -1,0 +1,21 @@
+"""What the system says of the processor's caches, and what is assumed where it says nothing."""
+
+from tomograd.kernels.cpu import caches
+
+
+def test_the_largest_cache_counts(tmp_path):
+    for index, text in enumerate(["48K\n", "2M", "96M\n"]):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(text)
+    assert caches.last_level_bytes(tmp_path) == 96 * 1024**2
+
+
+def test_a_size_is_assumed_where_none_can_be_read(tmp_path):
+    assert caches.last_level_bytes(tmp_path / "nowhere") == caches.COMMON_SIZE
+    (tmp_path / "index0").mkdir()
+    (tmp_path / "index0" / "size").write_text("unknown")
+    assert caches.last_level_bytes(tmp_path) == caches.COMMON_SIZE
+
+
+def test_this_machine_has_a_cache():
+    assert caches.last_level_bytes() >= 32 * 1024
