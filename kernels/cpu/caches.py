@@ -1,7 +1,12 @@
-"""How large the processor's caches are, as far as the system says."""
+"""How large the processor's caches are, as far as the system says, and what should be stored past them."""
 
 from functools import cache
 from pathlib import Path
+
+import numpy as np
+
+from .launch import address_of_array
+from .simd import level
 
 COMMON_SIZE = 32 * 1024**2  # bytes: assumed where the system does not say
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
@@ -23,3 +28,9 @@ def last_level_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) 
         except (OSError, ValueError):  # no right to read it, or a form that is not known
             continue
     return max(sizes, default=COMMON_SIZE)
+
+
+def too_large_for_caches(y: np.ndarray) -> bool:
+    """True if y should be stored past the caches: it takes half of the largest or more (whoever reads it next needs
+    room too), and begins at a multiple of a vector's size."""
+    return y.nbytes >= last_level_bytes() // 2 and address_of_array(y) % max(1, level().bytes) == 0

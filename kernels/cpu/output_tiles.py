@@ -29,9 +29,9 @@ from functools import lru_cache
 import numpy as np
 
 from ..memory import empty
-from .caches import last_level_bytes
+from .caches import too_large_for_caches
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y, side_by_side
-from .launch import address_of_array, helper, kernel, run, threads, unpack
+from .launch import helper, kernel, run, threads, unpack
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
@@ -648,10 +648,7 @@ def launch(
     parts of y. All arrays C-contiguous."""
     if y.size == 0 or not correlations:
         return
-    host = level()
-    # Whoever reads y next needs room in the caches too.
-    streamed = y.nbytes > last_level_bytes() // 2 and address_of_array(y) % max(1, host.bytes) == 0
-    chosen = plan(correlations, y.dtype, bias is not None, relu, streamed, threads(), host)
+    chosen = plan(correlations, y.dtype, bias is not None, relu, too_large_for_caches(y), threads(), level())
     weights = _packed(weight, chosen) if chosen.packed_size else weight
     scratch = empty((chosen.parts * chosen.scratch_size,), y.dtype)
     slots = empty((chosen.parts * chosen.slots_size,), np.int64)

@@ -252,6 +252,14 @@ def store_value(builder, value, pointer, mask=None) -> None:
         )
 
 
+def stream_value(builder, value, pointer) -> None:
+    """Stores a vector past the caches, to a multiple of its size: the line is neither read first nor kept."""
+    stored = builder.store(
+        value, builder.bitcast(pointer, value.type.as_pointer()), align=value.type.count * _element_size(value.type)
+    )
+    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
+
+
 def fma_value(builder, a, b, c):
     """a · b + c, in one instruction where the machine has one."""
     return call_intrinsic(builder, f"llvm.fmuladd.{suffix(a.type)}", a.type, [a, b, c])

@@ -28,6 +28,7 @@ from .simd import (
     mask_of_first,
     splat_value,
     store_value,
+    stream_value,
     vector_of,
 )
 
@@ -198,16 +199,9 @@ def _store(builder, tile: TileType, value, pointer, index, step, masks, streamed
             address = builder.gep(pointer, [builder.add(row, ir.Constant(INT64, j * tile.lanes))])
             vector = builder.extract_value(value, r * tile.vectors + j)
             if streamed:
-                _store_past_caches(builder, vector, address)
+                stream_value(builder, vector, address)
             else:
                 store_value(builder, vector, address, masks[j] if masks else None)
-
-
-def _store_past_caches(builder, vector, pointer) -> None:
-    """Stores a vector to a multiple of its size without reading the cache line first, nor keeping it."""
-    size = vector.type.count * (4 if str(vector.type.element) == "float" else 8)
-    stored = builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()), align=size)
-    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
 
 
 @intrinsic

@@ -21,6 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..memory import empty
+from .caches import too_large_for_caches
 from .correlation import Correlation
 from .launch import Constant, helper, kernel, run, threads, unpack, value
 from .output_tiles import PACKING_CYCLES, PACKING_GRAIN, SERIAL_CYCLES, laid_out, pack, rounded_up
@@ -42,7 +43,7 @@ from .tile_kernel import (
     call_tile_kernel,
     tile_kernel,
 )
-from .tiles import TileShape
+from .tiles import TileShape, finish_streams
 from .tiling import Choice, output_tile
 from .winograd_tiles import (
     EDGE_CYCLES,
@@ -118,7 +119,9 @@ def _store_pixels(vector, patch, m, y, start, field, rows, columns, count):
 
 
 @helper
-def _transform_tile(outputs, vector, products, source, bias, floor, y, target, rows, columns, patch, field, channels):
+def _transform_tile(
+    outputs, vector, streamed, products, source, bias, floor, y, target, rows, columns, patch, field, channels
+):  # fmt: skip
     """`channels` channels of one tile of outputs, of which rows × columns exist, from their products."""
     plane, step_h, step_w, m = field[PLANE], field[STEP_H], field[STEP_W], value(outputs)
     k = 0
@@ -126,17 +129,19 @@ def _transform_tile(outputs, vector, products, source, bias, floor, y, target, r
         count, constant = min(channels - k, lanes(vector)), pointer_at(bias, k)
         if rows == m and columns == m and count == lanes(vector):
             transform_output(
-                outputs, vector, products, source + k, plane, constant, floor, y, target + k, step_h, step_w
+                outputs, vector, streamed, products, source + k, plane, constant, floor, y, target + k, step_h, step_w
             )  # fmt: skip
         else:
             p_h, p_w = m * lanes(vector), lanes(vector)
-            transform_output(outputs, vector, products, source + k, plane, constant, floor, patch, 0, p_h, p_w)
+            transform_output(outputs, vector, 0, products, source + k, plane, constant, floor, patch, 0, p_h, p_w)
             _store_pixels(vector, patch, m, y, target + k, field, rows, columns, count)
         k += lanes(vector)
 
 
 @helper
-def _transform_products(outputs, vector, products, bias, floor, y, patch, field, tiles, first, last, start, channels):
+def _transform_products(
+    outputs, vector, streamed, products, bias, floor, y, patch, field, tiles, first, last, start, channels
+):  # fmt: skip
     """`channels` outputs, from `start` on, of the tiles first … last, from their products."""
     m = value(outputs)
     for tile in range(first, last):
@@ -146,7 +151,7 @@ def _transform_products(outputs, vector, products, bias, floor, y, patch, field,
         rows, columns = min(m, field[SIZE_H] - h), min(m, field[SIZE_W] - w)
         source = (tile - first) * field[PITCH]
         _transform_tile(
-            outputs, vector, products, source, bias, floor, y, target, rows, columns, patch, field, channels
+            outputs, vector, streamed, products, source, bias, floor, y, target, rows, columns, patch, field, channels
         )  # fmt: skip
 
 
@@ -160,7 +165,7 @@ def _prepare_slots(slots, layout):
 
 
 @helper
-def _convolve_block(outputs, windows, vector, x, u, bias, floor, y, v, slots, layout, item):
+def _convolve_block(outputs, windows, vector, streamed, x, u, bias, floor, y, v, slots, layout, item):
     """A block of tiles for a group's outputs, or for some of them."""
     split, group = item % layout[SPLITS], item // layout[SPLITS] % layout[GROUPS]
     first = item // layout[SPLITS] // layout[GROUPS] * layout[BLOCK_TILES]
@@ -180,7 +185,7 @@ def _convolve_block(outputs, windows, vector, x, u, bias, floor, y, v, slots, la
         constants = pointer_at(bias, group * of_y[FIELD_CHANNELS] + channel)
         start = layout[Y_START] + group * of_y[STEP_GROUP] + channel
         _transform_products(
-            outputs, vector, products, constants, floor, y, patch, of_y, tiles, first, last, start, channels
+            outputs, vector, streamed, products, constants, floor, y, patch, of_y, tiles, first, last, start, channels
         )  # fmt: skip
         block = end_block
 
@@ -188,14 +193,15 @@ def _convolve_block(outputs, windows, vector, x, u, bias, floor, y, v, slots, la
 @kernel
 def convolve(begin, end, arguments):
     """y = bias + x ∗ w for 3×3 kernels, then maybe ReLU: the items begin … end of the work."""
-    outputs, windows, vector, x, u, bias, floor, y, scratch, taken, slots, layout = unpack(arguments)
+    outputs, windows, vector, streamed, x, u, bias, floor, y, scratch, taken, slots, layout = unpack(arguments)
     own = claim(taken, layout[WORKSPACES])
     own_slots = pointer_at(slots, own * layout[SLOTS_SIZE])
     v = pointer_at(scratch, own * layout[SCRATCH_SIZE])
     _prepare_slots(own_slots, layout)
     for item in range(begin, end):
-        _convolve_block(outputs, windows, vector, x, u, bias, floor, y, v, own_slots, layout, item)
+        _convolve_block(outputs, windows, vector, streamed, x, u, bias, floor, y, v, own_slots, layout, item)
     release(taken, own)
+    finish_streams()
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
@@ -315,6 +321,13 @@ def _transformed_filters(weight: np.ndarray, chosen: Plan) -> np.ndarray:
     return transformed
 
 
+def _is_streamed(y: np.ndarray, layout: np.ndarray) -> bool:
+    """True if outputs should pass by the caches: they are too large for them, and all vectors aligned."""
+    lanes, of_y = vector_of(y.dtype).lanes, layout[Y : Y + FIELD_SIZE]
+    places = *of_y[STEP_N : STEP_GROUP + 1], layout[Y_START], of_y[FIELD_CHANNELS]
+    return too_large_for_caches(y) and not any(place % lanes for place in places)
+
+
 def launch(
     chosen: Plan, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False
 ) -> None:
@@ -328,5 +341,6 @@ def launch(
     scratch, taken = workspaces(workers, int(layout[SCRATCH_SIZE]), y.dtype)
     slots = np.empty(workers * (SLOTS + 8), np.int64)
     items = int(layout[ITEMS])
-    run(convolve, items, items if workers == 1 else 1, Constant(outputs), Constant(WINDOW), vector_of(y.dtype), x,
-        transformed, padded, y.dtype.type(0 if relu else -np.inf), y, scratch, taken, slots, layout)  # fmt: skip
+    constants = Constant(outputs), Constant(WINDOW), vector_of(y.dtype), Constant(_is_streamed(y, layout))
+    run(convolve, items, items if workers == 1 else 1, *constants, x, transformed, padded,
+        y.dtype.type(0 if relu else -np.inf), y, scratch, taken, slots, layout)  # fmt: skip

@@ -30,8 +30,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import helper, kernel, scratch, unpack, value
-from .simd import INT64, VectorType, fma_value, lanes, llvm_vector, load_value, splat_value, store_value
+from .launch import ConstantType, helper, kernel, scratch, unpack, value
+from .simd import INT64, VectorType, fma_value, lanes, llvm_vector, load_value, splat_value, store_value, stream_value
 
 TAPS = 3  # of a filter, along one dimension
 MOST_IN_REGISTERS = 16  # vectors, half of what the widest instruction sets have
@@ -219,14 +219,16 @@ def _switch(builder, number, cases: list) -> None:
 
 @intrinsic
 def transform_output(
-    typing, outputs, vector, source, index, plane, bias, floor, target, start, target_row, target_column
+    typing, outputs, vector, streamed, source, index, plane, bias, floor, target, start, target_row, target_column
 ):
     """target[start + i·target_row + j·target_column] = (Aᵀ g A)[i, j] + bias for a tile whose points lie `plane`
-    apart; what is below `floor` becomes `floor` (NaN stays): 0 for ReLU, -inf for none."""
+    apart; what is below `floor` becomes `floor` (NaN stays): 0 for ReLU, -inf for none. With `Constant(True)` as
+    `streamed` the caches are passed by, and vectors go to multiples of their size."""
     matrix, kind, n = MATRICES[outputs.number].output, VectorType(source.dtype, vector.lanes), types.intp
 
     def generate(context, builder, signature, arguments):
-        _, _, source, index, plane, bias, floor, target, start, target_row, target_column = arguments
+        source, index, plane, bias, floor, target, start, target_row, target_column = arguments[3:]
+        write = stream_value if isinstance(streamed, ConstantType) and streamed.number else store_value
         row = builder.mul(plane, ir.Constant(INT64, matrix.shape[1]))
         grid = _Grid(builder, kind, source, index, row, plane)
         constant = load_value(builder, bias, llvm_vector(kind))
@@ -236,10 +238,10 @@ def transform_output(
                 total = builder.fadd(total, constant)
                 total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
                 place = _at(builder, start, target_row, target_column, r, c)
-                store_value(builder, total, builder.gep(target, [place]))
+                write(builder, total, builder.gep(target, [place]))
         return context.get_dummy_value()
 
-    return types.void(outputs, vector, source, n, n, bias, floor, target, n, n, n), generate
+    return types.void(outputs, vector, streamed, source, n, n, bias, floor, target, n, n, n), generate
 
 
 # ---- filters ---------------------------------------------------------------------------------------------------------

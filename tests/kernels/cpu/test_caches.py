@@ -1,5 +1,8 @@
-"""What the system says of the processor's caches, and what is assumed where it says nothing."""
+"""What the system says of the processor's caches, what is assumed where it says nothing, and what passes them by."""
 
+import numpy as np
+
+from tomograd.kernels import memory
 from tomograd.kernels.cpu import caches
 
 
@@ -19,3 +22,11 @@ def test_a_size_is_assumed_where_none_can_be_read(tmp_path):
 
 def test_this_machine_has_a_cache():
     assert caches.last_level_bytes() >= 32 * 1024
+
+
+def test_large_aligned_arrays_pass_the_caches_by(monkeypatch):
+    monkeypatch.setattr(caches, "last_level_bytes", lambda: 2 * 65536)
+    y = memory.empty((65536,), np.uint8)
+    assert caches.too_large_for_caches(y)
+    assert not caches.too_large_for_caches(y[:-64])
+    assert not caches.too_large_for_caches(np.concatenate([y, y])[1:].view())

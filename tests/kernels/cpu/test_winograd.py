@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from strategies import seeds
 
-from tomograd.kernels import cpu, reference
+from tomograd.kernels import cpu, memory, reference
 from tomograd.kernels.cpu import correlation, simd, winograd, winograd_gradient, winograd_tiles
 from tomograd.kernels.cpu.launch import threads, using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
@@ -222,6 +222,19 @@ def test_blocks_and_parts_make_no_difference(small_blocks, outputs):
         chosen = case.plan(outputs, winograd_gradient, whole)
         assert chosen.layout[winograd_gradient.BLOCK_TILES] < chosen.layout[winograd_gradient.OF_TILES] / 4
         check_gradient(case, outputs, whole)
+
+
+@pytest.mark.parametrize("outputs", MATRICES)
+@pytest.mark.parametrize("k", [32, 40])
+def test_outputs_that_pass_the_caches_by_are_the_same(monkeypatch, outputs, k):
+    case = Case(3, np.float32, 2, (13, 17), ((1, 1), (1, 1)), 1, 16, k)
+    y = [memory.empty(case.expected.shape, case.dtype) for _ in range(2)]
+    for streamed, array in enumerate(y):
+        monkeypatch.setattr(winograd, "too_large_for_caches", lambda y, streamed=streamed: bool(streamed))
+        chosen = case.plan(outputs)
+        assert winograd._is_streamed(array, chosen.layout) == (streamed and k == 32)
+        winograd.launch(chosen, case.x, case.weight, case.bias, array, True)
+    assert np.array_equal(*y)
 
 
 @pytest.mark.parametrize("outputs", MATRICES)
