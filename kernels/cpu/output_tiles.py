@@ -31,7 +31,7 @@ import numpy as np
 from ..memory import empty
 from .caches import too_large_for_caches
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y, side_by_side
-from .launch import helper, kernel, run, threads, unpack
+from .launch import PARTS_PER_THREAD, helper, kernel, run, threads, unpack
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
@@ -66,6 +66,7 @@ MOST_PASSES = 6  # so many tiles may read weights that are not packed
 SHORT_RUN = 12  # runs up to this length are compiled by themselves, unrolled
 LINE_BYTES = 64  # of a cache line
 PACKING_CYCLES = 1  # to pack a weight
+TRANSPOSING_CYCLES = 2  # and if an input channel's weights lie apart
 LAUNCH_CYCLES = 2000  # that one more correlation takes in a launch
 PACKING_GRAIN = 20_000  # weights that make a second thread worth its while
 
@@ -90,11 +91,10 @@ def _pack_columns(weight, packed, source, target, columns, c_in, si, so, width, 
         for c in range(c_in):
             for j in range(columns):
                 packed[target + (first + c) * width + j] = weight[source + c * si + j]
-    else:
-        for begin in range(0, c_in, 16):  # a transposition, in pieces that stay in the L1 cache
+    else:  # a transposition: many lines are asked for at once
+        for c in range(c_in):
             for j in range(columns):
-                for c in range(begin, min(begin + 16, c_in)):
-                    packed[target + (first + c) * width + j] = weight[source + c * si + j * so]
+                packed[target + (first + c) * width + j] = weight[source + c * si + j * so]
 
 
 @helper
@@ -376,8 +376,13 @@ def _rows_of_weights(correlation: Correlation) -> bool:
     return correlation.taps == 1 and correlation.weight_strides[3] == 1 and correlation.pieces is None
 
 
+def _packing_cycles(correlation: Correlation) -> float:
+    """About how many cycles it takes to pack the weights of a group."""
+    return correlation.weights * (PACKING_CYCLES if correlation.weight_strides[4] == 1 else TRANSPOSING_CYCLES)
+
+
 def _lanes_over_output(correlation: Correlation, lanes: int, host: Level) -> _Tiles:
-    depth, weights = correlation.taps * correlation.channels_in, correlation.weights
+    depth = correlation.taps * correlation.channels_in
     vectors = -(-correlation.channels_out // lanes)
     pixels, shared = correlation.output_size[2], False
     if _has_short_runs(correlation):
@@ -385,7 +390,7 @@ def _lanes_over_output(correlation: Correlation, lanes: int, host: Level) -> _Ti
         choice, shared = short_run_tile(pixels, vectors, depth, _run(correlation)[0], step, host)
     else:
         choice = output_tile(pixels, vectors, depth, host)
-    total = correlation.groups * (correlation.rows * choice.cycles + PACKING_CYCLES * weights)
+    total = correlation.groups * (correlation.rows * choice.cycles + _packing_cycles(correlation))
     return _Tiles(choice.rows, choice.columns * lanes, choice.columns, total, shared=shared)
 
 
@@ -394,9 +399,10 @@ def _lanes_over_input(correlation: Correlation, lanes: int, itemsize: int, host:
     steps = correlation.taps // (correlation.kernel_size[2] // runs) * -(-run_length // lanes)
     crossings = 0 if correlation.channels_in % lanes == 0 else lanes * itemsize / LINE_BYTES
     pixels, channels = correlation.output_size[2], correlation.channels_out
-    side_by_side = correlation.y_strides[3] == channels
-    rows, columns, cycles = dot_tile(pixels, channels, steps, lanes, crossings, side_by_side, host)
-    packing = 0 if _rows_of_weights(correlation) else PACKING_CYCLES * correlation.weights
+    side_by_side, (d, h, w) = correlation.y_strides[3] == channels, correlation.strides
+    unshared = min(1, d * h * w / correlation.taps)
+    rows, columns, cycles = dot_tile(pixels, channels, steps, lanes, crossings, unshared, side_by_side, host)
+    packing = 0 if _rows_of_weights(correlation) else _packing_cycles(correlation)
     total = correlation.groups * (correlation.rows * cycles + packing)
     return _Tiles(rows, columns, columns, total, dot_lanes=lanes)
 
@@ -471,16 +477,17 @@ def _kernel_for(
     return tile_kernel(dtype, shape, advance=1, streamed=streamed)
 
 
-def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_parts: int) -> tuple[int, int]:
+def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_threads: int) -> tuple[int, int]:
     """(tiles in a chunk, parts) for the work of `tiles` × `blocks`: enough chunks for all threads, long enough ones
-    for the weights' way to the cache to be repaid."""
-    parts = int(max(1, min(most_parts, tile_cycles * tiles * blocks // SERIAL_CYCLES)))
+    for the weights' way to the cache to be repaid. Several parts for each thread: one that the system holds up leaves
+    them to the others."""
+    workers = int(max(1, min(most_threads, tile_cycles * tiles * blocks // SERIAL_CYCLES)))
     if pieces > 1:  # a piece of the weights should serve many tiles, if only all threads have work
-        chunk = min(64, tiles, tiles * blocks // parts)
+        chunk = min(64, tiles, tiles * blocks // workers)
     else:
-        chunk = min(CHUNK_CYCLES / tile_cycles, 256, -(-tiles * blocks // (8 * parts)))
+        chunk = min(CHUNK_CYCLES / tile_cycles, 256, -(-tiles * blocks // (PARTS_PER_THREAD * workers)))
     chunk = max(1, int(chunk))
-    return chunk, min(parts, -(-tiles // chunk) * blocks)
+    return chunk, 1 if workers == 1 else min(PARTS_PER_THREAD * workers, -(-tiles // chunk) * blocks)
 
 
 def _weights_layout(correlation: Correlation, tiles: _Tiles, run: int, blocks: int, in_place: bool) -> dict[int, int]:

@@ -12,6 +12,7 @@ ALONE = 2  # cycles more, for each tap and vector, where a pixel has to find out
 TILE_OVERHEAD = 40  # cycles to start and end a tile
 MOST_SHUFFLED_ROWS = 6  # of tiles that shuffle what they read; with more LLVM spills
 MOST_DOT_ROWS = 24  # of tiles with lanes over the input, whose weights need fewer
+L1_BYTES = 32 * 1024  # of a processor's smallest cache, at least
 LINE_CYCLES = 2  # to bring a cache line from the L2 cache, one after the other
 DOT_CYCLES = 1.5  # to add the lanes of one vector: three instructions
 MOST_VECTORS = 8  # in a row of a tile
@@ -87,16 +88,26 @@ def short_run_tile(pixels: int, vectors: int, depth: int, length: int, step: int
 
 @cache
 def dot_tile(
-    pixels: int, channels: int, steps: int, lanes: int, line_crossings: float, side_by_side: bool, level: Level
+    pixels: int,
+    channels: int,
+    steps: int,
+    lanes: int,
+    line_crossings: float,
+    unshared: float,
+    side_by_side: bool,
+    level: Level,
 ) -> Choice:
     """The tiles, of some output channels with lanes over the input, that cover `pixels` × `channels` outputs in the
     fewest cycles. Each output sums `steps` vectors of products; `line_crossings` of the input's vectors lie in two
-    cache lines and take two loads. `side_by_side`: neighbouring pixels' outputs touch, and are stored together."""
+    cache lines and take two loads; `unshared` of them no other pixel has read before. `side_by_side`: neighbouring
+    pixels' outputs touch, and are stored together."""
 
     def cost(rows, columns):
         size, tiles = rows * columns, -(-pixels // rows) * -(-channels // columns)
         loads = rows * (1 + line_crossings) + columns
-        step = max(size / 2, loads / 2, LATENCY) + loads / 32
+        # Lines from the L2 cache: of x those that are new, of the weights all if they do not stay in the L1 cache.
+        lines = rows * unshared + (columns if columns * steps * level.bytes > L1_BYTES / 2 else 0)
+        step = max(size / 2, loads / 2, LINE_CYCLES * lines, LATENCY) + loads / 32
         stores = size / lanes if side_by_side and columns == channels else size
         return tiles * (steps * step + DOT_CYCLES * size + stores + TILE_OVERHEAD)
 

@@ -110,7 +110,7 @@ def test_output_tiles_over_short_runs_stay_in_registers(level, shape):
 
 def dot_shape(pixels, channels, steps, host):
     """What `dot_tile` picks for float32, without its cost."""
-    return dot_tile(pixels, channels, steps, host.bytes // 4, 0, True, host)[:2]
+    return dot_tile(pixels, channels, steps, host.bytes // 4, 0, 1, True, host)[:2]
 
 
 @pytest.mark.parametrize("level, shape", chosen(dot_shape, (1, 5, 13, 54, 256), (1, 2, 3, 4, 6, 10, 64), (1, 9, 36)))

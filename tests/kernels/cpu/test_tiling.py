@@ -47,10 +47,17 @@ def test_output_tiles_over_short_runs_fit(level, pixels, vectors, taps, channels
 
 
 @levels
-@given(pixels=sizes, channels=st.integers(1, 40), steps=sizes, crossings=st.floats(0, 1), together=st.booleans())
-def test_output_tiles_with_lanes_over_the_input_fit(level, pixels, channels, steps, crossings, together):
+@given(
+    pixels=sizes,
+    channels=st.integers(1, 40),
+    steps=sizes,
+    crossings=st.floats(0, 1),
+    unshared=st.floats(0, 1),
+    together=st.booleans(),
+)
+def test_output_tiles_with_lanes_over_the_input_fit(level, pixels, channels, steps, crossings, unshared, together):
     lanes = max(1, level.bytes // 4)
-    rows, columns, cycles = dot_tile(pixels, channels, steps, lanes, crossings, together, level)
+    rows, columns, cycles = dot_tile(pixels, channels, steps, lanes, crossings, unshared, together, level)
     assert 1 <= rows <= min(pixels, MOST_DOT_ROWS)
     assert 1 <= columns <= min(channels, MOST_VECTORS)
     assert rows * columns + columns + 1 <= level.registers
