@@ -334,7 +334,7 @@ class Plan:
     packed_size: int  # 0: the weights are used as they lie
     start: np.ndarray | None  # what the tiles start from, where there is no bias: zeros
     bias_places: np.ndarray | None  # else for each number that they start from its place in the bias; beyond it: 0
-    bias_in_order: bool  # they start from the bias as it is
+    bias_in_order: bool  # these places are the bias as it is, and then only places beyond
 
 
 @dataclass(frozen=True)
@@ -535,6 +535,12 @@ def _work_layout(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, most_
     # fmt: on
 
 
+def _biases(correlation: Correlation) -> int:
+    """How long the bias is."""
+    is_pixels = correlation.pieces is not None and correlation.pieces.pixels > 1
+    return correlation.groups * (correlation.pieces.channels if is_pixels else correlation.channels_out)
+
+
 def _bias_places(correlation: Correlation, tiles: _Tiles, blocks: int) -> np.ndarray:
     """(groups, blocks, numbers): where in the bias stands what the tiles of a block start from; beyond its end: 0."""
     groups, channels, width = correlation.groups, correlation.channels_out, tiles.width
@@ -542,9 +548,8 @@ def _bias_places(correlation: Correlation, tiles: _Tiles, blocks: int) -> np.nda
     if tiles.overlapping:
         first = np.minimum(first, channels - width)
     channel = first + np.arange(width)
-    is_pixels = correlation.pieces is not None and correlation.pieces.pixels > 1
-    per_group = correlation.pieces.channels if is_pixels else channels
-    nothing = groups * per_group
+    nothing = _biases(correlation)
+    per_group = nothing // groups
     places = np.where(channel < channels, channel % per_group, nothing) + per_group * np.arange(groups)[:, None, None]
     if tiles.dot_lanes > 1:
         places = np.tile(places, tiles.rows)
@@ -611,8 +616,13 @@ def plan(
         packed_size,
         None if has_bias else np.zeros(longest, dtype),
         places if has_bias else None,
-        np.array_equal(places, np.arange(correlations[0].groups * correlations[0].channels_out)),
+        _is_padded(places, _biases(correlations[0])),
     )
+
+
+def _is_padded(places: np.ndarray, biases: int) -> bool:
+    """True if places are those of all biases in order, and then only places beyond."""
+    return np.array_equal(places[:biases], np.arange(biases)) and bool(np.all(places[biases:] == biases))
 
 
 def laid_out(numbers: dict[int, int], size: int) -> np.ndarray:
@@ -638,9 +648,13 @@ def _start(bias: np.ndarray | None, chosen: Plan) -> np.ndarray:
     """What the tiles start from."""
     if chosen.bias_places is None:
         return chosen.start
-    if chosen.bias_in_order and bias.flags.c_contiguous:
+    if not chosen.bias_in_order:
+        return np.append(bias, bias.dtype.type(0))[chosen.bias_places]
+    if bias.size == chosen.bias_places.size and bias.flags.c_contiguous:
         return bias
-    return np.append(bias, bias.dtype.type(0))[chosen.bias_places]
+    padded = np.zeros(chosen.bias_places.size, bias.dtype)
+    padded[: bias.size] = bias
+    return padded
 
 
 def launch(
@@ -657,6 +671,6 @@ def launch(
         return
     chosen = plan(correlations, y.dtype, bias is not None, relu, too_large_for_caches(y), threads(), level())
     weights = _packed(weight, chosen) if chosen.packed_size else weight
-    scratch = empty((chosen.parts * chosen.scratch_size,), y.dtype)
-    slots = empty((chosen.parts * chosen.slots_size,), np.int64)
+    scratch = empty((chosen.parts * chosen.scratch_size,), y.dtype) if chosen.scratch_size else y
+    slots = np.empty(chosen.parts * chosen.slots_size, np.int64)
     run(correlate, chosen.parts, 1, x, weights, _start(bias, chosen), y, scratch, slots, chosen.layouts)
