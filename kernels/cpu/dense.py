@@ -1,14 +1,18 @@
 """The matrix product, on the register tiles of convolution: a row of a matrix is a pixel, a column a channel.
 
 a · b is a convolution whose kernel is one pixel; aᵀ · b is such a convolution's weight gradient, so that neither
-operand is transposed in memory. A batch of products is a convolution with groups."""
+operand is transposed in memory. A batch of products is a convolution with groups. Where a has so few rows that all
+depends on how fast b is read, there is another way (`few_rows`)."""
+
+from functools import lru_cache
 
 import numpy as np
 
 from ..interface import twin_of
 from ..memory import contiguous, empty
 from ..reference import dense as reference
-from . import correlation, output_tiles, weight_tiles
+from . import correlation, few_rows, output_tiles, weight_tiles
+from .simd import Level, level
 
 
 @twin_of(reference.matmul)
@@ -28,18 +32,27 @@ def matmul(
     c = empty((*a.shape[:-2], m, n), a.dtype)
     if k == 0:
         c[...] = 0 if bias is None else np.maximum(bias, 0) if activation == "relu" else bias
-    elif transpose_a:
-        weight_tiles.launch(correlation.of_transposed_matmul(batch, m, k, n), contiguous(a), contiguous(b), c)
-    else:
-        output_tiles.launch(
-            (correlation.of_matmul(batch, m, k, n, transpose_b),),
-            contiguous(a),
-            contiguous(b),
-            _for_each(bias, batch),
-            c,
-            activation == "relu",
-        )
+    elif c.size:
+        a, b, relu = contiguous(a), contiguous(b), activation == "relu"
+        if transpose_a:
+            weight_tiles.launch(correlation.of_transposed_matmul(batch, m, k, n), a, b, c)
+            return c
+        transpose_b = bool(transpose_b) or n == 1  # then both are the same memory
+        if _few_rows_are_faster(batch, m, k, n, transpose_b, c.dtype, level()):
+            chosen = few_rows.plan(batch, m, k, n, transpose_b, bias is not None, relu, c.dtype, level())
+            few_rows.launch(chosen, a, b, None if bias is None else contiguous(bias), c)
+        else:
+            work = correlation.of_matmul(batch, m, k, n, transpose_b)
+            output_tiles.launch((work,), a, b, _for_each(bias, batch), c, relu)
     return c
+
+
+@lru_cache(maxsize=1024)
+def _few_rows_are_faster(batch: int, m: int, k: int, n: int, transpose_b: bool, dtype: np.dtype, host: Level) -> bool:
+    """True if reading the weights once beats register tiles, about whose cycles see `tiling`."""
+    tiles = output_tiles.cycles((correlation.of_matmul(batch, m, k, n, transpose_b),), dtype, host)
+    tiles = max(tiles, few_rows.memory_cycles(batch * k * n, dtype))
+    return few_rows.cycles(batch, m, k, n, transpose_b, dtype, host) <= tiles
 
 
 def _for_each(bias: np.ndarray | None, batch: int) -> np.ndarray | None:

@@ -12,7 +12,7 @@ SCRIPT = '''
 import ctypes, mmap, sys
 import numpy as np
 from tomograd.kernels import cpu, reference
-from tomograd.kernels.cpu import convolution, correlation, dense, output_tiles, simd, weight_tiles
+from tomograd.kernels.cpu import convolution, correlation, dense, few_rows, output_tiles, simd, weight_tiles
 from tomograd.kernels.cpu import winograd, winograd_gradient, workspaces
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 
@@ -37,7 +37,7 @@ def numbers(*shape, dtype=np.float32):
     array[...] = np.random.default_rng(0).integers(-3, 4, shape)
     return array
 
-for module in (convolution, dense, output_tiles, weight_tiles, winograd, winograd_gradient, workspaces):
+for module in (convolution, dense, few_rows, output_tiles, weight_tiles, winograd, winograd_gradient, workspaces):
     module.empty = guarded
 
 def check(dtype, n, size, kernel, strides, padding, dilation, groups, c_in, c_out):
@@ -78,7 +78,7 @@ for level in sys.argv[2].split(","):
                 check(dtype, 1, (9, 14), (3, 2), (2, 3), ((0, 1), (2, 1)), (1, 2), groups, c_in, c_out)
             check(dtype, 1, (5, 6, 7), (2, 3, 2), (1, 2, 1), ((0, 1), (1, 1), (1, 0)), (1, 1, 2), 1, 3, 18)
             check(dtype, 1, (13,), (1,), (1,), ((0, 0),), (1,), 1, 7, 9)
-            for m, k, n in [(1, 1, 1), (13, 7, 17), (3, 4001, 10), (33, 20, 31)]:
+            for m, k, n in [(1, 1, 1), (13, 7, 17), (3, 4001, 10), (1, 2003, 129), (33, 20, 31), (60, 40, 31)]:
                 a, b, at = numbers(m, k, dtype=dtype), numbers(k, n, dtype=dtype), numbers(k, m, dtype=dtype)
                 assert np.array_equal(cpu.matmul(a, b), a @ b)
                 assert np.array_equal(cpu.matmul(at, b, transpose_a=True), at.T @ b)
