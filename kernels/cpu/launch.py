@@ -45,6 +45,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic, models, register_model
 from numba.np.ufunc import parallel
 
+from ..memory import address_of_array
 from . import cache as kept
 from . import compiling
 
@@ -168,22 +169,7 @@ _FORMATS = {" q": types.intp, " f4x": types.float32, " d": types.float64}
 _NUMBERS = {int: " q", bool: " q", np.int64: " q", np.float32: " f4x", float: " d", np.float64: " d"}
 
 
-def _where_addresses_stand() -> int | None:
-    """How far into NumPy's array object the address of its first element stands: behind what every Python object begins
-    with. Reading it there takes a tenth of the time that `array.ctypes.data` takes. None if it is not there."""
-    offset, arrays = object.__basicsize__, [np.zeros(size) for size in (1, 2, 3)]
-    found = [ctypes.c_ssize_t.from_address(id(array) + offset).value for array in arrays]
-    return offset if found == [array.ctypes.data for array in arrays] else None
-
-
-_offset = _where_addresses_stand()
-_word_at = ctypes.c_ssize_t.from_address
 _address_of = ctypes.addressof
-
-
-def address_of_array(array: np.ndarray) -> int:
-    """The address of an array's first element."""
-    return array.ctypes.data if _offset is None else _word_at(id(array) + _offset).value
 
 
 def _described(body: Callable, arguments: tuple) -> tuple[tuple, list]:
@@ -197,7 +183,7 @@ def _described(body: Callable, arguments: tuple) -> tuple[tuple, list]:
             if not argument.flags.c_contiguous:
                 raise _not_contiguous(arguments)
             key.append(argument.dtype.char)
-            values.append(_word_at(id(argument) + _offset).value if _offset is not None else argument.ctypes.data)
+            values.append(address_of_array(argument))
         elif kind in _NUMBERS:
             key.append(_NUMBERS[kind])
             values.append(argument)
