@@ -13,6 +13,7 @@ Each is bilinear itself, and its two gradients are the other two: the table can 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ... import kernels
@@ -20,7 +21,7 @@ from ...kernels import geometry
 from ..tape import Function
 from ..tensor import Array, Tensor
 from .activations import relu_gradient, split_activation
-from .arguments import floating, require_shape
+from .arguments import floating
 from .linear_algebra import channel_sum
 
 Gradients = tuple[Tensor | None, ...]
@@ -127,30 +128,48 @@ def conv(
     """
     x, weight, bias = floating("conv", x=x, weight=weight, bias=bias)
     fused, after = split_activation(activation)
+    settle = _conv_windows if _is_plain((strides, padding, dilation_rate, groups)) else _conv_windows.__wrapped__
+    windows = settle(x.shape, weight.shape, _shape(bias), strides, padding, dilation_rate, groups)
+    y = Conv()(x, weight, bias, activation=fused, **windows)
+    return after(y) if after else y
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is made of ints, strings, None and tuples alone, so that a cache can tell it from others: to a cache
+    True and 1.0 are the same as 1."""
+    kind = type(value)
+    return kind is int or kind is str or value is None or (kind is tuple and all(map(_is_plain, value)))
+
+
+def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tensor.array.shape
+
+
+@lru_cache(maxsize=1024)
+def _conv_windows(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    bias: tuple[int, ...] | None,
+    strides: Sizes,
+    padding: Padding,
+    dilation_rate: Sizes,
+    groups: int,
+) -> dict[str, Any]:
+    """What the kernel has to be told of the windows, for arguments of these shapes. Raises as `conv` does."""
     spatial = _spatial_dimensions("conv", x, weight)
-    kernel_size, c_in, c_out = weight.shape[:-2], x.shape[-1], weight.shape[-1]
+    kernel_size, c_in, c_out = weight[:-2], x[-1], weight[-1]
     _require_groups("conv", groups, input_channels=c_in, output_channels=c_out)
-    if weight.shape[-2] * groups != c_in:
+    if weight[-2] * groups != c_in:
         raise ValueError(
-            f"conv: weight has shape {weight.shape}, but x has {c_in} channels in {groups} group(s): "
+            f"conv: weight has shape {weight}, but x has {c_in} channels in {groups} group(s): "
             f"expected (*kernel, {c_in // groups}, C_out)"
         )
-    require_shape("conv", "bias", bias, (c_out,), "one for each output channel of weight")
+    _require_bias("conv", bias, c_out, "one for each output channel of weight")
     strides = geometry.per_dimension(strides, spatial, "strides")
     dilation_rate = geometry.per_dimension(dilation_rate, spatial, "dilation_rate")
-    pairs = geometry.resolve_padding(padding, x.shape[1:-1], kernel_size, strides, dilation_rate)
-    geometry.conv_output_size(x.shape[1:-1], kernel_size, strides, pairs, dilation_rate)
-    y = Conv()(
-        x,
-        weight,
-        bias,
-        activation=fused,
-        strides=strides,
-        padding=pairs,
-        dilation_rate=dilation_rate,
-        groups=groups,
-    )
-    return after(y) if after else y
+    pairs = geometry.resolve_padding(padding, x[1:-1], kernel_size, strides, dilation_rate)
+    geometry.conv_output_size(x[1:-1], kernel_size, strides, pairs, dilation_rate)
+    return {"strides": strides, "padding": pairs, "dilation_rate": dilation_rate, "groups": groups}
 
 
 def conv_transpose(
@@ -171,51 +190,67 @@ def conv_transpose(
     Raises as `conv` does.
     """
     x, weight, bias = floating("conv_transpose", x=x, weight=weight, bias=bias)
+    given = strides, padding, output_padding, dilation_rate, groups
+    settle = _transpose_windows if _is_plain(given) else _transpose_windows.__wrapped__
+    return ConvTranspose()(x, weight, bias, **settle(x.shape, weight.shape, _shape(bias), *given))
+
+
+@lru_cache(maxsize=1024)
+def _transpose_windows(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    bias: tuple[int, ...] | None,
+    strides: Sizes,
+    padding: Padding,
+    output_padding: Sizes | None,
+    dilation_rate: Sizes,
+    groups: int,
+) -> dict[str, Any]:
+    """The same for the transposed convolution, and the output's size."""
     spatial = _spatial_dimensions("conv_transpose", x, weight)
-    kernel_size, c_in, c_out = weight.shape[:-2], x.shape[-1], weight.shape[-2] * groups
+    kernel_size, c_in, c_out = weight[:-2], x[-1], weight[-2] * groups
     _require_groups("conv_transpose", groups, input_channels=c_in, output_channels=c_out)
-    if weight.shape[-1] != c_in:
+    if weight[-1] != c_in:
         raise ValueError(
-            f"conv_transpose: weight has shape {weight.shape}, but x has {c_in} channels: "
+            f"conv_transpose: weight has shape {weight}, but x has {c_in} channels: "
             f"expected (*kernel, C_out/groups, {c_in})"
         )
-    require_shape("conv_transpose", "bias", bias, (c_out,), "one for each output channel")
+    _require_bias("conv_transpose", bias, c_out, "one for each output channel")
     strides = geometry.per_dimension(strides, spatial, "strides")
     dilation_rate = geometry.per_dimension(dilation_rate, spatial, "dilation_rate")
     output_size, pairs = geometry.conv_transpose_geometry(
-        x.shape[1:-1], kernel_size, strides, padding, output_padding, dilation_rate
+        x[1:-1], kernel_size, strides, padding, output_padding, dilation_rate
     )
-    return ConvTranspose()(
-        x,
-        weight,
-        bias,
-        output_size=output_size,
-        strides=strides,
-        padding=pairs,
-        dilation_rate=dilation_rate,
-        groups=groups,
-    )
+    windows = {"strides": strides, "padding": pairs, "dilation_rate": dilation_rate, "groups": groups}
+    return {"output_size": output_size, **windows}
 
 
 def spatial_rank(function: str, x: Tensor) -> int:
     """How many spatial dimensions x (N, *spatial, C) has. Raises ValueError unless 1, 2 or 3."""
-    if not 3 <= x.ndim <= 5:
-        raise ValueError(
-            f"{function}: x has shape {x.shape}: expected (N, *spatial, C) with one to three spatial dimensions"
-        )
-    return x.ndim - 2
+    return _rank(function, x.array.shape)
 
 
-def _spatial_dimensions(function: str, x: Tensor, weight: Tensor) -> int:
-    spatial = spatial_rank(function, x)
-    if weight.ndim != spatial + 2:
+def _rank(function: str, x: tuple[int, ...]) -> int:
+    if not 3 <= len(x) <= 5:
+        raise ValueError(f"{function}: x has shape {x}: expected (N, *spatial, C) with one to three spatial dimensions")
+    return len(x) - 2
+
+
+def _spatial_dimensions(function: str, x: tuple[int, ...], weight: tuple[int, ...]) -> int:
+    spatial = _rank(function, x)
+    if len(weight) != spatial + 2:
         raise ValueError(
-            f"{function}: weight has shape {weight.shape}, but x of shape {x.shape} has {spatial} spatial "
+            f"{function}: weight has shape {weight}, but x of shape {x} has {spatial} spatial "
             f"dimension(s): expected a weight of {spatial + 2} dimensions"
         )
-    if 0 in weight.shape[:spatial]:
-        raise ValueError(f"{function}: weight has shape {weight.shape}: its kernel is empty")
+    if 0 in weight[:spatial]:
+        raise ValueError(f"{function}: weight has shape {weight}: its kernel is empty")
     return spatial
+
+
+def _require_bias(function: str, bias: tuple[int, ...] | None, channels: int, why: str) -> None:
+    if bias is not None and bias != (channels,):
+        raise ValueError(f"{function}: bias has shape {bias}, expected {(channels,)}: {why}")
 
 
 def _require_groups(function: str, groups: int, **channels: int) -> None:

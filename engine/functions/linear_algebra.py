@@ -130,9 +130,11 @@ def dense(x: Any, weight: Any, bias: Any = None, activation: str | Callable | No
             f"dense: weight has shape {weight.shape}, x has shape {x.shape}: expected (C_in, C_out) and (…, C_in)"
         )
     c_in, c_out = weight.shape
-    require_shape("dense", "bias", bias, (c_out,), f"one for each of the {c_out} columns of weight")
-    rows = reshape(x, (math.prod(x.shape[:-1]), c_in))
-    y = reshape(Dense()(rows, weight, bias, activation=fused), (*x.shape[:-1], c_out))
+    require_shape("dense", "bias", bias, (c_out,), "one for each column of weight")
+    rows = x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), c_in))
+    y = Dense()(rows, weight, bias, activation=fused)
+    if rows is not x:
+        y = reshape(y, (*x.shape[:-1], c_out))
     return after(y) if after else y
 
 

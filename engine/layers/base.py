@@ -332,10 +332,15 @@ class Layer(Configurable):
 
         training: whether this is a training step: True or False; if left out, what the layer around was given.
         """
-        arguments = {**dict(zip(self._further_arguments(further), further, strict=True)), **arguments}
-        training = arguments.pop("training", training)
+        if further:
+            arguments = {**dict(zip(self._further_arguments(further), further, strict=True)), **arguments}
+            training = arguments.pop("training", training)
         if training is not None and not isinstance(training, (bool, np.bool_)):
             raise TypeError(f"{self.name}: training = {training!r}: expected True, False or None")
+        if isinstance(inputs, (Tensor, np.ndarray)) and not arguments:  # as nearly always: nothing to look through
+            inputs = self._convert(inputs)
+            self._prepare_for(inputs.array.shape)
+            return self._call(inputs, training, arguments)
         if has_symbols((inputs, arguments)):
             return self._call_on_symbols(inputs, training, arguments)
         inputs = map_structure(self._convert, inputs)
@@ -344,10 +349,12 @@ class Layer(Configurable):
 
     def _call(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         """`call` with the training flag settled, and set for the layers nested in this one."""
-        around = _training.get()
-        training = bool(around if training is None else training)
+        around = bool(_training.get())
+        training = around if training is None else bool(training)
         if "training" in _arguments(type(self).call):
             arguments = {**arguments, "training": training}
+        if training is around:
+            return self.call(inputs, **arguments)
         token = _training.set(training)
         try:
             return self.call(inputs, **arguments)

@@ -132,3 +132,17 @@ ERRORS = [
 def test_errors(call, error, said):
     with pytest.raises(error, match=said):
         call()
+
+
+@pytest.mark.parametrize("wrong", [{"strides": (1.0, 1)}, {"dilation_rate": (True, 1)}, {"groups": True}])
+def test_what_only_equals_an_int_is_an_error_after_a_right_call_as_well(wrong):
+    F.conv(IMAGE, KERNEL, strides=(1, 1), dilation_rate=(1, 1), groups=1)
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(wrong))} = .*expected"):
+        F.conv(IMAGE, KERNEL, **({"strides": (1, 1), "dilation_rate": (1, 1)} | wrong))
+
+
+def test_windows_may_be_lists_that_change():
+    padding = [[1, 1], [1, 1]]
+    assert F.conv(IMAGE, KERNEL, padding=padding).shape == (1, 4, 4, 5)
+    padding[0][0] = 2
+    assert F.conv(IMAGE, KERNEL, padding=padding).shape == (1, 5, 4, 5)
