@@ -38,8 +38,8 @@ def matmul(
             weight_tiles.launch(correlation.of_transposed_matmul(batch, m, k, n), a, b, c)
             return c
         transpose_b = bool(transpose_b) or n == 1  # then both are the same memory
-        if _few_rows_are_faster(batch, m, k, n, transpose_b, c.dtype, level()):
-            chosen = few_rows.plan(batch, m, k, n, transpose_b, bias is not None, relu, c.dtype, level())
+        chosen = _plan_for_few_rows(batch, m, k, n, transpose_b, bias is not None, relu, c.dtype, level())
+        if chosen is not None:
             few_rows.launch(chosen, a, b, None if bias is None else contiguous(bias), c)
         else:
             work = correlation.of_matmul(batch, m, k, n, transpose_b)
@@ -48,11 +48,15 @@ def matmul(
 
 
 @lru_cache(maxsize=1024)
-def _few_rows_are_faster(batch: int, m: int, k: int, n: int, transpose_b: bool, dtype: np.dtype, host: Level) -> bool:
-    """True if reading the weights once beats register tiles, about whose cycles see `tiling`."""
+def _plan_for_few_rows(
+    batch: int, m: int, k: int, n: int, transpose_b: bool, has_bias: bool, relu: bool, dtype: np.dtype, host: Level
+) -> few_rows.Plan | None:
+    """How to read the weights once, if that beats register tiles, which have to bring them from memory as well."""
     tiles = output_tiles.cycles((correlation.of_matmul(batch, m, k, n, transpose_b),), dtype, host)
     tiles = max(tiles, few_rows.memory_cycles(batch * k * n, dtype))
-    return few_rows.cycles(batch, m, k, n, transpose_b, dtype, host) <= tiles
+    if few_rows.cycles(batch, m, k, n, transpose_b, dtype, host) > tiles:
+        return None
+    return few_rows.plan(batch, m, k, n, transpose_b, has_bias, relu, dtype, host)
 
 
 def _for_each(bias: np.ndarray | None, batch: int) -> np.ndarray | None:

@@ -13,7 +13,6 @@ on the number of threads.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -226,7 +225,6 @@ class Plan:
     adding_grain: int  # 0: there is but one piece
 
 
-@lru_cache(maxsize=1024)
 def plan(
     batch: int, m: int, k: int, n: int, transpose_b: bool, has_bias: bool, relu: bool, dtype: np.dtype, host: Level
 ) -> Plan:

@@ -36,7 +36,7 @@ def test_pieces_add_up_to_the_product(batch, m, k, n, transpose_b, bias, relu, d
     c = np.full((batch, m, n), np.nan, dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(few_rows, "PIECE_CYCLES", piece_cycles)
-        chosen = few_rows.plan.__wrapped__(batch, m, k, n, transpose_b, bias, relu, np.dtype(dtype), simd.level())
+        chosen = few_rows.plan(batch, m, k, n, transpose_b, bias, relu, np.dtype(dtype), simd.level())
     few_rows.launch(chosen, a, b, offset, c)
     expected = reference.matmul(a, b, False, transpose_b, offset, "relu" if relu else None)
     np.testing.assert_array_equal(c, expected)
@@ -77,4 +77,5 @@ def test_what_is_not_a_number_stays_in_its_column(transpose_b):
 ])  # fmt: skip
 def test_the_cost_model_takes_them_for_few_rows_only(m, k, n, transpose_b, expected):
     with simd.using_level("avx2") as host:
-        assert dense._few_rows_are_faster(1, m, k, n, transpose_b, F32, host) is expected
+        chosen = dense._plan_for_few_rows(1, m, k, n, transpose_b, False, False, F32, host)
+    assert (chosen is not None) is expected
