@@ -18,6 +18,7 @@ least 1 KiB begin at a multiple of 64 bytes too.
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import mmap
 import os
@@ -26,7 +27,6 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class _Owner:
         self.pool.give_back(self.block)
 
 
-@cache
+@functools.cache
 def _owner_type(capacity: int) -> type:
     """The owners of blocks of `capacity` bytes."""
     return type("_BlockOwner", (_Owner, ctypes.c_char * capacity), {})
@@ -136,9 +136,11 @@ class _Pool:
         return block, fresh
 
     def give_back(self, block: _Block) -> None:
-        """Called by finalizers: appending to a deque is atomic, and whoever can have the lock at once does the rest."""
+        """Called by finalizers: appending to a deque is atomic, and whoever comes next does the rest. Only if something
+        may have to go back to the system it is done at once: in_use + cached stays as it was."""
         self._returned.append(block)
-        self._settle()
+        if self.in_use + self.cached > self.limit:
+            self._settle()
 
     def release(self) -> int:
         """Gives all kept blocks back to the operating system; returns how many bytes."""
@@ -174,13 +176,15 @@ class _Pool:
     def _count_returned(self) -> None:
         while self._returned:
             block = self._returned.popleft()
-            if block.capacity not in self._kept:
-                self._kept[block.capacity] = deque()
-            self._kept[block.capacity].append(block)
-            self._kept.move_to_end(block.capacity)
-            self.in_use -= block.capacity
-            self.cached += block.capacity
-        if self.cached + self.in_use > self.limit:
+            capacity = block.capacity
+            kept = self._kept.get(capacity)
+            if kept is None:
+                kept = self._kept[capacity] = deque()
+            kept.append(block)
+            self._kept.move_to_end(capacity)
+            self.in_use -= capacity
+            self.cached += capacity
+        if self.in_use + self.cached > self.limit:
             self._shrink(self.limit - self.in_use)
 
     def _shrink(self, allowed: int) -> None:
@@ -201,7 +205,7 @@ class _Pool:
             return _Block(capacity)
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(1024)
 def size_class(size: int) -> int:
     """The capacity of the block that an array of `size` bytes gets: the next multiple of an eighth of a power of
     two."""
