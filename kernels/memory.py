@@ -256,13 +256,10 @@ def empty_like(array: np.ndarray) -> np.ndarray:
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:
-    """`array` itself if it is C-contiguous, aligned and in the machine's byte order, else a copy that is."""
-    flags = array.flags
-    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
-        return array
-    from .cpu.copying import copy  # a kernel, which allocates with this module
+    """`kernels.cpu.copying.contiguous`."""
+    from .cpu import copying  # which allocates with this module
 
-    return copy(array)
+    return copying.contiguous(array)
 
 
 def summary() -> Summary:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from ..interface import twin_of
-from ..memory import contiguous, empty, empty_like
+from ..memory import empty, empty_like
 from ..reference import activations as reference
 from ..reference.activations import GELU_TANH_CUBIC, GELU_TANH_SCALE, SELU_ALPHA, SELU_SCALE
+from .copying import contiguous
 from .elementwise import elementwise, formula
 from .launch import kernel, run, scratch, unpack
 from .mathematics import (

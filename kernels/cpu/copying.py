@@ -61,8 +61,8 @@ def _copy_runs(kind, source, at, advance, target, to, to_advance, rows, width):
 def _copy_elements(source, at, step, advance, target, to, to_step, to_advance, rows, width):
     """Runs with gaps, some rows at a time: the shorter steps inside, so that a cache line is used up while it is
     there."""
-    tile = max(1, TILE // width)
-    for first in range(0, rows, tile):
+    tile, first = max(1, TILE // width), 0
+    while first < rows:
         together = min(tile, rows - first)
         start, to_start = at + first * advance, to + first * to_advance
         if abs(advance) < abs(step) and abs(to_advance) <= abs(step):
@@ -73,6 +73,7 @@ def _copy_elements(source, at, step, advance, target, to, to_step, to_advance, r
             for row in range(together):
                 for i in range(width):
                     target[to_start + i * to_step + row * to_advance] = source[start + i * step + row * advance]
+        first += tile
 
 
 @kernel
@@ -200,6 +201,14 @@ def copy(x: np.ndarray, destination: np.ndarray | None = None) -> np.ndarray:
         destination = empty(x.shape, x.dtype.newbyteorder("="))
     _move([(x, destination)])
     return destination
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """`array` itself if it is C-contiguous, aligned and in the machine's byte order, else a copy that is."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    return copy(array)
 
 
 @twin_of(reference.concatenate)

@@ -16,7 +16,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-from ..memory import contiguous, empty_like
+from ..memory import empty_like
+from .copying import contiguous
 from .launch import CompileTimeType, kernel, run, unpack
 from .mathematics import function
 from .simd import VectorType, lanes, llvm_vector, load_value, mask_of_first, store, store_part, vector_of

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from ..interface import twin_of
-from ..memory import contiguous, empty, empty_like
+from ..memory import empty, empty_like
 from ..reference import losses as reference
 from .channels import Lines, channel_sums
+from .copying import contiguous
 from .elementwise import elementwise, formula
 from .launch import kernel, run, scratch, unpack
 from .mathematics import exp_bounded, function, like, log, log1p, log1p_unit, sigmoid

@@ -15,9 +15,10 @@ import math
 import numpy as np
 
 from ..interface import twin_of
-from ..memory import contiguous, empty, empty_like
+from ..memory import empty, empty_like
 from ..reference import normalization as reference
 from .channels import Lines, channel_sums, strip_of
+from .copying import contiguous
 from .launch import Constant, kernel, run, unpack, value
 from .mathematics import function, like
 from .simd import (

@@ -10,102 +10,103 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from ..interface import twin_of
-from ..memory import contiguous
 from ..reference import optimizers as reference
-from .launch import Constant, address_of_array, kernel, run, threads, unpack, value
+from .copying import contiguous
+from .elementwise import Formula, apply, formula
+from .launch import INT64, Constant, address_of_array, kernel, run, threads, unpack, value
 
 GRAIN = 16384  # elements that are worth a thread
 PLAIN, MOMENTUM, NESTEROV = range(3)  # kinds of gradient descent
 
 
 @intrinsic
-def _array_at(typing, like, address):
-    """The array at an address, of the elements that the pointer `like` has."""
+def _arrays_at(typing, like, table, index, number):
+    """The arrays of the addresses table[index : index + number], of the elements that the pointer `like` has."""
+    result = types.UniTuple(like, number.number)
 
     def generate(context, builder, signature, values):
-        return builder.inttoptr(values[1], context.get_value_type(like))
+        kind, arrays = context.get_value_type(like), []
+        for k in range(number.number):
+            address = builder.load(builder.gep(values[1], [builder.add(values[2], ir.Constant(INT64, k))]))
+            arrays.append(builder.inttoptr(address, kind))
+        return context.make_tuple(builder, result, arrays)
 
-    return like(like, types.intp), generate
+    return result(like, table, types.intp, number), generate
 
 
 @kernel
-def _sgd(begin, end, arguments):
-    kind, like, table, bounds, rate, momentum, decay = unpack(arguments)
+def _update(begin, end, arguments):
+    """Applies a step's formula to the pieces of arrays that lie in begin ≤ i < end of the row of all elements: to the
+    `number` arrays of a parameter, the piece's bounds, and the step's own numbers."""
+    given = unpack(arguments)
+    step, like, number, table, bounds, numbers = given[0], given[1], given[2], given[3], given[4], given[5:]
     a = 0
     while bounds[a + 1] <= begin:
         a += 1
     while begin < end:
-        p, g, v = _array_at(like, table[3 * a]), _array_at(like, table[3 * a + 1]), _array_at(like, table[3 * a + 2])
         stop = min(end, bounds[a + 1])
-        for i in range(begin - bounds[a], stop - bounds[a]):
-            step = rate * g[i]
-            if value(kind) == PLAIN:
-                p[i] = (p[i] - decay * p[i]) - step
+        arrays = _arrays_at(like, table, a * value(number), number)
+        apply(step, (arrays, begin - bounds[a], stop - bounds[a], numbers))
+        begin = stop
+        a += 1
+
+
+@formula
+def _sgd(arrays, first, last, numbers):
+    p, g, v = arrays
+    kind, rate, momentum, decay = numbers
+    for i in range(first, last):
+        step = rate * g[i]
+        if value(kind) == PLAIN:
+            p[i] = (p[i] - decay * p[i]) - step
+        else:
+            velocity = momentum * v[i] - step
+            v[i] = velocity
+            if value(kind) == NESTEROV:
+                p[i] = (p[i] - decay * p[i]) + (momentum * velocity - step)
             else:
-                velocity = momentum * v[i] - step
-                v[i] = velocity
-                if value(kind) == NESTEROV:
-                    p[i] = (p[i] - decay * p[i]) + (momentum * velocity - step)
-                else:
-                    p[i] = (p[i] - decay * p[i]) + velocity
-        begin = stop
-        a += 1
+                p[i] = (p[i] - decay * p[i]) + velocity
 
 
-@kernel
-def _adam(begin, end, arguments):
-    like, table, bounds, rate, one_less_beta_1, one_less_beta_2, epsilon, decay = unpack(arguments)
-    a = 0
-    while bounds[a + 1] <= begin:
-        a += 1
-    while begin < end:
-        p, g = _array_at(like, table[4 * a]), _array_at(like, table[4 * a + 1])
-        first, second = _array_at(like, table[4 * a + 2]), _array_at(like, table[4 * a + 3])
-        stop = min(end, bounds[a + 1])
-        for i in range(begin - bounds[a], stop - bounds[a]):
-            m = first[i] + one_less_beta_1 * (g[i] - first[i])
-            v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
-            first[i] = m
-            second[i] = v
-            p[i] = (p[i] - decay * p[i]) - rate * m / (np.sqrt(v) + epsilon)
-        begin = stop
-        a += 1
+@formula
+def _adam(arrays, begin, end, numbers):
+    p, g, first, second = arrays
+    rate, one_less_beta_1, one_less_beta_2, epsilon, decay = numbers
+    for i in range(begin, end):
+        m = first[i] + one_less_beta_1 * (g[i] - first[i])
+        v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
+        first[i] = m
+        second[i] = v
+        p[i] = (p[i] - decay * p[i]) - rate * m / (np.sqrt(v) + epsilon)
 
 
-@kernel
-def _rmsprop(begin, end, arguments):
-    has_momentum, centered, like, table, bounds, rate, rho, one_less_rho, momentum, epsilon, decay = unpack(arguments)
-    a = 0
-    while bounds[a + 1] <= begin:
-        a += 1
-    while begin < end:
-        p, g, v = _array_at(like, table[5 * a]), _array_at(like, table[5 * a + 1]), _array_at(like, table[5 * a + 2])
-        m, average = _array_at(like, table[5 * a + 3]), _array_at(like, table[5 * a + 4])
-        stop = min(end, bounds[a + 1])
-        for i in range(begin - bounds[a], stop - bounds[a]):
-            variance = rho * v[i] + one_less_rho * (g[i] * g[i])
-            v[i] = variance
-            if value(centered):
-                mean = rho * average[i] + one_less_rho * g[i]
-                average[i] = mean
-                variance = variance - mean * mean
-            update = rate * g[i] / np.sqrt(variance + epsilon)
-            if value(has_momentum):
-                update = momentum * m[i] + update
-                m[i] = update
-            p[i] = (p[i] - decay * p[i]) - update
-        begin = stop
-        a += 1
+@formula
+def _rmsprop(arrays, first, last, numbers):
+    p, g, v, m, average = arrays
+    has_momentum, centered, rate, rho, one_less_rho, momentum, epsilon, decay = numbers
+    for i in range(first, last):
+        variance = rho * v[i] + one_less_rho * (g[i] * g[i])
+        v[i] = variance
+        if value(centered):
+            mean = rho * average[i] + one_less_rho * g[i]
+            average[i] = mean
+            variance = variance - mean * mean
+        update = rate * g[i] / np.sqrt(variance + epsilon)
+        if value(has_momentum):
+            update = momentum * m[i] + update
+            m[i] = update
+        p[i] = (p[i] - decay * p[i]) - update
 
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
 def _add_squares(begin, end, arguments):
     """For each part its own sum, in double precision, over its piece of the row."""
-    like, table, bounds, sums, count, parts = unpack(arguments)
+    like, one, table, bounds, sums, count, parts = unpack(arguments)
     for part in range(begin, end):
         position, last = part * count // parts, (part + 1) * count // parts
         total = 0.0
@@ -113,7 +114,7 @@ def _add_squares(begin, end, arguments):
         while bounds[a + 1] <= position:
             a += 1
         while position < last:
-            x = _array_at(like, table[a])
+            (x,) = _arrays_at(like, table, a, one)
             stop = min(last, bounds[a + 1])
             for i in range(position - bounds[a], stop - bounds[a]):
                 number = np.float64(x[i])
@@ -153,6 +154,18 @@ def _all_contiguous(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [contiguous(array) for array in arrays]
 
 
+def _run(
+    step: Formula, parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray], states, kinds, numbers
+) -> None:
+    """One step for all parameters: `kinds` are constants, `numbers` come in the parameters' type."""
+    if not parameters:
+        return
+    gradients = _all_contiguous(gradients)  # kept until the kernel is done: the table holds addresses only
+    table, bounds = _tabled(parameters, gradients, *states)
+    arguments = (step, parameters[0], Constant(2 + len(states)), table, bounds)
+    run(_update, int(bounds[-1]), GRAIN, *arguments, *kinds, *map(parameters[0].dtype.type, numbers))
+
+
 @twin_of(reference.sgd_step)
 def sgd_step(
     parameters: Sequence[np.ndarray],
@@ -163,13 +176,9 @@ def sgd_step(
     nesterov: bool,
     weight_decay: float,
 ) -> None:
-    if not parameters:
-        return
-    gradients = _all_contiguous(gradients)  # kept until the kernel is done: the table holds addresses only
-    table, bounds = _tabled(parameters, gradients, velocities)
     kind = Constant(PLAIN if velocities is None else NESTEROV if nesterov else MOMENTUM)
-    numbers = map(parameters[0].dtype.type, (learning_rate, momentum, learning_rate * weight_decay))
-    run(_sgd, int(bounds[-1]), GRAIN, kind, parameters[0], table, bounds, *numbers)
+    numbers = (learning_rate, momentum, learning_rate * weight_decay)
+    _run(_sgd, parameters, gradients, [velocities], [kind], numbers)
 
 
 @twin_of(reference.adam_step)
@@ -185,13 +194,9 @@ def adam_step(
     epsilon: float,
     weight_decay: float,
 ) -> None:
-    if not parameters:
-        return
-    gradients = _all_contiguous(gradients)
-    table, bounds = _tabled(parameters, gradients, first_moments, second_moments)
     rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    numbers = map(parameters[0].dtype.type, (rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay))
-    run(_adam, int(bounds[-1]), GRAIN, parameters[0], table, bounds, *numbers)
+    numbers = (rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay)
+    _run(_adam, parameters, gradients, [first_moments, second_moments], [], numbers)
 
 
 @twin_of(reference.rmsprop_step)
@@ -207,16 +212,9 @@ def rmsprop_step(
     epsilon: float,
     weight_decay: float,
 ) -> None:
-    if not parameters:
-        return
-    gradients = _all_contiguous(gradients)
-    table, bounds = _tabled(parameters, gradients, velocities, momenta, averages)
-    kinds = Constant(momenta is not None), Constant(averages is not None)
-    numbers = map(
-        parameters[0].dtype.type,
-        (learning_rate, rho, 1 - rho, momentum, epsilon, learning_rate * weight_decay),
-    )
-    run(_rmsprop, int(bounds[-1]), GRAIN, *kinds, parameters[0], table, bounds, *numbers)
+    kinds = [Constant(momenta is not None), Constant(averages is not None)]
+    numbers = (learning_rate, rho, 1 - rho, momentum, epsilon, learning_rate * weight_decay)
+    _run(_rmsprop, parameters, gradients, [velocities, momenta, averages], kinds, numbers)
 
 
 @twin_of(reference.squared_norm)
@@ -229,5 +227,5 @@ def squared_norm(arrays: Sequence[np.ndarray]) -> float:
     parts = max(1, min(threads(), count // GRAIN))
     sums = np.zeros(parts)
     if count:
-        run(_add_squares, parts, 1, arrays[0], table, bounds, sums, count, parts)
+        run(_add_squares, parts, 1, arrays[0], Constant(1), table, bounds, sums, count, parts)
     return float(sum(sums))
