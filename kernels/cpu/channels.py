@@ -9,12 +9,13 @@ of the chunks in double precision: the result depends neither on the number of t
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
 from ..memory import empty
 from .launch import kernel, run, unpack
+from .mathematics import function
 from .simd import Vector, vector_of
 
 LINE = 256  # numbers, of which the length of a line is a multiple unless something else is asked for
@@ -63,22 +64,22 @@ class Lines:
         """Positions in a chunk."""
         return self.repeats * max(LEAST_LINES, CHUNK // max(self.lanes, 1))
 
-    @property
+    @cached_property
     def chunks(self) -> int:
         """Chunks in a sample."""
         return -(-self.positions // self.chunk_rows) if self.channels else 0
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Chunks altogether."""
         return self.samples * self.chunks
 
-    @property
+    @cached_property
     def grain(self) -> int:
         """How many chunks are worth a thread."""
         return max(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[int, int, int, int, int]:
         """What the bodies are told: lanes, chunk_rows, chunks, positions, channels."""
         return self.lanes, self.chunk_rows, self.chunks, self.positions, self.channels
@@ -92,19 +93,38 @@ class Lines:
         return repeated.reshape(self.samples, len(per_channel), self.lanes)
 
 
-@kernel
-def _channel_sums(begin, end, arguments):
-    """totals[n, q, c] = the sum of sums[k, q, j] over the chunks k of sample n and the places j of channel c."""
-    lanes, chunks, channels, quantities, sums, totals = unpack(arguments)
-    for i in range(begin, end):  # i = n · quantities + q
-        sample, quantity = i // quantities, i % quantities
-        for c in range(i * channels, (i + 1) * channels):
+lines_of = lru_cache(maxsize=1024)(Lines)  # the same few arrays come back in every step of a training
+
+
+@function
+def chunk_at(chunk, chunk_rows, chunks, positions, channels):
+    """(the sample that a chunk belongs to, where the chunk begins in the array, its positions)"""
+    sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
+    return sample, (sample * positions + place) * channels, min(chunk_rows, positions - place)
+
+
+@function
+def add_chunks(lanes, chunks, channels, quantities, sums, sample, totals):
+    """totals[n, q, c] = the sum of sums[k, q, j] over the chunks k of sample n and the places j of channel c, for one
+    n and all q, c."""
+    for quantity in range(quantities):
+        total = (sample * quantities + quantity) * channels
+        for c in range(total, total + channels):
             totals[c] = 0
         for chunk in range(sample * chunks, (sample + 1) * chunks):
-            line = (chunk * quantities + quantity) * lanes
-            for start in range(line, line + lanes, channels):
+            start = (chunk * quantities + quantity) * lanes
+            end = start + lanes
+            while start < end:
                 for c in range(channels):
-                    totals[i * channels + c] += sums[start + c]
+                    totals[total + c] += sums[start + c]
+                start += channels
+
+
+@kernel
+def _channel_sums(begin, end, arguments):
+    lanes, chunks, channels, quantities, sums, totals = unpack(arguments)
+    for sample in range(begin, end):
+        add_chunks(lanes, chunks, channels, quantities, sums, sample, totals)
 
 
 def channel_sums(lines: Lines, sums: np.ndarray) -> np.ndarray:
@@ -112,7 +132,7 @@ def channel_sums(lines: Lines, sums: np.ndarray) -> np.ndarray:
     quantities = sums.shape[1]
     totals = empty((lines.samples, quantities, lines.channels), np.float64)
     if totals.size:
-        grain = max(1, CHUNK // max(lines.chunks * lines.lanes, 1))
+        grain = max(1, CHUNK // max(quantities * lines.chunks * lines.lanes, 1))
         arguments = (lines.lanes, lines.chunks, lines.channels, quantities, sums, totals)
-        run(_channel_sums, lines.samples * quantities, grain, *arguments)
+        run(_channel_sums, lines.samples, grain, *arguments)
     return totals

@@ -17,11 +17,12 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import normalization as reference
-from .channels import Lines, channel_sums, strip_of
+from .channels import Lines, add_chunks, chunk_at, lines_of, strip_of
 from .copying import contiguous
 from .launch import Constant, kernel, run, unpack, value
 from .mathematics import function, like
 from .simd import (
+    apart,
     first_lanes,
     fma,
     load,
@@ -68,18 +69,20 @@ def _distances(strip, x, at, numbers, lanes, work, center):
     at a time, so that the sums stay in registers."""
     whole = numbers - numbers % lanes
     for j in range(0, lanes, width_of(strip)):
-        columns = lanes - j
+        columns, i = lanes - j, at + j
         k = load_part(strip, work, center + j, columns)
         total = k - k
         squares = total
         if columns >= width_of(strip):
-            for i in range(at + j, at + whole + j, lanes):
+            while i < at + whole:
                 distance = load(strip, x, i) - k
                 total, squares = total + distance, fma(distance, distance, squares)
+                i += lanes
         else:
-            for i in range(at + j, at + whole + j, lanes):
+            while i < at + whole:
                 distance = load_part(strip, x, i, columns) - k
                 total, squares = total + distance, fma(distance, distance, squares)
+                i += lanes
         columns = min(columns, numbers - whole - j)
         if columns > 0:
             distance = load_part(strip, x, at + whole + j, columns) - k
@@ -113,8 +116,7 @@ def _chunk_statistics(begin, end, arguments):
     """For each chunk and channel: the mean, and Σ (x − mean)²."""
     strip, lanes, chunk_rows, chunks, positions, channels, x, work, statistics = unpack(arguments)
     for chunk in range(begin, end):
-        sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
-        at, rows = (sample * positions + place) * channels, min(chunk_rows, positions - place)
+        _, at, rows = chunk_at(chunk, chunk_rows, chunks, positions, channels)
         center, to = 3 * chunk * lanes, 2 * chunk * channels
         _guess(x, at, rows, channels, work, center, lanes)
         _distances(strip, x, at, rows * channels, lanes, work, center)
@@ -226,11 +228,10 @@ def _normalized(relu, x, center, scale, shift):
 def _normalize(begin, end, arguments):
     """y of each chunk, from the last to the first: the statistics have read the last one last."""
     strip, relu, last, lanes, chunk_rows, chunks, positions, channels, known, x, y = unpack(arguments)
-    for chunk in range(last - begin, last - end, -1):
-        sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
+    for i in range(begin, end):
+        sample, at, rows = chunk_at(last - i, chunk_rows, chunks, positions, channels)
         center, scale, shift = 3 * sample * lanes, (3 * sample + 1) * lanes, (3 * sample + 2) * lanes
-        at = (sample * positions + place) * channels
-        stop = at + min(chunk_rows, positions - place) * channels
+        stop = at + rows * channels
         if lanes == width_of(strip):  # what is known stays in registers
             m, s, b = load(strip, known, center), load(strip, known, scale), load(strip, known, shift)
             while at + lanes <= stop:
@@ -286,24 +287,25 @@ def _gradient_sums(begin, end, arguments):
     """For each chunk and lane: Σ g and Σ g·(x − center), g being dy where ReLU let it through."""
     strip, relu, lanes, chunk_rows, chunks, positions, channels, known, dy, x, sums = unpack(arguments)
     for chunk in range(begin, end):
-        sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
+        sample, at, rows = chunk_at(chunk, chunk_rows, chunks, positions, channels)
         center, scale, shift = 3 * sample * lanes, (3 * sample + 1) * lanes, (3 * sample + 2) * lanes
-        at = (sample * positions + place) * channels
-        numbers = min(chunk_rows, positions - place) * channels
+        numbers = rows * channels
         whole = numbers - numbers % lanes
         for j in range(0, lanes, width_of(strip)):
-            columns = lanes - j
+            columns, i = lanes - j, at + j
             m, s = load_part(strip, known, center + j, columns), load_part(strip, known, scale + j, columns)
             b, total = load_part(strip, known, shift + j, columns), splat(strip, 0)
             product = total
             if columns >= width_of(strip):
-                for i in range(at + j, at + whole + j, lanes):
+                while i < at + whole:
                     g, v = load(strip, dy, i), load(strip, x, i)
                     total, product = _add_gradients(relu, g, v, m, s, b, total, product)
+                    i += lanes
             else:
-                for i in range(at + j, at + whole + j, lanes):
+                while i < at + whole:
                     g, v = load_part(strip, dy, i, columns), load_part(strip, x, i, columns)
                     total, product = _add_gradients(relu, g, v, m, s, b, total, product)
+                    i += lanes
             columns = min(columns, numbers - whole - j)
             if columns > 0:
                 i = at + whole + j
@@ -318,10 +320,14 @@ def _gradient_sums(begin, end, arguments):
 @kernel
 def _gradient_constants(begin, end, arguments):
     """For each sample: the lines center, scale, shift (as `_constants` has them), tilt and offset; and what the sample
-    gives to dγ and dβ. totals holds Σ g and Σ g·(x − center) of each channel."""
-    lanes, positions, channels, groups, known, totals, variance, gamma, epsilon, lines, shares = unpack(arguments)
+    gives to dγ and dβ. sums and totals hold Σ g and Σ g·(x − center), of the places in each chunk and of each
+    channel."""
+    given = unpack(arguments)
+    lanes, chunks, positions, channels, groups = given[:5]
+    known, sums, totals, variance, gamma, epsilon, lines, shares = given[5:]
     width = channels // groups
     for sample in range(begin, end):
+        add_chunks(lanes, chunks, channels, 2, sums, sample, totals)
         old, new, total = 3 * sample * lanes, 5 * sample * lanes, 2 * sample * channels
         for j in range(3 * lanes):
             lines[new + j] = known[old + j]
@@ -345,7 +351,7 @@ def _gradient_constants(begin, end, arguments):
 def _gradient_of(relu, fixed, g, x, center, scale, shift, tilt, offset):
     """dx = g·scale + (x − center)·tilt + offset, g being 0 where ReLU did not let it through. The last two come from
     mean and variance, if these are not fixed."""
-    distance = x - center
+    g, distance = apart(g), x - center
     cut = scale - scale if value(fixed) else fma(distance, tilt, offset)
     whole = g * scale if value(fixed) else fma(g, scale, cut)
     return select(fma(distance, scale, shift) > 0, whole, cut) if value(relu) else whole
@@ -355,12 +361,11 @@ def _gradient_of(relu, fixed, g, x, center, scale, shift, tilt, offset):
 def _gradient(begin, end, arguments):
     """dx of each chunk, from the last to the first: the sums have read the last one last."""
     strip, relu, fixed, last, lanes, chunk_rows, chunks, positions, channels, known, dy, x, dx = unpack(arguments)
-    for chunk in range(last - begin, last - end, -1):
-        sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
+    for k in range(begin, end):
+        sample, at, rows = chunk_at(last - k, chunk_rows, chunks, positions, channels)
         center, scale, shift = 5 * sample * lanes, (5 * sample + 1) * lanes, (5 * sample + 2) * lanes
         tilt, offset = (5 * sample + 3) * lanes, (5 * sample + 4) * lanes
-        at = (sample * positions + place) * channels
-        stop = at + min(chunk_rows, positions - place) * channels
+        stop = at + rows * channels
         if lanes == width_of(strip):  # what is known stays in registers
             m, s, b = load(strip, known, center), load(strip, known, scale), load(strip, known, shift)
             t, o = load(strip, known, tilt), load(strip, known, offset)
@@ -398,11 +403,11 @@ def _group_gradient(
     sums = empty((lines.count, 2, lines.lanes), x.dtype)
     kinds, count, grain = (strip_of(x.dtype), Constant(relu)), lines.count, lines.grain
     run(_gradient_sums, count, grain, *kinds, *lines.arguments, known, dy, x, sums)
-    totals, shares = channel_sums(lines, sums), empty((lines.samples, 2, lines.channels), np.float64)
+    totals, shares = empty((2, lines.samples, 2, lines.channels), np.float64)
     constants = empty((lines.samples, 5, lines.lanes), x.dtype)
-    numbers = (lines.lanes, lines.positions, lines.channels, mean.shape[1])
-    arrays = (known, totals, contiguous(variance), contiguous(gamma), float(epsilon), constants, shares)
-    run(_gradient_constants, lines.samples, max(1, 4096 // lines.lanes), *numbers, *arrays)
+    numbers = (lines.lanes, lines.chunks, lines.positions, lines.channels, mean.shape[1])
+    arrays = (known, sums, totals, contiguous(variance), contiguous(gamma), float(epsilon), constants, shares)
+    run(_gradient_constants, lines.samples, max(1, 4096 // (lines.chunks * lines.lanes)), *numbers, *arrays)
     run(_gradient, count, grain, *kinds, Constant(fixed), count - 1, *lines.arguments, constants, dy, x, dx)
     dgamma, dbeta = shares.sum(0).astype(x.dtype)
     return dx, dgamma, dbeta
@@ -412,7 +417,7 @@ def _group_gradient(
 
 
 def _one_sample(x: np.ndarray) -> Lines:
-    return Lines(1, math.prod(x.shape[:-1]), x.shape[-1], x.dtype, strip_of(x.dtype).lanes)
+    return lines_of(1, math.prod(x.shape[:-1]), x.shape[-1], x.dtype, strip_of(x.dtype).lanes)
 
 
 @twin_of(reference.batch_norm)
@@ -482,13 +487,13 @@ def _small_groups(begin, end, arguments):
         group = i % groups
         first, of_group = (i // groups) * positions * channels + group * width, group * width
         total = like(x[0], 0.0)
-        for run_start in range(first, first + runs * channels, channels):
-            for j in range(run_start, run_start + length):
+        for r in range(runs):
+            for j in range(first + r * channels, first + r * channels + length):
                 total += x[j]
         center = like(total, total / (runs * length))
         rest, squares = like(total, 0.0), like(total, 0.0)
-        for run_start in range(first, first + runs * channels, channels):
-            for j in range(run_start, run_start + length):
+        for r in range(runs):
+            for j in range(first + r * channels, first + r * channels + length):
                 distance = x[j] - center
                 rest += distance
                 squares += distance * distance
@@ -497,7 +502,8 @@ def _small_groups(begin, end, arguments):
         mean[i] = center
         variance[i] = spread
         inverse = like(total, 1.0) / like(total, math.sqrt(spread + epsilon))
-        for run_start in range(first, first + positions * channels, channels):
+        for position in range(positions):
+            run_start = first + position * channels
             for c in range(width):
                 y[run_start + c] = (x[run_start + c] - center) * (gamma[of_group + c] * inverse) + beta[of_group + c]
 
@@ -518,13 +524,15 @@ def _small_groups_gradient(begin, end, arguments):
             center = mean[i]
             inverse = like(center, 1.0) / like(center, math.sqrt(variance[i] + epsilon))
             total, product = like(center, 0.0), like(center, 0.0)
-            for run_start in range(first, first + positions * channels, channels):
+            for position in range(positions):
+                run_start = first + position * channels
                 for c in range(width):
                     h = dy[run_start + c] * gamma[of_group + c]
                     total += h
                     product += h * ((x[run_start + c] - center) * inverse)
             total, product = like(center, total / count), like(center, product / count)
-            for run_start in range(first, first + positions * channels, channels):
+            for position in range(positions):
+                run_start = first + position * channels
                 for c in range(width):
                     normalized = (x[run_start + c] - center) * inverse
                     h = dy[run_start + c] * gamma[of_group + c]
@@ -534,7 +542,7 @@ def _small_groups_gradient(begin, end, arguments):
 
 
 def _samples(x: np.ndarray) -> Lines:
-    return Lines(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1], x.dtype, strip_of(x.dtype).lanes)
+    return lines_of(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1], x.dtype, strip_of(x.dtype).lanes)
 
 
 def _is_small(lines: Lines) -> bool:

@@ -566,6 +566,10 @@ def _unary(name: str, doc: str):
 
 sqrt = _unary("sqrt", "The square root of each lane.")
 absolute = _unary("fabs", "The absolute value of each lane of floats.")
+apart = _unary(
+    "arithmetic.fence",
+    "The same lanes. Their load stays an instruction of its own: as a part of a masked one it would wait for the mask.",
+)
 floor = _unary("floor", "The largest whole number not above each lane of floats.")
 round_to_even = _unary("rint", "The nearest whole number to each lane of floats, ties to the even one.")
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tomograd.kernels.cpu import simd
-from tomograd.kernels.cpu.launch import kernel, run, unpack
+from tomograd.kernels.cpu.launch import Constant, compiled, kernel, run, unpack, value
 from tomograd.kernels.cpu.simd import (
     absolute,
     any_of,
+    apart,
     first_lanes,
     floor,
     fma,
@@ -131,6 +132,38 @@ def test_reductions(level, dtype, spoil):
         y = np.zeros(5, dtype)
         run(reductions, 1, 1, vector, x, y)
     np.testing.assert_array_equal(y, np.array([x.sum(), x.max(), x.sum(), 2 * x.sum(), (x > 100).any()], dtype))
+
+
+@kernel
+def chosen_sums(begin, end, arguments):
+    """y = x + z where x > 0, else x; z loaded apart or not."""
+    vector, is_apart, x, z, y = unpack(arguments)
+    a, b = load(vector, x, 0), load(vector, z, 0)
+    if value(is_apart):
+        b = apart(b)
+    store(y, 0, select(a > 0, a + b, a))
+
+
+@levels
+@floats
+def test_apart_changes_nothing_but_the_load(level, dtype):
+    with simd.using_level(level):
+        vector = simd.vector_of(np.dtype(dtype))
+        x, z = np.random.default_rng(0).standard_normal((2, vector.lanes)).astype(dtype)
+        y = np.empty_like(x)
+        run(chosen_sums, 1, 1, vector, Constant(True), x, z, y)
+    np.testing.assert_array_equal(y, np.where(x > 0, x + z, x))
+
+
+@pytest.mark.skipif("avx512" not in LEVELS, reason="masked instructions that load")
+def test_apart_keeps_a_load_out_of_a_masked_instruction():
+    def masked_loads(is_apart):
+        vector, x = simd.vector_of(np.dtype(np.float32)), np.ones(16, np.float32)
+        assembly = compiled(chosen_sums, vector, Constant(is_apart), x, x, x).assembly()
+        return [line for line in assembly.splitlines() if "{%k" in line and "(%" in line]
+
+    with simd.using_level("avx512"):
+        assert masked_loads(False) and not masked_loads(True)
 
 
 @kernel
