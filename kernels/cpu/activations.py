@@ -8,9 +8,8 @@ from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import activations as reference
 from ..reference.activations import GELU_TANH_CUBIC, GELU_TANH_SCALE, SELU_ALPHA, SELU_SCALE
-from .copying import contiguous
 from .elementwise import elementwise, formula
-from .launch import kernel, run, scratch, unpack
+from .launch import scratch
 from .mathematics import (
     exp_bounded,
     expm1_of_negative,
@@ -26,21 +25,17 @@ from .mathematics import (
 from .rows import (
     BLOCK,
     TILE,
-    as_rows,
     block,
-    block_rows,
-    columns,
     finish,
-    grain,
     is_narrow,
     keep_sum,
     known,
     logarithms,
+    map_rows,
     maxima,
     only_last,
     partition,
     scale_block,
-    shape_argument,
     softmax_of_block,
     strip_size,
     strips_of,
@@ -59,7 +54,6 @@ from .simd import (
     splat,
     store,
     store_part,
-    vector_of,
 )
 
 # ---- the functions: f(x, a) and dy · f′(x, a) ------------------------------------------------------------------------
@@ -224,139 +218,115 @@ def activation_gradient(dy: np.ndarray, x: np.ndarray, name: str, parameter: flo
 # ---- softmax and its kin ---------------------------------------------------------------------------------------------
 
 
-@kernel
-def _softmax(begin, end, arguments):
-    vector, shape, width, x, y = unpack(arguments)
-    width, room, m, total = columns(shape, width), scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        numbers, at = block(vector, shape, x, first, rows, width, room)
-        results, to = target(vector, shape, y, first, rows, width, room)
-        softmax_of_block(vector, shape, numbers, at, results, to, size, strips, rows, m, total)
-        scale_block(vector, shape, results, to, size, strips, total)
-        finish(vector, shape, room, y, first, rows, width)
+@formula
+def _softmax(vector, shape, width, first, rows, operands):
+    x, y = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, m, total = scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
+    numbers, at = block(vector, shape, x, first, rows, width, room)
+    results, to = target(vector, shape, y, first, rows, width, room)
+    softmax_of_block(vector, shape, numbers, at, results, to, size, strips, rows, m, total)
+    scale_block(vector, shape, results, to, size, strips, total)
+    finish(vector, shape, room, y, first, rows, width)
 
 
-@kernel
-def _log_softmax(begin, end, arguments):
-    vector, shape, width, x, y = unpack(arguments)
-    width, room, m, total = columns(shape, width), scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        numbers, at = block(vector, shape, x, first, rows, width, room)
-        results, to = target(vector, shape, y, first, rows, width, room)
-        partition(vector, shape, numbers, at, size, strips, m, total)
-        logarithms(vector, rows, total)
-        for strip in range(strips):
-            shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
-            for place in range(0, size, lanes(vector)):
-                j = strip * size + within(vector, shape, place, size)
-                store(results, to + j, (load(vector, numbers, at + j) - shift) - log_total)
-        finish(vector, shape, room, y, first, rows, width)
+@formula
+def _log_softmax(vector, shape, width, first, rows, operands):
+    x, y = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, m, total = scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
+    numbers, at = block(vector, shape, x, first, rows, width, room)
+    results, to = target(vector, shape, y, first, rows, width, room)
+    partition(vector, shape, numbers, at, size, strips, m, total)
+    logarithms(vector, rows, total)
+    for strip in range(strips):
+        shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
+        for place in range(0, size, lanes(vector)):
+            j = strip * size + within(vector, shape, place, size)
+            store(results, to + j, (load(vector, numbers, at + j) - shift) - log_total)
+    finish(vector, shape, room, y, first, rows, width)
 
 
-@kernel
-def _logsumexp(begin, end, arguments):
-    vector, shape, width, x, y = unpack(arguments)
-    width, room, m, total = columns(shape, width), scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        numbers, at = block(vector, shape, x, first, rows, width, room)
-        maxima(vector, shape, numbers, at, size, strips, m)
-        for i in range(0, rows, lanes(vector)):  # ∞ − ∞ is no number: an infinite maximum is not subtracted
-            largest = load(vector, m, i)
-            store(m, i, select(absolute(largest) == like(largest, np.inf), like(largest, 0.0), largest))
-        sums_of_exp(vector, shape, numbers, at, size, strips, m, total)
-        for i in range(0, rows, lanes(vector)):
-            store_part(y, first + i, load(vector, m, i) + log(load(vector, total, i)), rows - i)
+@formula
+def _logsumexp(vector, shape, width, first, rows, operands):
+    x, y = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, m, total = scratch(x, TILE), scratch(x, BLOCK), scratch(x, BLOCK)
+    numbers, at = block(vector, shape, x, first, rows, width, room)
+    maxima(vector, shape, numbers, at, size, strips, m)
+    for i in range(0, rows, lanes(vector)):  # ∞ − ∞ is no number: an infinite maximum is not subtracted
+        largest = load(vector, m, i)
+        store(m, i, select(absolute(largest) == like(largest, np.inf), like(largest, 0.0), largest))
+    sums_of_exp(vector, shape, numbers, at, size, strips, m, total)
+    for i in range(0, rows, lanes(vector)):
+        store_part(y, first + i, load(vector, m, i) + log(load(vector, total, i)), rows - i)
 
 
-@kernel
-def _softmax_gradient(begin, end, arguments):
-    vector, shape, width, dy, y, dx = unpack(arguments)
-    width, dy_room, y_room, inner = columns(shape, width), scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
-        values, _ = block(vector, shape, y, first, rows, width, y_room)
-        results, _ = target(vector, shape, dx, first, rows, width, dy_room)
-        for strip in range(strips):
-            total, start, j = splat(vector, 0), at + strip * size, 0
-            while j + lanes(vector) <= size:
-                total = fma(load(vector, slopes, start + j), load(vector, values, start + j), total)
-                j += lanes(vector)
-            if not is_narrow(shape) and j < size:
-                last = start + size - lanes(vector)
-                product = load(vector, slopes, last) * load(vector, values, last)
-                total = total + only_last(vector, product, size - j)
-            keep_sum(vector, shape, total, inner, strip)
-        for strip in range(strips):
-            total = known(vector, shape, inner, strip)
-            for place in range(0, size, lanes(vector)):
-                j = at + strip * size + within(vector, shape, place, size)
-                store(results, j, load(vector, values, j) * (load(vector, slopes, j) - total))
-        finish(vector, shape, dy_room, dx, first, rows, width)
+@formula
+def _softmax_gradient(vector, shape, width, first, rows, operands):
+    dy, y, dx = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    dy_room, y_room, inner = scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
+    slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
+    values, _ = block(vector, shape, y, first, rows, width, y_room)
+    results, _ = target(vector, shape, dx, first, rows, width, dy_room)
+    for strip in range(strips):
+        total, start, j = splat(vector, 0), at + strip * size, 0
+        while j + lanes(vector) <= size:
+            total = fma(load(vector, slopes, start + j), load(vector, values, start + j), total)
+            j += lanes(vector)
+        if not is_narrow(shape) and j < size:
+            last = start + size - lanes(vector)
+            product = load(vector, slopes, last) * load(vector, values, last)
+            total = total + only_last(vector, product, size - j)
+        keep_sum(vector, shape, total, inner, strip)
+    for strip in range(strips):
+        total = known(vector, shape, inner, strip)
+        for place in range(0, size, lanes(vector)):
+            j = at + strip * size + within(vector, shape, place, size)
+            store(results, j, load(vector, values, j) * (load(vector, slopes, j) - total))
+    finish(vector, shape, dy_room, dx, first, rows, width)
 
 
-@kernel
-def _log_softmax_gradient(begin, end, arguments):
-    vector, shape, width, dy, y, dx = unpack(arguments)
-    width, dy_room, y_room, inner = columns(shape, width), scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
-        values, _ = block(vector, shape, y, first, rows, width, y_room)
-        results, _ = target(vector, shape, dx, first, rows, width, dy_room)
-        sums(vector, shape, slopes, at, size, strips, inner)
-        for strip in range(strips):
-            total = known(vector, shape, inner, strip)
-            for place in range(0, size, lanes(vector)):
-                j = at + strip * size + within(vector, shape, place, size)
-                store(results, j, load(vector, slopes, j) - exp_bounded(load(vector, values, j)) * total)
-        finish(vector, shape, dy_room, dx, first, rows, width)
-
-
-def _map_rows(body, y: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
-    """Runs a body over the rows of `arrays`, all of one shape; y is the result."""
-    arrays = [contiguous(array) for array in arrays]
-    rows, width = as_rows(arrays[0])
-    if width:
-        run(body, rows, grain(width), vector_of(y.dtype), shape_argument(width), width, *arrays, y)
-    return y
+@formula
+def _log_softmax_gradient(vector, shape, width, first, rows, operands):
+    dy, y, dx = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    dy_room, y_room, inner = scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
+    slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
+    values, _ = block(vector, shape, y, first, rows, width, y_room)
+    results, _ = target(vector, shape, dx, first, rows, width, dy_room)
+    sums(vector, shape, slopes, at, size, strips, inner)
+    for strip in range(strips):
+        total = known(vector, shape, inner, strip)
+        for place in range(0, size, lanes(vector)):
+            j = at + strip * size + within(vector, shape, place, size)
+            store(results, j, load(vector, slopes, j) - exp_bounded(load(vector, values, j)) * total)
+    finish(vector, shape, dy_room, dx, first, rows, width)
 
 
 @twin_of(reference.softmax)
 def softmax(x: np.ndarray) -> np.ndarray:
-    return _map_rows(_softmax, empty_like(x), x)
+    return map_rows(_softmax, empty_like(x), x)
 
 
 @twin_of(reference.softmax_gradient)
 def softmax_gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _map_rows(_softmax_gradient, empty_like(y), dy, y)
+    return map_rows(_softmax_gradient, empty_like(y), dy, y)
 
 
 @twin_of(reference.log_softmax)
 def log_softmax(x: np.ndarray) -> np.ndarray:
-    return _map_rows(_log_softmax, empty_like(x), x)
+    return map_rows(_log_softmax, empty_like(x), x)
 
 
 @twin_of(reference.log_softmax_gradient)
 def log_softmax_gradient(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _map_rows(_log_softmax_gradient, empty_like(y), dy, y)
+    return map_rows(_log_softmax_gradient, empty_like(y), dy, y)
 
 
 @twin_of(reference.logsumexp)
 def logsumexp(x: np.ndarray) -> np.ndarray:
     if not x.shape[-1]:
         return np.full(x.shape[:-1], -np.inf, x.dtype)
-    return _map_rows(_logsumexp, empty(x.shape[:-1], x.dtype), x)
+    return map_rows(_logsumexp, empty(x.shape[:-1], x.dtype), x)

@@ -49,7 +49,7 @@ class Formula:
 
 
 def formula(python_function: Callable) -> Formula:
-    """Decorator: a function of vectors and numbers, to be applied to arrays and numbers."""
+    """Decorator: a function of vectors and numbers for `elementwise`, or whatever a kernel body is to `apply`."""
     return Formula(python_function)
 
 

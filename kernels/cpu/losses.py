@@ -16,18 +16,15 @@ from .rows import (
     BLOCK,
     TILE,
     block,
-    block_rows,
-    columns,
     finish,
-    grain,
     is_narrow,
     keep_sum,
     known,
     logarithms,
+    map_rows,
     only_last,
     partition,
     scale_block,
-    shape_argument,
     softmax_of_block,
     strip_size,
     strips_of,
@@ -50,22 +47,6 @@ from .simd import (
     store_part,
     vector_of,
 )
-
-
-def _row_arguments(x: np.ndarray) -> tuple:
-    """What a body over rows begins with."""
-    return vector_of(x.dtype), shape_argument(x.shape[-1]), x.shape[-1]
-
-
-def _of_rows(body, x: np.ndarray, y: np.ndarray, *operands) -> np.ndarray:
-    """Runs a body over the rows of x (R, C), which come first, then other operands, then the result y."""
-    rows, width = x.shape
-    if width:
-        run(body, rows, grain(width), *_row_arguments(x), x, *operands, y)
-    else:
-        y.fill(0)  # a sum of nothing
-    return y
-
 
 # ---- cross-entropy of a class index ----------------------------------------------------------------------------------
 
@@ -98,72 +79,67 @@ def subtract_labels(vector, y, start, size, share, slope, label):
         column = column + 1
 
 
-@kernel
-def _sparse_cross_entropy(begin, end, arguments):
-    vector, shape, width, logits, labels, loss = unpack(arguments)
-    width, room = columns(shape, width), scratch(logits, TILE)
+@formula
+def _sparse_cross_entropy(vector, shape, width, first, rows, operands):
+    logits, labels, loss = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room = scratch(logits, TILE)
     m, total, column = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        numbers, at = block(vector, shape, logits, first, rows, width, room)
-        partition(vector, shape, numbers, at, size, strips_of(vector, shape, rows), m, total)
-        if is_narrow(shape):
-            columns_of_labels(labels, first, rows, width, column)
-            for i in range(0, rows, lanes(vector)):
-                chosen = score_at(vector, numbers, i * width, size, load(vector, column, i))
-                store(m, i, load(vector, m, i) - chosen)
-        else:
-            for i in range(rows):
-                label = labels[first + i]
-                known_label = (label >= 0) & (label < width)
-                m[i] -= logits[(first + i) * width + label] if known_label else like(m[i], math.nan)
+    numbers, at = block(vector, shape, logits, first, rows, width, room)
+    partition(vector, shape, numbers, at, size, strips, m, total)
+    if is_narrow(shape):
+        columns_of_labels(labels, first, rows, width, column)
         for i in range(0, rows, lanes(vector)):
-            store_part(loss, first + i, log(load(vector, total, i)) + load(vector, m, i), rows - i)
+            chosen = score_at(vector, numbers, i * width, size, load(vector, column, i))
+            store(m, i, load(vector, m, i) - chosen)
+    else:
+        for i in range(rows):
+            label = labels[first + i]
+            known_label = (label >= 0) & (label < width)
+            m[i] -= logits[(first + i) * width + label] if known_label else like(m[i], math.nan)
+    for i in range(0, rows, lanes(vector)):
+        store_part(loss, first + i, log(load(vector, total, i)) + load(vector, m, i), rows - i)
 
 
-@kernel
-def _sparse_cross_entropy_gradient(begin, end, arguments):
-    vector, shape, width, logits, dloss, labels, dlogits = unpack(arguments)
-    width, room = columns(shape, width), scratch(logits, TILE)
+@formula
+def _sparse_cross_entropy_gradient(vector, shape, width, first, rows, operands):
+    logits, dloss, labels, dlogits = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room = scratch(logits, TILE)
     m, total, column = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        numbers, at = block(vector, shape, logits, first, rows, width, room)
-        results, to = target(vector, shape, dlogits, first, rows, width, room)
-        softmax_of_block(vector, shape, numbers, at, results, to, size, strips, rows, m, total)
-        if is_narrow(shape):
-            columns_of_labels(labels, first, rows, width, column)
-            for i in range(0, rows, lanes(vector)):
-                share, slope = load(vector, total, i), load_part(vector, dloss, first + i, rows - i)
-                subtract_labels(vector, results, i * width, size, share, slope, load(vector, column, i))
-        else:
-            for i in range(rows):  # e − Σe at the label becomes softmax − 1
-                label = labels[first + i]
-                if (label >= 0) & (label < width):
-                    results[to + i * width + label] -= like(m[i], 1.0) / total[i]
-            for i in range(0, rows, lanes(vector)):
-                store(total, i, load(vector, total, i) * load_part(vector, dloss, first + i, rows - i))
-            scale_block(vector, shape, results, to, size, strips, total)
-        finish(vector, shape, room, dlogits, first, rows, width)
+    numbers, at = block(vector, shape, logits, first, rows, width, room)
+    results, to = target(vector, shape, dlogits, first, rows, width, room)
+    softmax_of_block(vector, shape, numbers, at, results, to, size, strips, rows, m, total)
+    if is_narrow(shape):
+        columns_of_labels(labels, first, rows, width, column)
+        for i in range(0, rows, lanes(vector)):
+            share, slope = load(vector, total, i), load_part(vector, dloss, first + i, rows - i)
+            subtract_labels(vector, results, i * width, size, share, slope, load(vector, column, i))
+    else:
+        for i in range(rows):  # e − Σe at the label becomes softmax − 1
+            label = labels[first + i]
+            if (label >= 0) & (label < width):
+                results[to + i * width + label] -= like(m[i], 1.0) / total[i]
+        for i in range(0, rows, lanes(vector)):
+            store(total, i, load(vector, total, i) * load_part(vector, dloss, first + i, rows - i))
+        scale_block(vector, shape, results, to, size, strips, total)
+    finish(vector, shape, room, dlogits, first, rows, width)
 
 
 @twin_of(reference.sparse_cross_entropy)
 def sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    logits, labels = contiguous(logits), _labels(labels)
-    return _of_rows(_sparse_cross_entropy, logits, empty(len(logits), logits.dtype), labels)
+    logits = contiguous(logits)
+    return map_rows(_sparse_cross_entropy, empty(len(logits), logits.dtype), logits, _labels(labels))
 
 
 @twin_of(reference.sparse_cross_entropy_gradient)
 def sparse_cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    dloss, logits, labels = contiguous(dloss), contiguous(logits), _labels(labels)
-    return _of_rows(_sparse_cross_entropy_gradient, logits, empty_like(logits), dloss, labels)
+    logits = contiguous(logits)
+    return map_rows(_sparse_cross_entropy_gradient, empty_like(logits), logits, dloss, _labels(labels))
 
 
 def _labels(labels: np.ndarray) -> np.ndarray:
-    return contiguous(labels.astype(np.int64, copy=False))
+    return labels.astype(np.int64, copy=False)
 
 
 # ---- cross-entropy of target probabilities ---------------------------------------------------------------------------
@@ -175,73 +151,67 @@ def cross_term(target, log_probability):
     return select(target == like(target, 0.0), target, target * log_probability)
 
 
-@kernel
-def _cross_entropy(begin, end, arguments):
-    vector, shape, width, logits, targets, loss = unpack(arguments)
-    width, room, targets_room = columns(shape, width), scratch(logits, TILE), scratch(logits, TILE)
+@formula
+def _cross_entropy(vector, shape, width, first, rows, operands):
+    logits, targets, loss = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, targets_room = scratch(logits, TILE), scratch(logits, TILE)
     m, total = scratch(logits, BLOCK), scratch(logits, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        numbers, at = block(vector, shape, logits, first, rows, width, room)
-        truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
-        partition(vector, shape, numbers, at, size, strips, m, total)
-        logarithms(vector, rows, total)
-        for strip in range(strips):
-            shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
-            start, terms, j = at + strip * size, splat(vector, 0), 0
-            while j + lanes(vector) <= size:
-                log_probability = (load(vector, numbers, start + j) - shift) - log_total
-                terms = terms + cross_term(load(vector, truth, start + j), log_probability)
-                j += lanes(vector)
-            if not is_narrow(shape) and j < size:
-                last = start + size - lanes(vector)
-                log_probability = (load(vector, numbers, last) - shift) - log_total
-                term = cross_term(load(vector, truth, last), log_probability)
-                terms = terms + only_last(vector, term, size - j)
-            keep_sum(vector, shape, -terms, m, strip)
-        for i in range(0, rows, lanes(vector)):
-            store_part(loss, first + i, load(vector, m, i), rows - i)
+    numbers, at = block(vector, shape, logits, first, rows, width, room)
+    truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
+    partition(vector, shape, numbers, at, size, strips, m, total)
+    logarithms(vector, rows, total)
+    for strip in range(strips):
+        shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
+        start, terms, j = at + strip * size, splat(vector, 0), 0
+        while j + lanes(vector) <= size:
+            log_probability = (load(vector, numbers, start + j) - shift) - log_total
+            terms = terms + cross_term(load(vector, truth, start + j), log_probability)
+            j += lanes(vector)
+        if not is_narrow(shape) and j < size:
+            last = start + size - lanes(vector)
+            log_probability = (load(vector, numbers, last) - shift) - log_total
+            term = cross_term(load(vector, truth, last), log_probability)
+            terms = terms + only_last(vector, term, size - j)
+        keep_sum(vector, shape, -terms, m, strip)
+    for i in range(0, rows, lanes(vector)):
+        store_part(loss, first + i, load(vector, m, i), rows - i)
 
 
-@kernel
-def _cross_entropy_gradient(begin, end, arguments):
-    vector, shape, width, logits, dloss, targets, dlogits = unpack(arguments)
-    width, room, targets_room = columns(shape, width), scratch(logits, TILE), scratch(logits, TILE)
+@formula
+def _cross_entropy_gradient(vector, shape, width, first, rows, operands):
+    logits, dloss, targets, dlogits = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, targets_room = scratch(logits, TILE), scratch(logits, TILE)
     m, total, slope = scratch(logits, BLOCK), scratch(logits, BLOCK), scratch(logits, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
-        numbers, at = block(vector, shape, logits, first, rows, width, room)
-        truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
-        results, to = target(vector, shape, dlogits, first, rows, width, room)
-        partition(vector, shape, numbers, at, size, strips, m, total)
-        sums(vector, shape, truth, at, size, strips, slope)
-        for i in range(0, rows, lanes(vector)):
-            store(total, i, load(vector, slope, i) / load(vector, total, i))
-            store(slope, i, load_part(vector, dloss, first + i, rows - i))
-        for strip in range(strips):
-            shift, share = known(vector, shape, m, strip), known(vector, shape, total, strip)
-            scale = known(vector, shape, slope, strip)
-            for place in range(0, size, lanes(vector)):
-                j = strip * size + within(vector, shape, place, size)
-                e = exp_bounded(load(vector, numbers, at + j) - shift)
-                store(results, to + j, scale * fma(e, share, -load(vector, truth, at + j)))
-        finish(vector, shape, room, dlogits, first, rows, width)
+    numbers, at = block(vector, shape, logits, first, rows, width, room)
+    truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
+    results, to = target(vector, shape, dlogits, first, rows, width, room)
+    partition(vector, shape, numbers, at, size, strips, m, total)
+    sums(vector, shape, truth, at, size, strips, slope)
+    for i in range(0, rows, lanes(vector)):
+        store(total, i, load(vector, slope, i) / load(vector, total, i))
+        store(slope, i, load_part(vector, dloss, first + i, rows - i))
+    for strip in range(strips):
+        shift, share = known(vector, shape, m, strip), known(vector, shape, total, strip)
+        scale = known(vector, shape, slope, strip)
+        for place in range(0, size, lanes(vector)):
+            j = strip * size + within(vector, shape, place, size)
+            e = exp_bounded(load(vector, numbers, at + j) - shift)
+            store(results, to + j, scale * fma(e, share, -load(vector, truth, at + j)))
+    finish(vector, shape, room, dlogits, first, rows, width)
 
 
 @twin_of(reference.cross_entropy)
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    logits, targets = contiguous(logits), contiguous(targets)
-    return _of_rows(_cross_entropy, logits, empty(len(logits), logits.dtype), targets)
+    logits = contiguous(logits)
+    return map_rows(_cross_entropy, empty(len(logits), logits.dtype), logits, targets)
 
 
 @twin_of(reference.cross_entropy_gradient)
 def cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    dloss, logits, targets = contiguous(dloss), contiguous(logits), contiguous(targets)
-    return _of_rows(_cross_entropy_gradient, logits, empty_like(logits), dloss, targets)
+    logits = contiguous(logits)
+    return map_rows(_cross_entropy_gradient, empty_like(logits), logits, dloss, targets)
 
 
 # ---- elementwise losses ----------------------------------------------------------------------------------------------
@@ -310,58 +280,52 @@ def _bounds(p: np.ndarray, epsilon: float) -> tuple:
     return p.dtype.type(epsilon), p.dtype.type(1 - epsilon)
 
 
-@kernel
-def _sparse_from_probabilities(begin, end, arguments):
-    vector, _, width, p, labels, low, high, loss = unpack(arguments)
+@formula
+def _sparse_from_probabilities(vector, shape, width, first, rows, operands):
+    p, labels, low, high, loss = operands
     chosen = scratch(p, BLOCK)
-    for first in range(begin, end, BLOCK):
-        rows = min(BLOCK, end - first)
-        for i in range(rows):
-            label = labels[first + i]
-            known_label = (label >= 0) & (label < width)
-            chosen[i] = p[(first + i) * width + label] if known_label else like(low, math.nan)
-        for i in range(0, rows, lanes(vector)):
-            store_part(loss, first + i, -log(clip(load(vector, chosen, i), low, high)), rows - i)
+    for i in range(rows):
+        label = labels[first + i]
+        known_label = (label >= 0) & (label < width)
+        chosen[i] = p[(first + i) * width + label] if known_label else like(low, math.nan)
+    for i in range(0, rows, lanes(vector)):
+        store_part(loss, first + i, -log(clip(load(vector, chosen, i), low, high)), rows - i)
 
 
-@kernel
-def _sparse_from_probabilities_gradient(begin, end, arguments):
-    _, _, width, p, dloss, labels, low, high, dp = unpack(arguments)
-    rows_at_once = max(1, 4096 // width)  # so few that the zeros are still in the cache
-    for first in range(begin, end, rows_at_once):
-        last = min(first + rows_at_once, end)
-        for j in range(first * width, last * width):
-            dp[j] = 0
-        for i in range(first, last):
-            label = labels[i]
-            if (label >= 0) & (label < width):
-                chosen = p[i * width + label]
-                if unclipped(chosen, low, high):
-                    dp[i * width + label] = -dloss[i] / chosen
+@formula
+def _sparse_from_probabilities_gradient(vector, shape, width, first, rows, operands):
+    p, dloss, labels, low, high, dp = operands
+    last = first + rows  # so few rows that their zeros are still in the cache
+    for j in range(first * width, last * width):
+        dp[j] = 0
+    for i in range(first, last):
+        label = labels[i]
+        if (label >= 0) & (label < width):
+            chosen = p[i * width + label]
+            if unclipped(chosen, low, high):
+                dp[i * width + label] = -dloss[i] / chosen
 
 
-@kernel
-def _from_probabilities(begin, end, arguments):
-    vector, shape, width, p, targets, low, high, loss = unpack(arguments)
-    width, room, targets_room, total = columns(shape, width), scratch(p, TILE), scratch(p, TILE), scratch(p, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        numbers, at = block(vector, shape, p, first, rows, width, room)
-        truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
-        for strip in range(strips_of(vector, shape, rows)):
-            start, terms, j = at + strip * size, splat(vector, 0), 0
-            while j + lanes(vector) <= size:
-                logarithm = log(clip(load(vector, numbers, start + j), low, high))
-                terms = fma(load(vector, truth, start + j), logarithm, terms)
-                j += lanes(vector)
-            if not is_narrow(shape) and j < size:
-                last = start + size - lanes(vector)
-                logarithm = log(clip(load(vector, numbers, last), low, high))
-                terms = terms + only_last(vector, load(vector, truth, last) * logarithm, size - j)
-            keep_sum(vector, shape, -terms, total, strip)
-        for i in range(0, rows, lanes(vector)):
-            store_part(loss, first + i, load(vector, total, i), rows - i)
+@formula
+def _from_probabilities(vector, shape, width, first, rows, operands):
+    p, targets, low, high, loss = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, targets_room, total = scratch(p, TILE), scratch(p, TILE), scratch(p, BLOCK)
+    numbers, at = block(vector, shape, p, first, rows, width, room)
+    truth, _ = block(vector, shape, targets, first, rows, width, targets_room)
+    for strip in range(strips):
+        start, terms, j = at + strip * size, splat(vector, 0), 0
+        while j + lanes(vector) <= size:
+            logarithm = log(clip(load(vector, numbers, start + j), low, high))
+            terms = fma(load(vector, truth, start + j), logarithm, terms)
+            j += lanes(vector)
+        if not is_narrow(shape) and j < size:
+            last = start + size - lanes(vector)
+            logarithm = log(clip(load(vector, numbers, last), low, high))
+            terms = terms + only_last(vector, load(vector, truth, last) * logarithm, size - j)
+        keep_sum(vector, shape, -terms, total, strip)
+    for i in range(0, rows, lanes(vector)):
+        store_part(loss, first + i, load(vector, total, i), rows - i)
 
 
 @function
@@ -371,37 +335,35 @@ def slope_of_log(scale, p, target, low, high):
     return select(unclipped(p, low, high), -slope, like(p, 0.0))
 
 
-@kernel
-def _from_probabilities_gradient(begin, end, arguments):
-    vector, shape, width, p, dloss, targets, low, high, dp = unpack(arguments)
-    width, room, repeated = columns(shape, width), scratch(p, TILE), scratch(p, TILE)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        at = first * width
-        if is_narrow(shape):  # dloss repeated along the rows; the rest is elementwise
-            for strip in range(strips_of(vector, shape, rows)):
-                there = strip * lanes(vector)
-                slopes = load_part(vector, dloss, first + there, rows - there)
-                for j in range(strip * size, (strip + 1) * size, lanes(vector)):
-                    store(room, j, slopes)
-            finish(vector, shape, room, repeated, 0, rows, width)
-            j = 0
-            while j + lanes(vector) <= rows * width:
-                numbers, truth = load(vector, p, at + j), load(vector, targets, at + j)
-                store(dp, at + j, slope_of_log(load(vector, repeated, j), numbers, truth, low, high))
-                j += lanes(vector)
-            if j < rows * width:
-                rest = rows * width - j
-                numbers, truth = load_part(vector, p, at + j, rest), load_part(vector, targets, at + j, rest)
-                store_part(dp, at + j, slope_of_log(load(vector, repeated, j), numbers, truth, low, high), rest)
-        else:
-            for i in range(rows):
-                slope = splat(vector, dloss[first + i])
-                for place in range(0, size, lanes(vector)):
-                    j = at + i * size + within(vector, shape, place, size)
-                    numbers, truth = load(vector, p, j), load(vector, targets, j)
-                    store(dp, j, slope_of_log(slope, numbers, truth, low, high))
+@formula
+def _from_probabilities_gradient(vector, shape, width, first, rows, operands):
+    p, dloss, targets, low, high, dp = operands
+    size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+    room, repeated = scratch(p, TILE), scratch(p, TILE)
+    at = first * width
+    if is_narrow(shape):  # dloss repeated along the rows; the rest is elementwise
+        for strip in range(strips):
+            there = strip * lanes(vector)
+            slopes = load_part(vector, dloss, first + there, rows - there)
+            for j in range(strip * size, (strip + 1) * size, lanes(vector)):
+                store(room, j, slopes)
+        finish(vector, shape, room, repeated, 0, rows, width)
+        j = 0
+        while j + lanes(vector) <= rows * width:
+            numbers, truth = load(vector, p, at + j), load(vector, targets, at + j)
+            store(dp, at + j, slope_of_log(load(vector, repeated, j), numbers, truth, low, high))
+            j += lanes(vector)
+        if j < rows * width:
+            rest = rows * width - j
+            numbers, truth = load_part(vector, p, at + j, rest), load_part(vector, targets, at + j, rest)
+            store_part(dp, at + j, slope_of_log(load(vector, repeated, j), numbers, truth, low, high), rest)
+    else:
+        for i in range(rows):
+            slope = splat(vector, dloss[first + i])
+            for place in range(0, size, lanes(vector)):
+                j = at + i * size + within(vector, shape, place, size)
+                numbers, truth = load(vector, p, j), load(vector, targets, j)
+                store(dp, j, slope_of_log(slope, numbers, truth, low, high))
 
 
 @formula
@@ -419,30 +381,30 @@ def binary_from_probabilities_gradient(dloss, p, target, low, high):
 
 @twin_of(reference.sparse_cross_entropy_from_probabilities)
 def sparse_cross_entropy_from_probabilities(p: np.ndarray, labels: np.ndarray, epsilon: float) -> np.ndarray:
-    p, labels = contiguous(p), _labels(labels)
-    return _of_rows(_sparse_from_probabilities, p, empty(len(p), p.dtype), labels, *_bounds(p, epsilon))
+    p = contiguous(p)
+    return map_rows(_sparse_from_probabilities, empty(len(p), p.dtype), p, _labels(labels), *_bounds(p, epsilon))
 
 
 @twin_of(reference.sparse_cross_entropy_from_probabilities_gradient)
 def sparse_cross_entropy_from_probabilities_gradient(
     dloss: np.ndarray, p: np.ndarray, labels: np.ndarray, epsilon: float
 ) -> np.ndarray:
-    dloss, p, labels = contiguous(dloss), contiguous(p), _labels(labels)
-    return _of_rows(_sparse_from_probabilities_gradient, p, empty_like(p), dloss, labels, *_bounds(p, epsilon))
+    p, labels = contiguous(p), _labels(labels)
+    return map_rows(_sparse_from_probabilities_gradient, empty_like(p), p, dloss, labels, *_bounds(p, epsilon))
 
 
 @twin_of(reference.cross_entropy_from_probabilities)
 def cross_entropy_from_probabilities(p: np.ndarray, targets: np.ndarray, epsilon: float) -> np.ndarray:
-    p, targets = contiguous(p), contiguous(targets)
-    return _of_rows(_from_probabilities, p, empty(len(p), p.dtype), targets, *_bounds(p, epsilon))
+    p = contiguous(p)
+    return map_rows(_from_probabilities, empty(len(p), p.dtype), p, targets, *_bounds(p, epsilon))
 
 
 @twin_of(reference.cross_entropy_from_probabilities_gradient)
 def cross_entropy_from_probabilities_gradient(
     dloss: np.ndarray, p: np.ndarray, targets: np.ndarray, epsilon: float
 ) -> np.ndarray:
-    dloss, p, targets = contiguous(dloss), contiguous(p), contiguous(targets)
-    return _of_rows(_from_probabilities_gradient, p, empty_like(p), dloss, targets, *_bounds(p, epsilon))
+    p = contiguous(p)
+    return map_rows(_from_probabilities_gradient, empty_like(p), p, dloss, targets, *_bounds(p, epsilon))
 
 
 @twin_of(reference.binary_cross_entropy_from_probabilities)

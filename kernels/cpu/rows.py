@@ -4,17 +4,19 @@ A row of a thousand numbers fills registers by itself. Rows of 2 to 60 numbers, 
 many of them as a vector has lanes are transposed into a tile on the stack, one vector for each column, so that the
 lanes run over rows. Either way numbers lie in *strips* of whole vectors: one wide row, or the columns of as many narrow
 rows as there are lanes. What is known of a row (its maximum, say) is kept at the row's place in an array of BLOCK
-numbers, and comes back as one lane of a vector, or in all lanes. A body goes like this:
+numbers, and comes back as one lane of a vector, or in all lanes. A formula for blocks of rows goes like this:
 
-    room, m = scratch(x, TILE), scratch(x, BLOCK)
-    rows_at_once, size = block_rows(vector, shape, width), strip_size(vector, shape, width)
-    for first in range(begin, end, rows_at_once):
-        rows = min(rows_at_once, end - first)
-        strips = strips_of(vector, shape, rows)
+    @formula
+    def twice(vector, shape, width, first, rows, operands):
+        x, y = operands
+        size, strips = strip_size(vector, shape, width), strips_of(vector, shape, rows)
+        room = scratch(x, TILE)
         numbers, at = block(vector, shape, x, first, rows, width, room)  # strip s begins at numbers[at + s · size]
         results, to = target(vector, shape, y, first, rows, width, room)               # and so do the results
         …                                                                # one loop over strips for each step
         finish(vector, shape, room, y, first, rows, width)
+
+    y = map_rows(twice, empty_like(x), x)
 
 Each step goes through all strips of a block before the next begins: steps of one strip wait for each other, those of
 several strips overlap in the processor.
@@ -32,7 +34,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import Constant, scratch
+from .copying import contiguous
+from .elementwise import Formula, apply
+from .launch import Constant, kernel, run, scratch, unpack
 from .mathematics import exp, exp_bounded, function, like, log
 from .simd import (
     INT32,
@@ -52,6 +56,7 @@ from .simd import (
     store,
     store_value,
     sum_of,
+    vector_of,
 )
 
 NARROW = 47  # up to this width rows are transposed: beyond, few lanes of a row's vectors are idle
@@ -157,6 +162,35 @@ def known(vector, shape, array, strip):
     if is_narrow(shape):
         return load(vector, array, strip * lanes(vector))
     return splat(vector, array[strip])
+
+
+# ---- the loop over blocks --------------------------------------------------------------------------------------------
+
+
+@kernel
+def _blocks(begin, end, arguments):
+    """Applies a formula to the rows begin ≤ i < end, a block at a time."""
+    given = unpack(arguments)
+    vector, shape, work, operands = given[0], given[1], given[2], given[4:]
+    width, first = columns(shape, given[3]), begin
+    rows_at_once = block_rows(vector, shape, width)
+    while first < end:
+        apply(work, (vector, shape, width, first, min(rows_at_once, end - first), operands))
+        first += rows_at_once
+
+
+def map_rows(work: Formula, y: np.ndarray, x: np.ndarray, *operands: np.ndarray | np.floating) -> np.ndarray:
+    """Applies a formula for blocks to the rows of x (…, C). Its operands are x, the others, and y, the result; where
+    rows have no elements that is 0."""
+    rows, width = as_rows(x)
+    if not width:
+        y.fill(0)
+        return y
+    operands = [contiguous(operand) if isinstance(operand, np.ndarray) else operand for operand in operands]
+    run(
+        _blocks, rows, grain(width), vector_of(x.dtype), shape_argument(width), work, width, contiguous(x), *operands, y
+    )
+    return y
 
 
 # ---- transposition ---------------------------------------------------------------------------------------------------
@@ -312,8 +346,8 @@ def block(vector, shape, x, first, rows, width, room):
     if not is_narrow(shape):
         return x, first * width
     edge = scratch(x, TILE)
-    size = strip_size(vector, shape, width)
-    for at in range(0, rows * width, size):
+    size, at = strip_size(vector, shape, width), 0
+    while at < rows * width:
         source, start, count = x, first * width + at, min(rows * width - at, size)
         if count < size:
             for j in range(count):
@@ -324,6 +358,7 @@ def block(vector, shape, x, first, rows, width, room):
         for j in range(start + rows * width, start + rows * width + size, lanes(vector)):
             prefetch(x, j)
         _transpose_strip(vector, shape, source, start, width, room, at)
+        at += size
     return room, 0
 
 
@@ -342,8 +377,8 @@ def finish(vector, shape, room, y, first, rows, width):
     """Transposes the results of narrow rows from the room into y."""
     if is_narrow(shape):
         edge = scratch(y, TILE)
-        size = strip_size(vector, shape, width)
-        for at in range(0, rows * width, size):
+        size, at = strip_size(vector, shape, width), 0
+        while at < rows * width:
             start, count = first * width + at, min(rows * width - at, size)
             if count < size:
                 _transpose_back(vector, shape, room, at, edge, 0, width)
@@ -351,6 +386,7 @@ def finish(vector, shape, room, y, first, rows, width):
                     y[start + j] = edge[j]
             else:
                 _transpose_back(vector, shape, room, at, y, start, width)
+            at += size
 
 
 # ---- reductions of strips --------------------------------------------------------------------------------------------
