@@ -2,8 +2,8 @@
 
 - `launch` runs kernel bodies on threads, `compiling` makes machine code of them, `cache` keeps it on disk;
 - `simd` and `mathematics` are the vocabulary of the bodies: vectors as values, and exp, log, tanh … that become SIMD;
-- `tiles` and what stands on it, `elementwise`, `rows`, `channels`, `separable` and `lane_maps` are the ways to walk
-  through arrays that several kernels share;
+- `tiles` and what stands on it, `elementwise`, `rows`, `channels`, `separable`, `windows` and `lane_maps` are the ways
+  to walk through arrays that several kernels share;
 - the other modules hold the kernels.
 
 Results repeat bit for bit at a fixed number of threads. Importing this package compiles nothing.
@@ -19,6 +19,7 @@ from .activations import (
     softmax_gradient,
 )
 from .arithmetic import add
+from .average_pooling import average_pool, average_pool_gradient
 from .convolution import channel_sum, conv, conv_transpose, conv_weight_gradient
 from .copying import concatenate, copy, split
 from .dense import matmul
@@ -40,6 +41,8 @@ from .losses import (
     squared_error,
     squared_error_gradient,
 )
+from .max_pool_gradient import max_pool_scatter
+from .max_pooling import max_pool, max_pool_gather
 from .normalization import (
     batch_norm,
     batch_norm_gradient,
@@ -49,7 +52,6 @@ from .normalization import (
     group_norm_gradient,
 )
 from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
-from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
 
 __all__ = [
