@@ -13,7 +13,7 @@ from ..memory import contiguous, empty
 from ..reference import pooling as reference
 from .launch import kernel
 from .mathematics import function
-from .simd import VectorType, llvm_element, load, load_part, select, splat, store, store_part
+from .simd import VectorType, llvm_element, load, load_part, maximum, select, splat, store, store_part
 from .windows import CUT, run_over_windows, tap, walk_over_channels, walk_over_numbers
 
 
@@ -38,6 +38,14 @@ def _exceeds(typing, here, best):
         return builder.and_(larger, builder.fcmp_ordered("ord", arguments[1], arguments[1]))
 
     return VectorType(types.boolean, here.lanes)(here, best), generate
+
+
+@intrinsic
+def _either_is_nan(typing, a, b):
+    def generate(context, builder, signature, arguments):
+        return builder.fcmp_unordered("uno", *arguments)
+
+    return VectorType(types.boolean, a.lanes)(a, b), generate
 
 
 # ---- the largest number of each window -------------------------------------------------------------------------------
@@ -73,13 +81,22 @@ def _max_of_taps(vector, x, size, base, indices, mode, start2, taps, shape, step
 
 @function
 def _max_of_whole(vector, x, base, indices, mode, sizes, steps, y, choice, to, spoiled):
-    k0, k1, k2 = sizes
-    best, chosen = _max_of_taps(
-        vector, x, 0, base, indices, mode, indices, (0, k0, 0, k1, 0, k2), (k1, k2, 0, 0), steps
-    )
+    """Without NaN, which would cost a second comparison at each step: the sum of the taps tells whether there is one (or
+    +∞ beside −∞, or as good as that: then it is for nothing, but right, that `_max_of_cut` does the piece again)."""
+    (k0, k1, k2), (step0, step1, step2) = sizes, steps
+    best = total = tap(vector, x, 0, base, indices, mode)
+    chosen = splat(indices, 0)
+    for t0 in range(k0):
+        for t1 in range(k1):
+            for t2 in range(k2):
+                number = (t0 * k1 + t1) * k2 + t2
+                if number > 0:
+                    here = tap(vector, x, 0, base + t0 * step0 + t1 * step1 + t2 * step2, indices, mode)
+                    chosen = select(here > best, splat(chosen, number), chosen)
+                    best, total = maximum(here, best), total + here
     store(y, to, best)
     store(choice, to, _narrowed(chosen, choice))
-    return spoiled
+    return spoiled | (total != total)
 
 
 @function

@@ -60,6 +60,23 @@ def test_any_layout_gives_the_result_of_a_contiguous_array_and_is_not_changed(ca
     np.testing.assert_array_equal(case.x, before)
 
 
+@pytest.mark.parametrize("channels", [3, 16, 40])
+@pytest.mark.parametrize("window", [2, 3])
+def test_what_is_not_a_number_and_what_only_adds_up_to_that(channels, window):
+    """NaN before, at and behind the maximum, in a few windows of many; ±∞ in one window; sums beyond the largest
+    number."""
+    rng = np.random.default_rng(window)
+    x = rng.standard_normal((3, 12, 70, channels)).astype(np.float32)
+    x[0].ravel()[rng.choice(x[0].size, 40)] = np.nan
+    x[1] = rng.choice(np.array([np.inf, -np.inf, np.nan, 1], np.float32), x[1].shape)
+    x[2] = rng.choice(np.array([3e38, -3e38, 2e38], np.float32), x[2].shape)
+    geometry = ((window, window), (2, 2), ((0, 1), (1, 0)), (1, 1))
+    y, choice = cpu.max_pool(x, *geometry)
+    expected, expected_choice = reference.max_pool(x, *geometry)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(choice, expected_choice)
+
+
 @pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_windows_side_by_side_with_and_without_a_rest(size, dtype):
