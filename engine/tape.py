@@ -115,6 +115,9 @@ class Function:
         """For each input, the gradient of ⟨cotangent, result⟩ in it; None where `self.needs` says it is not wanted."""
         raise GradientError(f"{type(self).__name__} has no gradient: its class defines no backward")
 
+    def used_by(self, function: Function, result: Tensor) -> None:
+        """Told when a function is recorded that takes this one's result: who is to see it may decide what is kept."""
+
     def save(self, *arrays: Array) -> None:
         """Declare in `forward` what `backward` needs: inputs, the result, or any other array, in any order."""
         self._declared = arrays
@@ -144,7 +147,13 @@ class Function:
         """Put this function on the tape."""
         edges: list[Function | Tensor | None] = []
         for tensor in inputs:
-            edges.append((tensor.node or tensor) if tensor is not None and tensor._requires_grad else None)
+            if tensor is None or not tensor._requires_grad:
+                edges.append(None)
+            elif (maker := tensor.node) is None:
+                edges.append(tensor)
+            else:
+                maker.used_by(self, tensor)
+                edges.append(maker)
         self.edges = tuple(edges)
         self.order = next(_made)
         array = output.array

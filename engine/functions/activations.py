@@ -7,6 +7,7 @@ is 0. `activation_function` finds a function by the name that Keras gives it.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -29,16 +30,45 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 class ReLU(Function):
-    """y = max(x, 0), dx = dy · [y > 0]: nothing but the result is kept."""
+    """y = max(x, 0), dx = dy · [y > 0]: nothing but the result is kept, and that only for those who need it.
 
-    def forward(self, x: Array) -> Array:
-        y = kernels.of(x).activation(x, "relu")
-        self.save(y)
-        return y
+    A function of y may be such that its gradient can be had as 0 wherever y is 0 (AfterReLU). If no others are recorded
+    with y, the mask changes nothing: then y is not kept, and lives as long as the tensor that the caller has.
+    """
+
+    result: weakref.ref[Tensor]
+    version_then: int
+
+    def forward(self, x: Array, applied: bool = False) -> Array:
+        return x if applied else kernels.of(x).activation(x, "relu")
+
+    def _record(self, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
+        super()._record(inputs, output)
+        self.result, self.version_then = weakref.ref(output), output.version[0]
+
+    def used_by(self, function: Function, result: Tensor) -> None:
+        if not isinstance(function, AfterReLU):
+            self.keep()
+
+    def keep(self) -> bool:
+        """Whether y is there. If so, it stays until this function's gradient has been computed."""
+        result = self.result()
+        if result is not None and not self._saved:
+            self._saved = ((None, result.array, result.version, self.version_then),)
+        return bool(self._saved)
 
     def backward(self, cotangent: Tensor) -> tuple[Tensor]:
-        (y,) = self.saved
-        return (relu_gradient(cotangent, y),)
+        return (relu_gradient(cotangent, self.saved[0]) if self.keep() else cotangent,)
+
+
+class AfterReLU(Function):
+    """A function of y = relu(x), its only input, whose gradient is to be 0 where y is 0 unless `relu_masks`."""
+
+    def relu_masks(self) -> bool:
+        """Whether relu has y and so masks the gradient itself. It does as soon as y may be wanted for anything else,
+        the gradient in y itself being such a thing: that is not 0 where y is."""
+        (relu,) = self.edges or (None,)
+        return not isinstance(relu, ReLU) or relu.keep()
 
 
 class ReLUGradient(Function):
@@ -56,6 +86,11 @@ class ReLUGradient(Function):
 def relu(x: Any) -> Tensor:
     """max(x, 0); its derivative at 0 is 0."""
     return ReLU()(*floating("relu", x=x))
+
+
+def applied_relu(y: Tensor) -> Tensor:
+    """y = relu(x) where the kernel that computed x has applied the relu too: x is what y's maker stands for."""
+    return ReLU()(y, applied=True) if y.requires_grad else y
 
 
 def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:

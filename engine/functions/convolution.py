@@ -20,7 +20,7 @@ from ... import kernels
 from ...kernels import geometry
 from ..tape import Function
 from ..tensor import Array, Tensor
-from .activations import relu_gradient, split_activation
+from .activations import applied_relu, split_activation
 from .arguments import floating
 from .linear_algebra import channel_sum
 
@@ -30,21 +30,18 @@ Padding = str | int | Sequence[Any]
 
 
 class Conv(Function):
-    """y = f(x ∗ w + b); f is relu or nothing.
+    """y = x ∗ w + b. With activation="relu" the kernel gives relu(y), whose gradient is for `applied_relu` to take.
 
     x (N, *input, C_in), weight (*kernel, C_in/groups, C_out), bias (C_out,) → y (N, *output, C_out)
     """
 
     def forward(self, x: Array, weight: Array, bias: Array | None, activation: str | None, **windows: Any) -> Array:
-        y = kernels.of(x, weight).conv(x, weight, bias, **windows, activation=activation)
         self.windows = windows
-        self.save(x, weight, *([y] if activation else []))
-        return y
+        self.save(x, weight)
+        return kernels.of(x, weight).conv(x, weight, bias, **windows, activation=activation)
 
     def backward(self, cotangent: Tensor) -> Gradients:
-        x, weight, *y = self.saved
-        if y:
-            cotangent = relu_gradient(cotangent, *y)
+        x, weight = self.saved
         return (
             _transpose(cotangent, weight, x.shape[1:-1], self.windows) if self.needs[0] else None,
             _weight_gradient(x, cotangent, weight.shape[:-2], self.windows) if self.needs[1] else None,
@@ -131,6 +128,7 @@ def conv(
     settle = _conv_windows if _is_plain((strides, padding, dilation_rate, groups)) else _conv_windows.__wrapped__
     windows = settle(x.shape, weight.shape, _shape(bias), strides, padding, dilation_rate, groups)
     y = Conv()(x, weight, bias, activation=fused, **windows)
+    y = applied_relu(y) if fused else y
     return after(y) if after else y
 
 

@@ -12,6 +12,7 @@ from ... import kernels
 from ...kernels import geometry
 from ..tape import Function
 from ..tensor import Array, Tensor
+from .activations import AfterReLU, ReLU, relu_gradient
 from .arguments import floating
 from .convolution import Padding, Sizes, spatial_rank
 
@@ -26,8 +27,23 @@ class MaxPool(Function):
         return y
 
     def backward(self, cotangent: Tensor) -> Gradient:
-        (choice,) = self.saved
+        choice = self.saved[0]
         return (MaxPoolScatter()(cotangent, choice=choice, input_size=self.input_size, **self.parameters),)
+
+
+class MaxPoolOfReLU(MaxPool, AfterReLU):
+    """Max pooling of x = relu(z): where a window's maximum is 0, so is all of it. Its own result is the mask, which is
+    smaller than x, and x need not be kept."""
+
+    def forward(self, x: Array, **windows: Any) -> Array:
+        y = super().forward(x, **windows)
+        self.save(*self._declared, y)
+        return y
+
+    def backward(self, cotangent: Tensor) -> Gradient:
+        if not self.relu_masks():
+            cotangent = relu_gradient(cotangent, self.saved[1])
+        return super().backward(cotangent)
 
 
 class MaxPoolScatter(Function):
@@ -84,7 +100,8 @@ def max_pool(
     spatial = spatial_rank("max_pool", x)
     dilation_rate = geometry.per_dimension(dilation_rate, spatial, "dilation_rate")
     pool_size, strides, pairs = _pool_windows(x.shape[1:-1], pool_size, strides, padding, dilation_rate)
-    return MaxPool()(x, pool_size=pool_size, strides=strides, padding=pairs, dilation_rate=dilation_rate)
+    function = MaxPoolOfReLU() if isinstance(x.node, ReLU) else MaxPool()
+    return function(x, pool_size=pool_size, strides=strides, padding=pairs, dilation_rate=dilation_rate)
 
 
 def average_pool(
