@@ -1,19 +1,22 @@
-"""Array arithmetic whose large results live in reused memory.
+"""Array arithmetic in reused memory, and on all threads where there is a kernel for it.
 
-NumPy's own ufuncs do the arithmetic. Their results above some size are put into arrays of the caching allocator
+NumPy's own ufuncs do most of the arithmetic. Their results above some size are put into arrays of the caching allocator
 (`kernels.memory`), as the kernels' results are: a fresh array of several MiB costs more in page faults than in
-arithmetic. CuPy has a pool of its own: there this module changes nothing.
+arithmetic. CuPy has a pool of its own: there only the kernels are used.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..kernels import memory
 
 LARGE = memory.SMALLEST // 4  # elements: from here on the allocator's arrays are its own, even in float32
+SHORT = 128  # numbers: rows of at most so many NumPy adds up one number after the other, at a high price for each row
 
 
 def compute(ufunc: np.ufunc, x: Any, *others: Any) -> Any:
@@ -27,7 +30,62 @@ def compute(ufunc: np.ufunc, x: Any, *others: Any) -> Any:
     for other in others:
         if other.shape != shape:
             shape = np.broadcast_shapes(shape, other.shape)
-    return ufunc(x, *others, out=memory.empty(shape, x.dtype))
+    return ufunc(*[_of_rows(array, shape) for array in (x, *others)], out=memory.empty(shape, x.dtype))
+
+
+def _of_rows(x: Any, shape: tuple[int, ...]) -> Any:
+    """x, which will broadcast to `shape`; written out where NumPy would otherwise begin anew for every short row."""
+    if x.size > 1 and x.shape[-1] == 1 < shape[-1] <= SHORT:
+        return filled(np.broadcast_to(x, shape))
+    return x
+
+
+def add(x: Any, y: Any, destination: Any = None) -> Any:
+    """x + y for arrays of one type, put into `destination` if that is given, which may be one of them."""
+    if x.size < LARGE:
+        return np.add(x, y, out=destination)
+    if destination is None and (x.shape != y.shape or x.dtype.kind != "f"):
+        return compute(np.add, x, y)
+    return kernels.of(x, y).add(filled(x), filled(y), destination)
+
+
+def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """x.sum(axis, keepdims=keepdims), the axes counted from the front.
+
+    NumPy is slow where its inner loop is short: at sums over short rows, and over positions of few channels.
+    """
+    first, last = min(axis, default=0), max(axis, default=-1) + 1
+    whole = x.flags.c_contiguous and x.dtype.char in "fd" and x.size >= LARGE
+    if not (whole and axis and last - first == len(axis)):
+        return x.sum(axis=axis, keepdims=keepdims)
+    before, summed, after = (math.prod(x.shape[part]) for part in (slice(first), slice(first, last), slice(last, None)))
+    if before == 1 or (after <= SHORT and summed * after >= LARGE):
+        backend = kernels.of(x)
+        sums = np.stack([backend.channel_sum(block) for block in x.reshape(before, summed, after)])
+    elif after == 1 and summed <= SHORT:
+        sums = kernels.of(x).matmul(x.reshape(before, summed), np.ones_like(x, shape=(summed, 1)))
+    else:
+        return x.sum(axis=axis, keepdims=keepdims)
+    return sums.reshape([1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis])
+
+
+def filled(x: Any) -> Any:
+    """x itself; numbers that broadcasting repeats along the last axes, or along all, are written out: kernels want
+    whole arrays, and would copy such a one number by number."""
+    if type(x) is not np.ndarray or x.size < LARGE or x.dtype.char not in "fd" or x.strides[-1]:
+        return x
+    repeated = x.ndim
+    while repeated and not x.strides[repeated - 1]:
+        repeated -= 1
+    if not repeated:
+        whole = memory.empty(x.shape, x.dtype)
+        whole.fill(x.item(0))
+        return whole
+    rows = x[(slice(None),) * repeated + (0,) * (x.ndim - repeated)]
+    if not rows.flags.c_contiguous:
+        return x
+    ones = np.ones((1, x.size // rows.size), x.dtype)
+    return kernels.of(x).matmul(rows.reshape(-1, 1), ones).reshape(x.shape)
 
 
 def empty_like(x: Any, shape: tuple[int, ...]) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .arrays import compute
+from .arrays import add, filled
 from .tensor import Array, Tensor, as_tensor, from_array
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -255,7 +255,8 @@ class Fused(Function):
         if _recording.get() or (self.covers is not None and any(needs[self.covers :])):
             return self._backward_of_composition(cotangent, saved[: len(needs)])
         arrays = [item.array if isinstance(item, Tensor) else item for item in saved]
-        gradients = [None if array is None else from_array(array) for array in self.gradient(cotangent.array, *arrays)]
+        found = self.gradient(filled(cotangent.array), *arrays)
+        gradients = [None if array is None else from_array(array) for array in found]
         return tuple(gradients + [None] * (len(needs) - len(gradients)))
 
     def _backward_of_composition(self, cotangent: Tensor, inputs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
@@ -298,13 +299,13 @@ class _Cotangents:
         elif self.create_graph:
             total = so_far + gradient
         elif place in self.owned:
-            np.add(so_far.array, gradient.array, out=so_far.array)
+            add(so_far.array, gradient.array, so_far.array)
             return
         elif owned:
             total = gradient
-            np.add(so_far.array, gradient.array, out=gradient.array)
+            add(so_far.array, gradient.array, gradient.array)
         else:
-            total, owned = from_array(compute(np.add, so_far.array, gradient.array)), True
+            total, owned = from_array(add(so_far.array, gradient.array)), True
         self.table[place] = total
         if owned:
             self.owned.add(place)

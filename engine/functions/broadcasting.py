@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import total
 from ..tape import Function
 from ..tensor import Array, Axis, Tensor, as_tensor
 from .arguments import normalize_axes, normalize_axis
@@ -29,7 +30,7 @@ class Reduction(Function):
 class Sum(Reduction):
     def forward(self, x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
         self.input_shape = x.shape
-        return x.sum(axis=axis, keepdims=keepdims)
+        return total(x, axis, keepdims)
 
     def backward(self, cotangent: Tensor) -> Gradient:
         return (self.spread(cotangent, self.input_shape),)

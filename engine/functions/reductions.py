@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import total
 from ..tensor import Array, Axis, Tensor, as_tensor, from_array
 from .arguments import as_floating, normalize_axes, normalize_axis
 from .broadcasting import Reduction
@@ -24,7 +25,9 @@ class Mean(Reduction):
     def forward(self, x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
         self.input_shape = x.shape
         self.count = _count(x.shape, axis)
-        return x.mean(axis=axis, keepdims=keepdims)
+        if x.dtype.itemsize < 4:  # numbers of which NumPy adds up wider ones
+            return x.mean(axis=axis, keepdims=keepdims)
+        return total(x, axis, keepdims) / x.dtype.type(self.count)
 
     def backward(self, cotangent: Tensor) -> Gradient:
         return (self.spread(cotangent / self.count, self.input_shape),)

@@ -22,15 +22,18 @@ class _Overlap(Loss):
         return of_one_shape(self.name, y_true, y_pred)
 
     def regions(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """x in the shape (regions, positions, 1), and the shape in which the regions stand."""
+        """x in the shape (…, positions, …), whose first and last axis count the regions, and the shape in which these
+        stand. Only axes of a region that are no neighbours have to be moved."""
         axes = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
         if any(not -x.ndim <= axis < x.ndim for axis in axes):
             raise ValueError(f"{self.name}: axis = {self.axis!r} is out of range for y_pred of shape {x.shape}")
         summed = sorted({axis % x.ndim for axis in axes})
         kept = [axis for axis in range(x.ndim) if axis not in summed]
-        shape = tuple(x.shape[axis] for axis in kept)
-        moved = x if [*kept, *summed] == list(range(x.ndim)) else F.transpose(x, (*kept, *summed))
-        return F.reshape(moved, (math.prod(shape), math.prod(x.shape[axis] for axis in summed), 1)), shape
+        before = len([axis for axis in kept if axis < min(summed, default=x.ndim)])
+        order = [*kept[:before], *summed, *kept[before:]]
+        moved = x if order == list(range(x.ndim)) else F.transpose(x, order)
+        sizes = [math.prod(x.shape[axis] for axis in part) for part in (kept[:before], summed, kept[before:])]
+        return F.reshape(moved, sizes), tuple(x.shape[axis] for axis in kept)
 
 
 class Dice(_Overlap):
@@ -84,8 +87,8 @@ class Tversky(_Overlap):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         require_fractions(self.name, y_true)
         (p, shape), (t, _) = self.regions(y_pred), self.regions(y_true)
-        both = F.sum(p * t, (1, 2))
-        missed, wrong = F.sum((1.0 - p) * t, (1, 2)), F.sum(p * (1.0 - t), (1, 2))
+        both = F.sum(p * t, 1)
+        missed, wrong = F.sum((1.0 - p) * t, 1), F.sum(p * (1.0 - t), 1)
         total = both + self.alpha * missed + self.beta * wrong
         empty = total.array == 0
         index = F.where(empty, 1.0, both / F.where(empty, 1.0, total))
