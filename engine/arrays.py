@@ -69,6 +69,27 @@ def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     return sums.reshape([1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis])
 
 
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """np.where(condition, x, y) for x and y of one type.
+
+    NumPy branches at every element, which is slow where the condition changes often: at the edges of masks and at the
+    signs of activations. Large arrays are put together from their bits.
+    """
+    size = max(condition.size, x.size, y.size)
+    if size < LARGE or type(condition) is not np.ndarray or x.dtype.char not in "fd":
+        return np.where(condition, x, y)
+    chosen = memory.empty(np.broadcast_shapes(condition.shape, x.shape, y.shape), x.dtype)
+    integer = np.dtype(f"i{x.itemsize}")
+    bits, x_bits, y_bits = chosen.view(integer), x.view(integer), y.view(integer)
+    np.negative(condition.view(np.int8), out=bits, dtype=integer)  # all ones where x is to be chosen, else none
+    if y.size == 1 and not y_bits.any():
+        np.bitwise_and(bits, x_bits, out=bits)
+    else:
+        np.bitwise_and(bits, np.bitwise_xor(x_bits, y_bits), out=bits)
+        np.bitwise_xor(bits, y_bits, out=bits)
+    return chosen
+
+
 def filled(x: Any) -> Any:
     """x itself; numbers that broadcasting repeats along the last axes, or along all, are written out: kernels want
     whole arrays, and would copy such a one number by number."""

@@ -149,7 +149,7 @@ class Minimum(_Select):
 class Where(_Broadcasting):
     def forward(self, x: Array, y: Array, condition: Array) -> Array:
         self.remember_shapes(x, y)
-        return np.where(condition, x, y)
+        return arrays.where(condition, x, y)
 
     def backward(self, cotangent: Tensor) -> Gradients:
         condition = self.parameters["condition"]

@@ -62,14 +62,9 @@ class Loss(Configurable):
         return None
 
     def _reduced(self, values: Tensor, valid: Array | None, sample_weight: Any) -> Tensor:
-        count = values.size if valid is None else int(valid.sum())
-        total_weight = float(count)
-        if sample_weight is not None:
-            weights = _expanded_weights(self.name, sample_weight, values)
+        weights = None if sample_weight is None else _expanded_weights(self.name, sample_weight, values)
+        if weights is not None:
             values = values * weights
-            counted = weights.array if valid is None else weights.array * valid
-            repeats = values.size / counted.size if counted.size else 0.0
-            total_weight = float(counted.sum(dtype=np.float64)) * repeats
         if self.reduction in ("none", None):
             return values
         total = F.sum(values)
@@ -77,7 +72,11 @@ class Loss(Configurable):
             return total
         if not values.size:
             raise ValueError(f"{self.name}: a mean over no values: y_pred is empty")
-        divisor = total_weight if self.reduction == "mean_with_sample_weight" else count
+        if self.reduction == "mean_with_sample_weight" and weights is not None:
+            counted = weights.array if valid is None else weights.array * valid
+            divisor = float(counted.sum(dtype=np.float64)) * (values.size / counted.size)
+        else:
+            divisor = float(values.size if valid is None else np.count_nonzero(valid))
         # Nothing counts (every label is the ignored class, or every weight is 0): 0, as in Keras.
         return total * (1.0 / divisor if divisor else 0.0)
 

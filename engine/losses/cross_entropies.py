@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..arrays import total
 from ..tensor import Array, Tensor, as_tensor
 from .base import Loss, MeanLoss, require_examples, require_fractions, same_classes
 
@@ -149,10 +150,11 @@ class SparseCategoricalCrossentropy(Loss):
         labels, valid = y_true.array, self.valid(y_true, y_pred)
         if valid is None:
             return self._cross_entropy(y_pred, labels)
-        # The predictions at ignored positions must not matter, were they infinite or NaN: they are replaced, not
-        # multiplied by 0.
-        predictions = F.where(valid[..., None], y_pred, 1.0 / y_pred.shape[-1])
-        return F.where(valid, self._cross_entropy(predictions, labels * valid), 0.0)
+        # The predictions at ignored positions must not matter, were they infinite or NaN: then they are replaced.
+        # Finite logits (if their sum is finite, so are they) have a finite loss, whose slope will be 0.
+        if not (self.from_logits and _finite_sum(y_pred.array)):
+            y_pred = F.where(valid[..., None], y_pred, 1.0 / y_pred.shape[-1])
+        return F.where(valid, self._cross_entropy(y_pred, labels * valid), 0.0)
 
     def _cross_entropy(self, predictions: Tensor, labels: Array) -> Tensor:
         predictions = predictions if self.from_logits else _normalized(predictions)
@@ -175,6 +177,11 @@ def _whole_numbers(name: str, labels: Array) -> Array:
         wrong = labels[whole != labels].ravel()[0]
         raise ValueError(f"{name}: y_true holds {wrong}: expected whole numbers, the indices of classes")
     return whole
+
+
+def _finite_sum(x: Array) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(total(x, tuple(range(x.ndim)), False)))
 
 
 def _smoothing(name: str, value: float) -> float:

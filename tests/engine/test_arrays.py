@@ -84,6 +84,28 @@ def test_compute_with_a_broadcast_operand(shape, seed, dtype, layout, axis, ufun
 
 
 @settings(deadline=None, max_examples=40)
+@given(shapes(), seeds, float_types, layouts, st.sampled_from(["array", "zero", "number", "row"]), st.booleans())
+def test_where(shape, seed, dtype, layout, other, exchanged):
+    """To the last bit, with the signs of zeros, and NaN."""
+    x = laid_out(numbers(seed, shape, dtype), layout)
+    y = {
+        "array": np.flip(x),
+        "zero": np.zeros((), dtype),
+        "number": np.array(-0.0, dtype),
+        "row": numbers(seed, shape[-1:], dtype),
+    }[other]
+    if layout != "read-only":
+        x[np.abs(x) < 0.1], x[x > 2] = -0.0, np.nan
+    condition = np.broadcast_to(numbers(seed + 1, (*shape[:-1], 1), dtype) > 0, shape)
+    for chosen in (condition, condition[..., :1], np.ascontiguousarray(condition), numbers(seed, shape, dtype) > 0.5):
+        operands = (y, x) if exchanged else (x, y)
+        found, expected = arrays.where(chosen, *operands), np.where(chosen, *operands)
+        assert found.dtype == dtype and found.shape == expected.shape
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+@settings(deadline=None, max_examples=40)
 @given(shapes(), seeds, float_types, layouts, st.sampled_from([None, "x", "y", "other"]), st.booleans())
 def test_add(shape, seed, dtype, layout, where, broadcast):
     x = laid_out(numbers(seed, shape, dtype), layout if where != "x" else "contiguous")

@@ -249,13 +249,13 @@ def test_a_class_index_must_be_whole(wrong):
         losses.SparseCategoricalCrossentropy(from_logits=True)(np.array([0, wrong]), np.zeros((2, 3)))
 
 
-@given(st.integers(0, 10_000), st.sampled_from([0, 2, -1, 255]))
-def test_ignored_positions_count_for_nothing(seed, ignored):
+@given(st.integers(0, 10_000), st.sampled_from([0, 2, -1, 255]), st.sampled_from([np.nan, -np.inf, 1e30, 0.5]))
+def test_ignored_positions_count_for_nothing(seed, ignored, there):
     rng = np.random.default_rng(seed)
     labels = rng.choice([0, 1, 2, ignored], (2, 3, 3))
     logits = rng.standard_normal((2, 3, 3, 3))
     kept = labels != ignored
-    logits[~kept] = np.nan
+    logits[~kept] = there
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored)
     prediction = Tensor(logits, requires_grad=True)
     value = loss(labels, prediction)
