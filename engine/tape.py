@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -334,9 +335,10 @@ def _made_for_us(gradient: Tensor, siblings: tuple[Tensor | None, ...], cotangen
     """Whether a gradient's memory is seen by nobody else: the array is whole, not the cotangent, nothing saved, and no
     sibling is the same array or a view of it."""
     array = gradient.array
-    if isinstance(array.base, type(array)) or array is cotangent.array or not array.flags.c_contiguous:
+    if isinstance(array.base, type(array)) or array is cotangent.array:
         return False
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
+    flags = array.flags
+    if not flags.c_contiguous or (isinstance(array, np.ndarray) and not flags.writeable):
         return False
     seen = 0
     for sibling in siblings:
@@ -384,14 +386,14 @@ def _reachable(places: Iterable[Place], targets: set[Place] | None) -> list[Func
                 raise function._freed()
             continue
         stack.extend([edge for edge in function.edges if isinstance(edge, Function)])
-    return sorted(seen, key=lambda function: function.order)
+    return sorted(seen, key=attrgetter("order"))
 
 
 def _leading_to(targets: set[Place], functions: list[Function]) -> set[Place]:
     """The targets, and those of `functions` (in the order in which they were made) that depend on one."""
     leading = set(targets)
     for function in functions:
-        if function.edges is not None and any(edge in leading for edge in function.edges if edge is not None):
+        if function.edges is not None and not leading.isdisjoint(function.edges):
             leading.add(function)
     return leading
 
