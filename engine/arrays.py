@@ -17,6 +17,8 @@ from ..kernels import memory
 
 LARGE = memory.SMALLEST // 4  # elements: from here on the allocator's arrays are its own, even in float32
 SHORT = 128  # numbers: rows of at most so many NumPy adds up one number after the other, at a high price for each row
+MANY = 512  # rows: they take NumPy about as long as launching a kernel takes
+LONG = 8 * LARGE  # numbers: to add them up takes NumPy about as long
 
 
 def compute(ufunc: np.ufunc, x: Any, *others: Any) -> Any:
@@ -52,17 +54,19 @@ def add(x: Any, y: Any, destination: Any = None) -> Any:
 def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     """x.sum(axis, keepdims=keepdims), the axes counted from the front.
 
-    NumPy is slow where its inner loop is short: at sums over short rows, and over positions of few channels.
+    NumPy is slow where its inner loop is short, at sums over short rows and over positions of few channels; and it adds
+    up long sums on one thread.
     """
     first, last = min(axis, default=0), max(axis, default=-1) + 1
     whole = x.flags.c_contiguous and x.dtype.char in "fd" and x.size >= LARGE
     if not (whole and axis and last - first == len(axis)):
         return x.sum(axis=axis, keepdims=keepdims)
     before, summed, after = (math.prod(x.shape[part]) for part in (slice(first), slice(first, last), slice(last, None)))
-    if before == 1 or (after <= SHORT and summed * after >= LARGE):
+    one_block = before == 1 and after <= summed and x.size >= LONG
+    if one_block or (1 < after <= SHORT and summed >= MANY):
         backend = kernels.of(x)
         sums = np.stack([backend.channel_sum(block) for block in x.reshape(before, summed, after)])
-    elif after == 1 and summed <= SHORT:
+    elif after == 1 and summed <= SHORT and before >= MANY:
         sums = kernels.of(x).matmul(x.reshape(before, summed), np.ones_like(x, shape=(summed, 1)))
     else:
         return x.sum(axis=axis, keepdims=keepdims)

@@ -20,7 +20,8 @@ def shapes(draw):
     sizes = draw(st.lists(st.sampled_from([1, 2, 3, 7, 31, 128, 129]), max_size=3))
     while math.prod(sizes) > 3 * arrays.LARGE:
         sizes.pop()
-    long = arrays.LARGE // math.prod(sizes) + draw(st.sampled_from([-1, 0, 1, 13]))
+    enough = draw(st.sampled_from([arrays.LARGE, arrays.LONG]))
+    long = enough // math.prod(sizes) + draw(st.sampled_from([-1, 0, 1, 13]))
     sizes.insert(draw(st.integers(0, len(sizes))), draw(st.sampled_from([max(long, 1), 5])))
     return tuple(sizes)
 
@@ -41,7 +42,7 @@ def test_total(shape, seed, dtype, layout, keepdims, data):
     assert (np.abs(found - expected) <= 32 * np.finfo(dtype).eps * scale).all()
 
 
-@pytest.mark.parametrize("shape, axis", [((70000,), (0,)), ((70000, 2), (1,)), ((3, 20000, 2), (1,))])
+@pytest.mark.parametrize("shape, axis", [((140000,), (0,)), ((70000, 2), (1,)), ((3, 20000, 2), (1,))])
 def test_total_passes_nan_and_infinity_on(shape, axis):
     x = np.ones(shape, np.float32)
     x[0], x[-1, ...] = np.nan, np.inf
@@ -49,7 +50,29 @@ def test_total_passes_nan_and_infinity_on(shape, axis):
 
 
 def test_total_of_integers_is_whole():
-    assert arrays.total(np.ones(70000, np.int32), (0,), False) == 70000
+    assert arrays.total(np.ones(140000, np.int32), (0,), False) == 140000
+
+
+@pytest.mark.parametrize(
+    "shape, axis, kernel",
+    [
+        ((400, 400), (0, 1), "channel_sum"),
+        ((4000, 33), (0,), "channel_sum"),
+        ((2, 4000, 5), (1,), "channel_sum"),
+        ((4, 40, 30, 4), (3,), "matmul"),
+        ((10, 200, 100), (0, 2), None),
+        ((2, 100000), (0,), None),
+        ((100, 300), (1,), None),
+        ((100, 30), (0, 1), None),
+    ],
+)
+def test_which_way_a_total_takes(shape, axis, kernel, monkeypatch):
+    asked = set()
+    for name in ("channel_sum", "matmul"):
+        original = getattr(kernels.cpu, name)
+        monkeypatch.setattr(kernels.cpu, name, lambda *a, n=name, o=original: asked.add(n) or o(*a))
+    arrays.total(np.ones(shape, np.float32), axis, True)
+    assert asked == ({kernel} if kernel else set())
 
 
 @settings(deadline=None, max_examples=40)
