@@ -18,7 +18,7 @@ from ..kernels import memory
 LARGE = memory.SMALLEST // 4  # elements: from here on the allocator's arrays are its own, even in float32
 SHORT = 128  # numbers: rows of at most so many NumPy adds up one number after the other, at a high price for each row
 MANY = 512  # rows: they take NumPy about as long as launching a kernel takes
-LONG = 8 * LARGE  # numbers: to add them up takes NumPy about as long
+LONG = 8 * LARGE  # numbers: to add them up, or two of each, takes NumPy about as long
 
 
 def compute(ufunc: np.ufunc, x: Any, *others: Any) -> Any:
@@ -44,10 +44,10 @@ def _of_rows(x: Any, shape: tuple[int, ...]) -> Any:
 
 def add(x: Any, y: Any, destination: Any = None) -> Any:
     """x + y for arrays of one type, put into `destination` if that is given, which may be one of them."""
-    if x.size < LARGE:
-        return np.add(x, y, out=destination)
-    if destination is None and (x.shape != y.shape or x.dtype.kind != "f"):
+    if destination is None and (x.size < LONG or x.shape != y.shape or x.dtype.kind != "f"):
         return compute(np.add, x, y)
+    if x.size < LONG:
+        return np.add(x, y, out=destination)
     return kernels.of(x, y).add(filled(x), filled(y), destination)
 
 
