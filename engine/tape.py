@@ -117,7 +117,8 @@ class Function:
         raise GradientError(f"{type(self).__name__} has no gradient: its class defines no backward")
 
     def used_by(self, function: Function, result: Tensor) -> None:
-        """Told when a function is recorded that takes this one's result: who is to see it may decide what is kept."""
+        """Called when `function` has been recorded with this one's result as an input: a function that keeps its result
+        only for some of those that take it learns of them here."""
 
     def save(self, *arrays: Array) -> None:
         """Declare in `forward` what `backward` needs: inputs, the result, or any other array, in any order."""
