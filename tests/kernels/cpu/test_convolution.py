@@ -11,9 +11,17 @@ from strategies import conv_cases, seeds
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import output_tiles, simd
 from tomograd.kernels.cpu.launch import using_threads
+from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.geometry import conv_output_size
 
 activations = st.sampled_from([None, "relu"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def direct():
+    """These tests are of the direct sum, which is exact on whole numbers; Winograd's method has its own."""
+    with using_winograd(0):
+        yield
 
 
 def assert_equal(actual, expected):
