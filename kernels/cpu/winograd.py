@@ -79,7 +79,6 @@ BLOCK_BYTES = 512 * 1024  # of transformed inputs and products of a block of til
 MOST_TILES = 256  # in a block
 FEWEST_TILES = 24  # they share the weights, which come from further away
 PART_COLUMNS = 64  # output channels whose products wait side by side
-STRETCH = 64  # vectors of weights that are transformed in one go
 
 # What the driver finds where in a plan's layout, after the numbers of x, of y and of the tiles.
 X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
@@ -214,7 +213,9 @@ class Plan:
     outputs: int  # of a tile along one dimension
     kernel: TileKernel
     layout: np.ndarray
-    packing: np.ndarray
+    filters: int  # groups × blocks × depth × input channels
+    filter_numbers: np.ndarray  # what `transform_filters` needs to know
+    packing: np.ndarray | None  # None: the weights are transformed from where they lie
     packed_size: int
     cycles: float
 
@@ -222,7 +223,8 @@ class Plan:
 def filter_cycles(correlation: Correlation, outputs: int, lanes: int) -> float:
     """About how many cycles it takes to pack and to transform the weights."""
     vectors = correlation.groups * correlation.weights / (TAPS * TAPS) / lanes
-    return vectors * (TAPS * TAPS * lanes * PACKING_CYCLES + transform_cycles(MATRICES[outputs], FILTER))
+    packing = TAPS * TAPS * lanes * PACKING_CYCLES if correlation.weight_strides[4] != 1 else 0
+    return vectors * (packing + transform_cycles(MATRICES[outputs], FILTER))
 
 
 def _cycles(correlation: Correlation, outputs: int, tile: Choice, block_tiles: int, lanes: int) -> float:
@@ -276,16 +278,24 @@ def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int,
         SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), Y_START: correlation.y_start,
     }
     # fmt: on
-    items = correlation.groups * blocks * correlation.taps
-    packing = [*correlation.weight_numbers, shape.width, blocks, (blocks - 1) * shape.width, 1, c, c * shape.width, 0]
-    return Plan(
-        outputs,
-        code,
-        laid_out(layout, LAYOUT_SIZE),
-        np.array([*packing, items], np.int64),
-        items * c * shape.width,
-        cycles,
-    )
+    filters = _filter_layout(correlation, shape.width, blocks)
+    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), *filters, cycles)
+
+
+def _filter_layout(correlation: Correlation, width: int, blocks: int) -> tuple[int, np.ndarray, np.ndarray | None, int]:
+    """(items, numbers of `transform_filters`, of `pack`, packed size): weights whose output channels do not lie side by
+    side are packed first."""
+    c, k, (depth, _, _) = correlation.channels_in, correlation.channels_out, correlation.kernel_size
+    outer = correlation.groups * blocks
+    if correlation.weight_strides[4] == 1:
+        step_d, step_h, step_w, step_c, _, step_group = correlation.weight_strides
+        steps, start = [step_group, width, step_d, step_h, step_w, step_c], correlation.weight_start
+        return outer * depth * c, np.array([depth, c, k, blocks, *steps, start], np.int64), None, 0
+    items, step = outer * correlation.taps, c * width
+    packing = [*correlation.weight_numbers, width, blocks, (blocks - 1) * width, 1, c, step, 0, items]
+    block = depth * TAPS * TAPS * step
+    numbers = [depth, c, blocks * width, blocks, blocks * block, block, TAPS**2 * step, TAPS * step, step, width, 0]
+    return outer * depth * c, np.array(numbers, np.int64), np.array(packing, np.int64), items * step
 
 
 @lru_cache(maxsize=1024)
@@ -309,15 +319,15 @@ def plan(correlation: Correlation, dtype: np.dtype) -> Plan | None:
 
 def _transformed_filters(weight: np.ndarray, chosen: Plan) -> np.ndarray:
     """The transformed weights: (points², group, block, depth · channel, tile width)."""
-    packed, dtype = empty((chosen.packed_size,), weight.dtype), weight.dtype
-    items, layout, vector = chosen.packing[-1], chosen.layout, vector_of(weight.dtype)
-    run(pack, int(items), max(1, PACKING_GRAIN * int(items) // packed.size), weight, packed, chosen.packing)
-    points, plane = chosen.outputs + TAPS - 1, int(layout[U_PLANE])
-    transformed = empty((points**2 * plane,), dtype)
-    numbers, stretch = int(layout[X + FIELD_CHANNELS] * layout[TILE_WIDTH]), STRETCH * vector.lanes
-    count = packed.size // (TAPS * TAPS * numbers) * -(-numbers // stretch)
-    run(transform_filters, count, 4, Constant(chosen.outputs), Constant(FILTER), vector, packed, transformed,
-        numbers, stretch, plane)  # fmt: skip
+    plane, width, points = int(chosen.layout[U_PLANE]), int(chosen.layout[TILE_WIDTH]), chosen.outputs + TAPS - 1
+    if chosen.packing is not None:
+        packed, items = empty((chosen.packed_size,), weight.dtype), int(chosen.packing[-1])
+        run(pack, items, max(1, PACKING_GRAIN * items // packed.size), weight, packed, chosen.packing)
+        weight = packed
+    transformed = empty((points**2 * plane,), weight.dtype)
+    constants = Constant(chosen.outputs), Constant(FILTER), vector_of(weight.dtype)
+    grain = max(1, PACKING_GRAIN // (points**2 * width))
+    run(transform_filters, chosen.filters, grain, *constants, weight, transformed, width, plane, chosen.filter_numbers)
     return transformed
 
 

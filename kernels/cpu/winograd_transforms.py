@@ -247,23 +247,50 @@ def transform_output(
 # ---- filters ---------------------------------------------------------------------------------------------------------
 
 
+# What `transform_filters` finds where: the sizes of the filters, and the steps that lead through them.
+(
+    DEPTH, INPUTS, COLUMNS, BLOCKS, GROUP_STEP, BLOCK_STEP, DEPTH_STEP, ROW_STEP, COLUMN_STEP, INPUT_STEP, START,
+    FILTER_NUMBERS,
+) = range(12)  # fmt: skip
+
+
+@helper
+def _copy_filters(vector, weight, source, numbers, patch, count):
+    """`count` filters side by side, and zeros for the rest of a vector."""
+    for t in range(TAPS * TAPS):
+        place = source + t // TAPS * numbers[ROW_STEP] + t % TAPS * numbers[COLUMN_STEP]
+        for i in range(lanes(vector)):
+            patch[t * lanes(vector) + i] = weight[place + i] if i < count else 0
+
+
 @kernel
 def transform_filters(begin, end, arguments):
-    """packed (outer, 9 taps, numbers) → transformed (points², outer, numbers): G g Gᵀ, for the items (outer, a stretch
-    of the numbers); the points lie `plane` apart."""
-    outputs, filters, vector, packed, transformed, numbers, stretch, plane = unpack(arguments)
-    points = value(outputs) + TAPS - 1
-    stretches = (numbers + stretch - 1) // stretch
+    """weight → transformed (points², group, block of output channels, depth, input channel, width of a block): G g Gᵀ,
+    zeros beyond the last output channel, for the items (group, block, depth, input channel). Output channels lie side
+    by side in the weights; the points lie `plane` apart."""
+    outputs, filters, vector, weight, transformed, width, plane, numbers = unpack(arguments)
+    points, patch = value(outputs) + TAPS - 1, scratch(weight, PATCH_SIZE)
     for item in range(begin, end):
-        outer, e = item // stretches, item % stretches * stretch
-        last = min(e + stretch, numbers)
-        while e < last:
-            source, target = outer * TAPS * TAPS * numbers + e, outer * numbers + e
-            transform(
-                outputs, filters, None, vector, packed, source, TAPS * numbers, numbers,
-                transformed, target, points * plane, plane,
-            )  # fmt: skip
-            e += lanes(vector)
+        outer, depth = item // numbers[INPUTS] // numbers[DEPTH], item // numbers[INPUTS] % numbers[DEPTH]
+        group, block = outer // numbers[BLOCKS], outer % numbers[BLOCKS]
+        source = numbers[START] + group * numbers[GROUP_STEP] + block * numbers[BLOCK_STEP]
+        source += depth * numbers[DEPTH_STEP] + item % numbers[INPUTS] * numbers[INPUT_STEP]
+        j = 0
+        while j < width:
+            count, target = numbers[COLUMNS] - block * width - j, item * width + j
+            if count >= lanes(vector):
+                transform(
+                    outputs, filters, None, vector, weight, source + j, numbers[ROW_STEP], numbers[COLUMN_STEP],
+                    transformed, target, points * plane, plane,
+                )  # fmt: skip
+            else:
+                _copy_filters(vector, weight, source + j, numbers, patch, count)
+                step = lanes(vector)
+                transform(
+                    outputs, filters, None, vector, patch, 0, TAPS * step, step,
+                    transformed, target, points * plane, plane,
+                )  # fmt: skip
+            j += lanes(vector)
 
 
 @helper
