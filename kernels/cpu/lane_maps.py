@@ -7,14 +7,13 @@ is made beforehand. Patterns repeat (after a few vectors in pooling, or resizing
 few and stay in the cache. At stride 1 the lanes read runs of numbers, without a shuffle.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from ..memory import empty
 from .mathematics import function
@@ -200,20 +199,6 @@ def padded(array: np.ndarray, vector: Vector) -> np.ndarray:
     room = empty(2 * vector.lanes, array.dtype)
     room[: array.size], room[array.size :] = array.ravel(), 0
     return room
-
-
-def either(if_true: Callable, if_false: Callable) -> Callable:
-    """A function for bodies that is one of two with the same parameters, as its first, a `Constant`, says. Only that
-    one is compiled; with a branch both would be."""
-
-    def chosen(*arguments):
-        raise NotImplementedError("for the bodies of kernels")
-
-    @overload(chosen, strict=False, jit_options={"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True})
-    def choose(*arguments):
-        return if_true if arguments[0].number else if_false
-
-    return chosen
 
 
 # ---- in a body -------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, models, overload, register_model
 from numba.np.ufunc import parallel
 
 from ..memory import address_of_array
@@ -145,6 +145,20 @@ def scratch(typing, like, count):
         return builder.bitcast(room, kind.element.as_pointer())
 
     return like(like, count), generate
+
+
+def either(if_true: Callable, if_false: Callable) -> Callable:
+    """A function for bodies that is one of two plain ones with the same parameters, as its first, a `Constant`, says.
+    Only that one is compiled; with a branch both would be."""
+
+    def chosen(*arguments):
+        raise NotImplementedError("for the bodies of kernels")
+
+    @overload(chosen, strict=False, jit_options={"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True})
+    def choose(*arguments):
+        return if_true if arguments[0].number else if_false
+
+    return chosen
 
 
 # ---- packing ---------------------------------------------------------------------------------------------------------
@@ -296,7 +310,7 @@ def _machine_code(function: Callable, argument_types: tuple[types.Type, ...]) ->
     name = _cache_name(function, argument_types)
     content = kept.load(name)
     if content is not None:
-        with contextlib.suppress(Exception):  # whatever is wrong with it, compiling anew is right
+        with contextlib.suppress(ValueError):  # whole and ours, but without the function
             return compiling.Loaded(content), True
     with _compilations.one():
         content = compiling.object_code(function, argument_types)

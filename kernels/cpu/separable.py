@@ -27,7 +27,6 @@ from .lane_maps import (
     Axis,
     LaneMap,
     Steps,
-    either,
     get,
     lane_map,
     padded,
@@ -35,7 +34,7 @@ from .lane_maps import (
     pick_inside,
     put,
 )
-from .launch import Constant, kernel, run, scratch, unpack, value
+from .launch import Constant, either, kernel, run, scratch, unpack, value
 from .mathematics import function
 from .simd import (
     Vector,

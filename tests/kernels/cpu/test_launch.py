@@ -1,6 +1,7 @@
 """Kernels from many threads, in forked children, and from a cache that is damaged, foreign, read-only or out of
 date."""
 
+import hashlib
 import os
 import shutil
 import stat
@@ -9,11 +10,23 @@ import sys
 import threading
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
-from tomograd.kernels.cpu import cache, launch
-from tomograd.kernels.cpu.launch import Constant, compiled, kernel, run, scratch, threads, unpack, using_threads, value
+from tomograd.kernels.cpu import cache, compiling, launch
+from tomograd.kernels.cpu.launch import (
+    Constant,
+    compiled,
+    either,
+    kernel,
+    run,
+    scratch,
+    threads,
+    unpack,
+    using_threads,
+    value,
+)
 
 AXPY = """
 import numpy as np
@@ -71,6 +84,30 @@ def test_constants_are_compiled_in():
     run(fill, 5, 100, 11, x)  # a number that is not constant does as well
     assert (x == 11).all()
     assert compiled(fill, Constant(4), x) is not compiled(fill, Constant(-7), x)
+
+
+def test_of_two_functions_only_the_chosen_one_is_compiled():
+    def double(flag, number):
+        return 2 * number
+
+    def cannot_be_compiled(flag, number):
+        return number.no_such_attribute
+
+    chosen = either(double, cannot_be_compiled)
+
+    @kernel
+    def fill(begin, end, arguments):
+        flag, x = unpack(arguments)
+        for i in range(begin, end):
+            x[i] = chosen(flag, i)
+
+    x = np.zeros(5)
+    run(fill, 5, 100, Constant(True), x)
+    np.testing.assert_array_equal(x, 2 * np.arange(5))
+    with pytest.raises(numba.errors.TypingError, match="no_such_attribute"):
+        run(fill, 5, 100, Constant(False), x)
+    with pytest.raises(NotImplementedError, match="bodies of kernels"):
+        chosen(True, 1)
 
 
 def test_scratch_is_private_to_a_thread():
@@ -218,6 +255,33 @@ def test_damaged_entries_count_as_none(program, tmp_path, damage):
         path.write_bytes(content[: len(content) // 2] if damage is None else damage)
     program()
     assert program(fresh_compilations()).endswith("hits 1"), "the damaged entry was not replaced"
+
+
+def test_an_entry_without_the_function_is_compiled_anew(program, tmp_path):
+    program()
+    for path in entries(tmp_path):
+        content = path.read_bytes()[hashlib.sha256().digest_size :]
+        renamed = content.replace(compiling.ENTRY.encode(), b"x" * len(compiling.ENTRY))
+        assert renamed != content
+        path.write_bytes(hashlib.sha256(renamed).digest() + renamed)
+    assert program(fresh_compilations()).endswith("hits 0")
+    assert program(fresh_compilations()).endswith("hits 1"), "it was not replaced"
+
+
+def test_what_goes_wrong_while_loading_is_not_hidden(monkeypatch):
+    def fail(content):
+        raise MemoryError("while loading")
+
+    @kernel
+    def fill(begin, end, arguments):
+        (x,) = unpack(arguments)
+        for i in range(begin, end):
+            x[i] = 3
+
+    monkeypatch.setattr(cache, "load", lambda name: b"content")
+    monkeypatch.setattr(compiling, "Loaded", fail)
+    with pytest.raises(MemoryError, match="while loading"):
+        run(fill, 3, 1, np.zeros(3))
 
 
 def test_a_folder_that_others_may_write_to_is_refused(program, tmp_path):
