@@ -27,6 +27,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -96,8 +97,8 @@ class _Owner:
 
 
 @functools.cache
-def _owner_type(capacity: int) -> type:
-    """The owners of blocks of `capacity` bytes."""
+def _owner_type(capacity: int) -> Any:
+    """The type of the owners of blocks of `capacity` bytes."""
     return type("_BlockOwner", (_Owner, ctypes.c_char * capacity), {})
 
 

@@ -27,6 +27,7 @@ from .simd import (
     load_part,
     maximum,
     pointer_at,
+    prefetch,
     splat,
     store,
     store_part,
@@ -37,6 +38,7 @@ from .tiles import TileShape, accumulate_dots, store_dots, zero_tile
 
 ROWS = 8  # of the weights, that are read side by side
 SEGMENT_BYTES = 4096  # of a row of the weights: shorter segments are read more slowly
+AHEAD_BYTES = 16 * 1024  # that memory is asked for before they are needed
 CHUNK_BYTES = 4096  # of transposed rows, that serve all rows of x before the next ones are read
 PIECE_CYCLES = 20_000  # of work in a piece: below twice as much a second thread does not pay
 BYTES_A_CYCLE = 10  # that one core reads of main memory
@@ -50,7 +52,10 @@ MOST_LANES = 64  # of any vector
 # ---- bodies ----------------------------------------------------------------------------------------------------------
 
 # What the bodies find where in the layout. Items are numbered by product, piece of the depth, block of columns.
-DEPTH, COLUMNS, PITCH, X_ROWS, PIECE, PIECES, BLOCK, BLOCKS, BATCH, HAS_BIAS, RELU, CHUNK, LAYOUT_SIZE = range(13)
+(
+    DEPTH, COLUMNS, PITCH, X_ROWS, PIECE, PIECES, BLOCK, BLOCKS, BATCH, HAS_BIAS, RELU, CHUNK, AHEAD, AHEAD_ROW,
+    AHEAD_COLUMN, LAYOUT_SIZE,
+) = range(16)  # fmt: skip
 
 
 @helper
@@ -93,29 +98,42 @@ def _place(layout, item):
 
 
 @helper
-def _add_rows(vector, x, x_at, w, w_at, sums, at, layout, count):
-    """sums[m] += x[m, :ROWS] · w[:ROWS, :count], a vector for each row m of x."""
-    n = layout[COLUMNS]
-    w0, w1 = _load(vector, w, w_at, count), _load(vector, w, w_at + n, count)
-    w2, w3 = _load(vector, w, w_at + 2 * n, count), _load(vector, w, w_at + 3 * n, count)
-    w4, w5 = _load(vector, w, w_at + 4 * n, count), _load(vector, w, w_at + 5 * n, count)
-    w6, w7 = _load(vector, w, w_at + 6 * n, count), _load(vector, w, w_at + 7 * n, count)
-    for m in range(layout[X_ROWS]):
-        own, here = at + m * layout[PITCH], pointer_at(x, x_at + m * layout[DEPTH])
-        total = fma(splat(vector, here[0]), w0, load(vector, sums, own))
-        total = fma(splat(vector, here[2]), w2, fma(splat(vector, here[1]), w1, total))
-        total = fma(splat(vector, here[4]), w4, fma(splat(vector, here[3]), w3, total))
-        total = fma(splat(vector, here[6]), w6, fma(splat(vector, here[5]), w5, total))
-        store(sums, own, fma(splat(vector, here[7]), w7, total))
+def _add_rows(vector, x, x_step, w, w_step, sums, pitch, rows, count):
+    """sums[m] += x[m, :ROWS] · w[:ROWS, :count], a vector for each of the rows m of x."""
+    w0, w1 = _load(vector, w, 0, count), _load(vector, w, w_step, count)
+    w2, w3 = _load(vector, w, 2 * w_step, count), _load(vector, w, 3 * w_step, count)
+    w4, w5 = _load(vector, w, 4 * w_step, count), _load(vector, w, 5 * w_step, count)
+    w6, w7 = _load(vector, w, 6 * w_step, count), _load(vector, w, 7 * w_step, count)
+    for m in range(rows):
+        own = pointer_at(x, m * x_step)
+        total = fma(splat(vector, own[0]), w0, load(vector, sums, m * pitch))
+        total = fma(splat(vector, own[2]), w2, fma(splat(vector, own[1]), w1, total))
+        total = fma(splat(vector, own[4]), w4, fma(splat(vector, own[3]), w3, total))
+        total = fma(splat(vector, own[6]), w6, fma(splat(vector, own[5]), w5, total))
+        store(sums, m * pitch, fma(splat(vector, own[7]), w7, total))
 
 
 @helper
-def _add_row(vector, x, x_at, w, w_at, sums, at, layout, count):
+def _add_row(vector, x, x_step, w, sums, pitch, rows, count):
     """The same for one row of the weights."""
-    weights = _load(vector, w, w_at, count)
-    for m in range(layout[X_ROWS]):
-        own = at + m * layout[PITCH]
-        store(sums, own, fma(splat(vector, x[x_at + m * layout[DEPTH]]), weights, load(vector, sums, own)))
+    weights = _load(vector, w, 0, count)
+    for m in range(rows):
+        store(sums, m * pitch, fma(splat(vector, x[m * x_step]), weights, load(vector, sums, m * pitch)))
+
+
+@helper
+def _add_segments(vector, x, x_step, w, w_step, sums, pitch, rows, columns, ahead, ahead_row, ahead_column):
+    """`_add_rows` for `columns` columns. Memory is asked for what comes later, in its own order: these rows are read
+    side by side, which the caches' own prefetching does not follow where they are short."""
+    whole = columns // lanes(vector) * lanes(vector)
+    for j in range(0, whole, lanes(vector)):
+        for row in range(ROWS):
+            prefetch(w, ahead + j * ahead_column + row * ahead_row)
+        at, own = pointer_at(w, j), pointer_at(sums, j)
+        _add_rows(vector, x, x_step, at, w_step, own, pitch, rows, lanes(vector))
+    if whole < columns:
+        at, own = pointer_at(w, whole), pointer_at(sums, whole)
+        _add_rows(vector, x, x_step, at, w_step, own, pitch, rows, columns - whole)
 
 
 @kernel
@@ -124,23 +142,23 @@ def stream(begin, end, arguments):
     pieces the sums (pieces, batch, rows, pitch) alone."""
     vector, x, w, bias, sums, y, layout = unpack(arguments)
     k, n, m, pitch = layout[DEPTH], layout[COLUMNS], layout[X_ROWS], layout[PITCH]
+    ahead, ahead_row, ahead_column = layout[AHEAD], layout[AHEAD_ROW], layout[AHEAD_COLUMN]
     for item in range(begin, end):
         product, piece, start, bottom, first, last = _place(layout, item)
-        row, whole = (piece * layout[BATCH] + product) * m, first + (last - first) // lanes(vector) * lanes(vector)
-        for r in range(row, row + m):
-            for j in range(first, last, lanes(vector)):
-                store(sums, r * pitch + j, splat(vector, 0))
+        row = (piece * layout[BATCH] + product) * m
+        own = pointer_at(sums, row * pitch + first)
+        for r in range(m):
+            for j in range(0, last - first, lanes(vector)):
+                store(own, r * pitch + j, splat(vector, 0))
+        here, at = pointer_at(x, product * m * k), pointer_at(w, product * k * n + first)
         while start + ROWS <= bottom:
-            x_at, w_at = product * m * k + start, (product * k + start) * n
-            for j in range(first, whole, lanes(vector)):
-                _add_rows(vector, x, x_at, w, w_at + j, sums, row * pitch + j, layout, lanes(vector))
-            if whole < last:
-                _add_rows(vector, x, x_at, w, w_at + whole, sums, row * pitch + whole, layout, last - whole)
+            numbers, rows = pointer_at(here, start), pointer_at(at, start * n)
+            _add_segments(vector, numbers, k, rows, n, own, pitch, m, last - first, ahead, ahead_row, ahead_column)
             start += ROWS
         for i in range(start, bottom):
-            for j in range(first, last, lanes(vector)):
-                w_at = (product * k + i) * n + j
-                _add_row(vector, x, product * m * k + i, w, w_at, sums, row * pitch + j, layout, last - j)
+            numbers, rows = pointer_at(here, i), pointer_at(at, i * n)
+            for j in range(0, last - first, lanes(vector)):
+                _add_row(vector, numbers, k, pointer_at(rows, j), pointer_at(own, j), pitch, m, last - first - j)
         if layout[PIECES] == 1:
             for r in range(row, row + m):
                 _finish(vector, sums, y, bias, layout, r, first, last)
@@ -241,6 +259,8 @@ def plan(
     layout = np.zeros(LAYOUT_SIZE, np.int64)
     layout[[DEPTH, COLUMNS, PITCH, X_ROWS, BATCH, HAS_BIAS, RELU]] = k, n, pitch, m, batch, has_bias, relu
     layout[[PIECE, PIECES, BLOCK, BLOCKS, CHUNK]] = depth, pieces, block, blocks, CHUNK_BYTES // dtype.itemsize
+    layout[AHEAD] = ROWS * n * max(1, AHEAD_BYTES // (ROWS * block * dtype.itemsize))
+    layout[[AHEAD_ROW, AHEAD_COLUMN]] = (vector.lanes, ROWS) if block == n else (n, 1)
     return Plan(
         vector,
         TileShape(dtype, 1, ROWS) if transpose_b else None,
