@@ -7,7 +7,7 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import losses as reference
-from .channels import Lines, channel_sums
+from .channels import Lines, channel_sums, chunk_at, lines_of, strip_of
 from .copying import contiguous
 from .elementwise import elementwise, formula
 from .launch import kernel, run, scratch, unpack
@@ -40,12 +40,10 @@ from .simd import (
     load_part,
     maximum,
     minimum,
-    pointer_at,
     select,
     splat,
     store,
     store_part,
-    vector_of,
 )
 
 # ---- cross-entropy of a class index ----------------------------------------------------------------------------------
@@ -422,61 +420,58 @@ def binary_cross_entropy_from_probabilities_gradient(
 # ---- Dice ------------------------------------------------------------------------------------------------------------
 
 
-@function
-def add_line(vector, p, t, start, length, pitch, sums):
-    """sums[:, j] += p·t, p, t for the numbers j < length of the line from `start` on."""
-    j = 0
-    while j + lanes(vector) <= length:
-        x, y = load(vector, p, start + j), load(vector, t, start + j)
-        store(sums, j, fma(x, y, load(vector, sums, j)))
-        store(sums, pitch + j, load(vector, sums, pitch + j) + x)
-        store(sums, 2 * pitch + j, load(vector, sums, 2 * pitch + j) + y)
-        j += lanes(vector)
-    for k in range(j, length):
-        sums[k] += p[start + k] * t[start + k]
-        sums[pitch + k] += p[start + k]
-        sums[2 * pitch + k] += t[start + k]
-
-
 @kernel
 def _dice_sums(begin, end, arguments):
-    """For each chunk and place in a line: Σ p·t, Σ p, Σ t."""
-    vector, pitch, chunk_rows, chunks, positions, channels, p, t, sums = unpack(arguments)
+    """For each chunk and place in a line: Σ p·t, Σ p, Σ t. A strip of the lines at a time, so that the sums stay in
+    registers."""
+    strip, pitch, chunk_rows, chunks, positions, channels, p, t, sums = unpack(arguments)
     for chunk in range(begin, end):
-        kept = pointer_at(sums, chunk * 3 * pitch)
-        for j in range(3 * pitch):
-            kept[j] = 0
-        sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
-        start = (sample * positions + place) * channels
-        stop = start + min(chunk_rows, positions - place) * channels
-        for line in range(start, stop, pitch):
-            add_line(vector, p, t, line, min(pitch, stop - line), pitch, kept)
+        _, at, rows = chunk_at(chunk, chunk_rows, chunks, positions, channels)
+        numbers, kept = rows * channels, 3 * chunk * pitch
+        whole = numbers - numbers % pitch
+        for j in range(0, pitch, lanes(strip)):
+            columns, i = pitch - j, at + j
+            both, of_p, of_t = splat(strip, 0), splat(strip, 0), splat(strip, 0)
+            while columns >= lanes(strip) and i < at + whole:
+                x, y = load(strip, p, i), load(strip, t, i)
+                both, of_p, of_t = fma(x, y, both), of_p + x, of_t + y
+                i += pitch
+            while i < at + numbers:  # lines of fewer numbers; lanes beyond them add zeros
+                x = load_part(strip, p, i, min(columns, at + numbers - i))
+                y = load_part(strip, t, i, min(columns, at + numbers - i))
+                both, of_p, of_t = fma(x, y, both), of_p + x, of_t + y
+                i += pitch
+            store_part(sums, kept + j, both, columns)
+            store_part(sums, kept + pitch + j, of_p, columns)
+            store_part(sums, kept + 2 * pitch + j, of_t, columns)
 
 
 @kernel
 def _dice_gradient(begin, end, arguments):
-    vector, pitch, chunk_rows, chunks, positions, channels, known, t, dp = unpack(arguments)
-    for chunk in range(begin, end):
-        sample, place = chunk // chunks, (chunk % chunks) * chunk_rows
-        start = (sample * positions + place) * channels
-        stop = start + min(chunk_rows, positions - place) * channels
+    """dp = share · (2t − coefficient), the chunks from the last to the first: the sums have read the last one last."""
+    strip, last, pitch, chunk_rows, chunks, positions, channels, known, t, dp = unpack(arguments)
+    for k in range(begin, end):
+        sample, line, rows = chunk_at(last - k, chunk_rows, chunks, positions, channels)
         share, coefficient = 2 * sample * pitch, (2 * sample + 1) * pitch
-        for line in range(start, stop, pitch):
+        stop = line + rows * channels
+        while line < stop:
             length, j = min(pitch, stop - line), 0
-            while j + lanes(vector) <= length:
-                two = load(vector, t, line + j) * 2
-                difference = two - load(vector, known, coefficient + j)
-                store(dp, line + j, load(vector, known, share + j) * difference)
-                j += lanes(vector)
-            for k in range(j, length):
-                two = t[line + k] + t[line + k]
-                dp[line + k] = known[share + k] * (two - known[coefficient + k])
+            while j + lanes(strip) <= length:
+                two = load(strip, t, line + j) * 2
+                store(dp, line + j, load(strip, known, share + j) * (two - load(strip, known, coefficient + j)))
+                j += lanes(strip)
+            if j < length:
+                factor = load_part(strip, known, share + j, length - j)
+                two = load_part(strip, t, line + j, length - j) * 2
+                difference = two - load_part(strip, known, coefficient + j, length - j)
+                store_part(dp, line + j, factor * difference, length - j)
+            line += pitch
 
 
 def _dice_fraction(p: np.ndarray, t: np.ndarray, smooth: float) -> tuple[Lines, np.ndarray, np.ndarray]:
-    lines = Lines(*p.shape, p.dtype)
+    lines = lines_of(*p.shape, p.dtype, strip_of(p.dtype).lanes)
     sums = empty((lines.count, 3, lines.lanes), p.dtype)
-    run(_dice_sums, lines.count, lines.grain, vector_of(p.dtype), *lines.arguments, p, t, sums)
+    run(_dice_sums, lines.count, lines.grain, strip_of(p.dtype), *lines.arguments, p, t, sums)
     both, of_p, of_t = np.moveaxis(channel_sums(lines, sums), 1, 0)
     return lines, 2 * both + smooth, of_p + of_t + smooth
 
@@ -498,6 +493,6 @@ def dice_gradient(
     coefficient = np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator != 0)
     share = np.divide(dcoefficient, denominator, out=np.zeros_like(denominator), where=denominator != 0)
     dp = empty_like(p)
-    arguments = (vector_of(p.dtype), *lines.arguments, lines.repeated(share, coefficient), t, dp)
+    arguments = (strip_of(p.dtype), lines.count - 1, *lines.arguments, lines.repeated(share, coefficient), t, dp)
     run(_dice_gradient, lines.count, lines.grain, *arguments)
     return dp

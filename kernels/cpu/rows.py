@@ -21,8 +21,8 @@ numbers, and comes back as one lane of a vector, or in all lanes. A formula for 
 Each step goes through all strips of a block before the next begins: steps of one strip wait for each other, those of
 several strips overlap in the processor.
 
-Widths 1, 2 and 3 are known at compile time. From 4 on they are not, so that all class counts share a kernel: groups of
-4 or 8 columns are transposed, the last of which overlaps the one before where the width is no multiple.
+Widths up to FIXED are known at compile time. Beyond, they are not, so that all class counts share a kernel: groups of
+columns are transposed, the last of which overlaps the one before where the width is no multiple.
 
 A row's maximum leaves out NaN; it comes back with the first exponential.
 """
@@ -64,7 +64,9 @@ TILE = 2048 + 16  # numbers in a tile: two strips at least; and so many that til
 BLOCK = 128  # rows in a block, at most
 WORK = 2048  # numbers in a block of wide rows, about: what one step leaves, the next finds in the first cache
 
-WIDE = -1
+WIDE = 0
+FIXED = 7  # widths up to this are known at compile time: then one of C columns takes C − 1 shuffles, else about 7
+GROUP = 8  # columns that are transposed together where the width is not known
 
 
 def as_rows(x: np.ndarray) -> tuple[int, int]:
@@ -78,11 +80,11 @@ def grain(width: int) -> int:
 
 
 def shape_argument(width: int) -> Constant:
-    """What a body knows of the rows at compile time: the width, if it is at most 3; the largest group of columns that
-    is transposed at once; or that they are wide."""
+    """What a body knows of the rows at compile time: the width, if it is fixed; else the negative of how many columns
+    are transposed at once; or that they are wide."""
     if width > NARROW:
         return Constant(WIDE)
-    return Constant(width if width < 4 else 4 if width < 8 else 8)
+    return Constant(width if width <= FIXED else -GROUP)
 
 
 @intrinsic
@@ -100,7 +102,7 @@ def _is_fixed(typing, shape):
     """True (at compile time) if the width is known at compile time."""
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(ir.IntType(1), int(1 <= shape.number <= 3))
+        return ir.Constant(ir.IntType(1), int(shape.number > 0))
 
     return types.boolean(shape), generate
 
@@ -110,7 +112,7 @@ def columns(typing, shape, width):
     """The width, as a constant where it is one."""
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(INT64, shape.number) if 1 <= shape.number <= 3 else arguments[1]
+        return ir.Constant(INT64, shape.number) if shape.number > 0 else arguments[1]
 
     return types.intp(shape, types.intp), generate
 
@@ -126,7 +128,7 @@ def _group(typing, vector, shape):
 
 
 def _group_size(vector, shape) -> int:
-    return min(shape.number, vector.lanes) if shape.number > 3 else 1
+    return min(-shape.number, vector.lanes) if shape.number < 0 else 1
 
 
 @function

@@ -10,7 +10,7 @@ from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu.rows import NARROW
 
 rows = st.sampled_from([0, 1, 63, 64, 130])
-widths = st.sampled_from([1, 2, 3, 5, 17, NARROW, NARROW + 1, 64])
+widths = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 17, NARROW, NARROW + 1, 64])
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(LAYOUTS)
 
