@@ -5,16 +5,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..geometry import Pairs, Sizes
+from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import contiguous, empty
 from ..reference import pooling as reference
 from .channels import Lines, channel_sums
+from .covering import has_known_windows, reading, run_over_positions, walk_over_positions
 from .lane_maps import Axis
 from .launch import kernel, run, unpack
+from .mathematics import function
 from .separable import apply
-from .simd import lanes, load, store, vector_of
-from .windows import windows_along
+from .simd import first_lanes, lanes, load, select, splat, store, store_part, vector_of
+from .windows import CUT, run_over_windows, tap, walk_over_channels, walk_over_numbers, windows_along
 
 
 @lru_cache(maxsize=256)
@@ -65,18 +67,97 @@ def _average_of_all(x: np.ndarray) -> np.ndarray:
     return averages.astype(x.dtype).reshape(len(x), *(1,) * (x.ndim - 2), x.shape[-1])
 
 
+# ---- windows, directly -----------------------------------------------------------------------------------------------
+
+
+@function
+def _mean_of_whole(vector, x, base, indices, mode, sizes, steps, y, counted, to, spoiled):
+    (k0, k1, k2), (step0, step1, step2), total = sizes, steps, splat(vector, 0)
+    for t0 in range(k0):
+        for t1 in range(k1):
+            for t2 in range(k2):
+                total = total + tap(vector, x, 0, base + t0 * step0 + t1 * step1 + t2 * step2, indices, mode)
+    store(y, to, total * splat(vector, 1 / (k0 * k1 * k2)))
+    return spoiled
+
+
+@function
+def _mean_of_cut(vector, x, size, base, indices, mode, start2, taps, shape, steps, y, counted, to, count):
+    (first0, end0, first1, end1, first2, end2), (_, _, i2, d2), (step0, step1, step2) = taps, shape, steps
+    rows, total, number = (end0 - first0) * (end1 - first1), splat(vector, 0), splat(vector, 0)
+    for t2 in range(first2, end2):
+        inside = first_lanes(vector, lanes(vector))
+        if mode == CUT:
+            position = start2 + t2 * d2
+            inside = (position >= 0) & (position < i2)
+        for t0 in range(first0, end0):
+            for t1 in range(first1, end1):
+                here = tap(vector, x, size, base + t0 * step0 + t1 * step1 + t2 * step2, indices, mode)
+                total = select(inside, total + here, total)
+        number = select(inside, number + splat(vector, rows), number)
+    if counted > 0:
+        number = splat(vector, counted)
+    store_part(y, to, total / number, count)
+
+
+@kernel
+def _mean_over_numbers(begin, end, arguments):
+    walk_over_numbers(_mean_of_whole, _mean_of_cut, begin, end, arguments)
+
+
+@kernel
+def _mean_over_channels(begin, end, arguments):
+    walk_over_channels(_mean_of_whole, _mean_of_cut, begin, end, arguments)
+
+
+@function
+def _share(vector, dy, scale, at, size):
+    return reading(vector, dy, at, size) * splat(vector, scale)
+
+
+@function
+def _sum(vector, given, tap, total):
+    return total + given
+
+
+@kernel
+def _spread(begin, end, arguments):
+    walk_over_positions(_share, _sum, begin, end, arguments)
+
+
+# ---- the kernels -----------------------------------------------------------------------------------------------------
+
+
 @twin_of(reference.average_pool)
 def average_pool(
     x: np.ndarray, pool_size: Sizes, strides: Sizes, padding: Pairs, count_include_pad: bool
 ) -> np.ndarray:
     if pool_size == x.shape[1:-1] and not any(map(any, padding)):
         return _average_of_all(x)
-    return apply(_average_axes(x.shape[1:-1], pool_size, strides, padding, count_include_pad), x)
+    if any(k > s for k, s in zip(pool_size, strides, strict=True)):  # sums of rows serve several windows
+        return apply(_average_axes(x.shape[1:-1], pool_size, strides, padding, count_include_pad), x)
+    x, dilation = contiguous(x), (1,) * len(pool_size)
+    y = empty((len(x), *pool_output_size(x.shape[1:-1], pool_size, strides, padding, dilation), x.shape[-1]), x.dtype)
+    if y.size:
+        counted = math.prod(pool_size) if count_include_pad else 0
+        run_over_windows(
+            _mean_over_numbers, _mean_over_channels, x, y, (pool_size, strides, padding, dilation), counted
+        )
+    return y
 
 
 @twin_of(reference.average_pool_gradient)
 def average_pool_gradient(
     dy: np.ndarray, input_size: Sizes, pool_size: Sizes, strides: Sizes, padding: Pairs, count_include_pad: bool
 ) -> np.ndarray:
-    axes = _average_axes(input_size, pool_size, strides, padding, count_include_pad)
-    return apply([axis.transposed for axis in axes], dy)
+    alike = count_include_pad or not any(map(any, padding))  # all windows divide by the same number
+    mostly_one = all(k < 2 * s for k, s in zip(pool_size, strides, strict=True))  # window over a position
+    if not (alike and mostly_one and has_known_windows(pool_size, strides)):
+        axes = _average_axes(input_size, pool_size, strides, padding, count_include_pad)
+        return apply([axis.transposed for axis in axes], dy)
+    dy = contiguous(dy)
+    dx = empty((len(dy), *input_size, dy.shape[-1]), dy.dtype)
+    if dx.size:
+        geometry, scale = (pool_size, strides, padding, (1,) * len(pool_size)), dy.dtype.type(1 / math.prod(pool_size))
+        run_over_positions(_spread, dy, scale, dx, geometry)
+    return dx

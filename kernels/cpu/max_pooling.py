@@ -81,8 +81,8 @@ def _max_of_taps(vector, x, size, base, indices, mode, start2, taps, shape, step
 
 @function
 def _max_of_whole(vector, x, base, indices, mode, sizes, steps, y, choice, to, spoiled):
-    """Without NaN, which would cost a second comparison at each step: the sum of the taps tells whether there is one (or
-    +∞ beside −∞, or as good as that: then it is for nothing, but right, that `_max_of_cut` does the piece again)."""
+    """Without asking for NaN at each step, which would double the comparisons: the sum of the taps is NaN if one is (or
+    with +∞ beside −∞, or as good as that: then `_max_of_cut` does the piece once more for nothing, but rightly)."""
     (k0, k1, k2), (step0, step1, step2) = sizes, steps
     best = total = tap(vector, x, 0, base, indices, mode)
     chosen = splat(indices, 0)

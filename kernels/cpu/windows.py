@@ -27,7 +27,7 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from .lane_maps import COUNT, OUT, VECTOR_COLUMNS, Axis, LaneMap, lane_map, padded, pick, pick_inside
 from .launch import Constant, run, unpack, value
 from .mathematics import function
-from .separable import CUT_COLUMNS, PIECE, WHOLE_ROW, WORK, next_block, pieces, position_steps
+from .separable import CUT_COLUMNS, PIECE, WHOLE_ROW, WORK, pieces, position_steps
 from .simd import Vector, any_of, first_lanes, lane_numbers, lanes, load, pointer_at, vector_of
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
@@ -127,6 +127,27 @@ def run_over_windows(
 
 
 @function
+def place_of(item, pieces_of_row, rows, planes):
+    """Of item = ((n · planes + a) · rows + b) · pieces_of_row + piece: piece, b, a, n."""
+    row = item // pieces_of_row
+    return item % pieces_of_row, row % rows, row // rows % planes, row // (rows * planes)
+
+
+@function
+def place_after(place, pieces_of_row, rows, planes):
+    """The place of the next item, without a division: those would take as long as some dozens of vectors."""
+    piece, b, a, sample = place
+    piece += 1
+    if piece == pieces_of_row:
+        piece, b = 0, b + 1
+        if b == rows:
+            b, a = 0, a + 1
+            if a == planes:
+                a, sample = 0, sample + 1
+    return piece, b, a, sample
+
+
+@function
 def _first_tap(start, dilation):
     """The first tap of a window that starts at `start` (negative: in the padding) to lie in the image."""
     return 0 if start >= 0 else (dilation - 1 - start) // dilation
@@ -139,11 +160,11 @@ def _end_of_taps(start, dilation, taps, size):
 
 
 @function
-def _row_of_windows(row, g, k0, k1):
+def _row_of_windows(place, g, k0, k1):
     """For a row of outputs: where the row of its windows' first taps begins, and their taps in the image along the
     first two axes."""
-    i0, i1, o0, o1, s0, s1, p0, p1, d0, d1, inputs = g[0], g[1], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[13]
-    b, a, sample = row % o1, (row // o1) % o0, row // (o1 * o0)
+    i0, i1, s0, s1, p0, p1, d0, d1, inputs = g[0], g[1], g[5], g[6], g[7], g[8], g[9], g[10], g[13]
+    _, b, a, sample = place
     start0, start1 = a * s0 - p0, b * s1 - p1
     corner = ((sample * i0 + start0) * i1 + start1) * inputs
     first0, end0 = _first_tap(start0, d0), _end_of_taps(start0, d0, k0, i0)
@@ -178,10 +199,11 @@ def walk_over_numbers(whole, cut, begin, end, arguments):
     k0, k1, k2, pieces_of_row = value(k0), value(k1), value(k2), g[18]
     sizes, shape, steps = (k0, k1, k2), (k1, k2, g[2], g[11]), (g[15], g[16], g[17])
     reach = (k0 - 1) * g[15] + (k1 - 1) * g[16] + (k2 - 1) * g[17] + 2 * lanes(vector)
-    for item in range(begin, end):  # item = ((n · o0 + a) · o1 + b) · pieces + piece
-        piece, row = pointer_at(cuts, CUT_COLUMNS * (item % pieces_of_row)), item // pieces_of_row
-        corner, first0, end0, first1, end1 = _row_of_windows(row, g, k0, k1)
-        taps, to, first, last = (first0, end0, first1, end1, 0, k2), row * g[14], piece[6], piece[7]
+    place, line = place_of(begin, pieces_of_row, g[4], g[3]), begin // pieces_of_row * g[14]
+    for _ in range(begin, end):
+        piece = pointer_at(cuts, CUT_COLUMNS * place[0])
+        corner, first0, end0, first1, end1 = _row_of_windows(place, g, k0, k1)
+        taps, to, first, last = (first0, end0, first1, end1, 0, k2), line, piece[6], piece[7]
         uncut = (end0 - first0 == k0) & (end1 - first1 == k1) & (corner >= 0) & (corner + piece[3] + reach <= size)
         done = uncut & (first < last)
         if done:
@@ -204,6 +226,20 @@ def walk_over_numbers(whole, cut, begin, end, arguments):
             at, count = to + vectors[v * VECTOR_COLUMNS + OUT], vectors[v * VECTOR_COLUMNS + COUNT]
             cut(vector, x, size, base, offsets, CUT, start2, taps, shape, steps, y, other, at, count)
             v += 1
+        place = place_after(place, pieces_of_row, g[4], g[3])
+        line += g[14] if place[0] == 0 else 0
+
+
+@function
+def blocks_of(vector, channels):
+    """How many vectors cover the channels of a position, the last overlapping the one before rather than being cut."""
+    return (channels + lanes(vector) - 1) // lanes(vector)
+
+
+@function
+def block_at(vector, block, channels):
+    """The first channel of a vector. (Counted like this, no vector waits for where the one before it was.)"""
+    return min(block * lanes(vector), channels - lanes(vector))
 
 
 @function
@@ -211,10 +247,9 @@ def _whole_positions(whole, vector, x, base, positions, stride, channels, sizes,
     """`whole` at all channels of windows side by side. Whether it could do them all."""
     none, spoiled = lane_numbers(vector), first_lanes(vector, 0)
     for _ in range(positions):
-        c = 0
-        while c < channels:
+        for block in range(blocks_of(vector, channels)):
+            c = block_at(vector, block, channels)
             spoiled = whole(vector, x, base + c, none, RUN, sizes, steps, y, other, to + c, spoiled)
-            c = next_block(vector, c, channels)
         base, to = base + stride, to + channels
     return not any_of(spoiled)
 
@@ -226,10 +261,11 @@ def walk_over_channels(whole, cut, begin, end, arguments):
     k0, k1, k2, channels, pieces_of_row = value(k0), value(k1), value(k2), g[12], g[18]
     sizes, shape, steps = (k0, k1, k2), (k1, k2, g[2], g[11]), (g[15], g[16], g[17])
     none = lane_numbers(vector)
-    for item in range(begin, end):  # item = ((n · o0 + a) · o1 + b) · pieces + piece
-        piece, row = pointer_at(cuts, CUT_COLUMNS * (item % pieces_of_row)), item // pieces_of_row
-        corner, first0, end0, first1, end1 = _row_of_windows(row, g, k0, k1)
-        r, first, last, line = piece[0], piece[6], piece[7], row * g[14]
+    place, line = place_of(begin, pieces_of_row, g[4], g[3]), begin // pieces_of_row * g[14]
+    for _ in range(begin, end):
+        piece = pointer_at(cuts, CUT_COLUMNS * place[0])
+        corner, first0, end0, first1, end1 = _row_of_windows(place, g, k0, k1)
+        r, first, last = piece[0], piece[6], piece[7]
         done = (end0 - first0 == k0) & (end1 - first1 == k1) & (first < last)
         if done:
             base, to = corner + starts[first], line + first * channels
@@ -238,13 +274,10 @@ def walk_over_channels(whole, cut, begin, end, arguments):
             if done & (r == first):
                 r = last
                 continue
-            taps, base, to, c = (
-                (first0, end0, first1, end1, firsts[r], ends[r]),
-                corner + starts[r],
-                line + r * channels,
-                0,
-            )
-            while c < channels:
+            taps, base, to = (first0, end0, first1, end1, firsts[r], ends[r]), corner + starts[r], line + r * channels
+            for block in range(blocks_of(vector, channels)):
+                c = block_at(vector, block, channels)
                 cut(vector, x, size, base + c, none, RUN, none, taps, shape, steps, y, other, to + c, lanes(vector))
-                c = next_block(vector, c, channels)
             r += 1
+        place = place_after(place, pieces_of_row, g[4], g[3])
+        line += g[14] if place[0] == 0 else 0
