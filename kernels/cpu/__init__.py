@@ -20,7 +20,8 @@ from .activations import (
 )
 from .arithmetic import add
 from .average_pooling import average_pool, average_pool_gradient
-from .convolution import channel_sum, conv, conv_transpose, conv_weight_gradient
+from .channel_sum import channel_sum
+from .convolution import conv, conv_transpose, conv_weight_gradient
 from .copying import concatenate, copy, split
 from .dense import matmul
 from .losses import (

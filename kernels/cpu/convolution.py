@@ -10,11 +10,7 @@ from ..memory import contiguous, empty
 from ..reference import convolution as reference
 from . import correlation, output_tiles, weight_tiles, winograd, winograd_gradient
 from .correlation import Correlation
-from .launch import kernel, run, threads, unpack
 from .simd import Level, level
-
-SUM_COLUMNS = 512  # numbers that `channel_sum` adds side by side
-SUM_ROWS = 64  # rows of them added before the sum goes on in double precision
 
 
 def _constant(y: np.ndarray, bias: np.ndarray | None, activation: str | None) -> np.ndarray:
@@ -123,42 +119,3 @@ def conv_weight_gradient(
     else:
         weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
     return dweight
-
-
-@kernel(fastmath={"contract", "nsz"})
-def _sum_rows(begin, end, arguments):
-    """For each part its own column sums, in double precision, of its rows; each part has `columns` numbers to add
-    into."""
-    x, totals, partial, rows, columns, parts = unpack(arguments)
-    for part in range(begin, end):
-        own = part * columns
-        for j in range(own, own + columns):
-            totals[j] = 0
-        first, last = part * rows // parts, (part + 1) * rows // parts
-        while first < last:
-            stop = min(first + SUM_ROWS, last)
-            for j in range(own, own + columns):
-                partial[j] = 0
-            for row in range(first, stop):
-                for j in range(columns):
-                    partial[own + j] += x[row * columns + j]
-            for j in range(own, own + columns):
-                totals[j] += partial[j]
-            first = stop
-
-
-@twin_of(reference.channel_sum)
-def channel_sum(dy: np.ndarray) -> np.ndarray:
-    channels = dy.shape[-1]
-    pixels = dy.size // channels if channels else 0
-    if pixels == 0:
-        return np.zeros(channels, dy.dtype)
-    flat = contiguous(dy).reshape(-1)
-    together = max(1, SUM_COLUMNS // channels)  # pixels that stand side by side in a row
-    columns, rows = together * channels, pixels // together
-    parts = max(1, min(threads(), flat.size // 50_000, rows))
-    totals = np.empty((parts, columns))
-    run(_sum_rows, parts, 1, flat, totals, np.empty(totals.shape, dy.dtype), rows, columns, parts)
-    total = totals.reshape(parts * together, channels).sum(0) if rows else np.zeros(channels)
-    rest = flat[rows * columns :].reshape(-1, channels)
-    return (total + rest.sum(0, dtype=np.float64)).astype(dy.dtype)
