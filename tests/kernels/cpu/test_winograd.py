@@ -4,6 +4,7 @@ all geometries, register widths, blocks and parts; the same bits each run."""
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -317,16 +318,24 @@ def test_the_largest_tile_is_kept_to():
         assert winograd_gradient.plan(case.correlation, case.dtype) is None
 
 
-@pytest.mark.parametrize("c, k, size", [(3, 64, (32, 32)), (64, 2, (32, 32)), (64, 64, (3, 3))])
-def test_it_is_not_used_where_it_cannot_be_or_does_not_pay(c, k, size):
-    case = large(c, k, size)
-    case.correlation = correlation.of_convolution(
-        2, size, (1, 1) if size == (3, 3) else size, (3, 3), (1, 1), ((0, 0),) * 2 if size == (3, 3) else ((1, 1),) * 2,
-        (1, 1), 1, c, k,
-    )  # fmt: skip
+@pytest.mark.parametrize("c, k", [(3, 64), (64, 2)])
+def test_it_needs_a_vector_of_channels(c, k):
+    case = large(c, k)
     assert winograd.plan(case.correlation, case.dtype) is None
+    assert winograd_gradient.plan(case.correlation, case.dtype) is None
     with simd.using_level("scalar"):
         assert winograd.plan(large().correlation, case.dtype) is None
+        assert winograd_gradient.plan(large().correlation, case.dtype) is None
+
+
+def test_it_is_not_used_where_the_direct_sum_takes_fewer_cycles(monkeypatch):
+    case = large()
+    monkeypatch.setattr(winograd, "direct_cycles", lambda *_: 1)
+    monkeypatch.setattr(winograd_gradient, "tilings", lambda *_: [SimpleNamespace(cycles=1e-9)])
+    for module in (winograd, winograd_gradient):
+        module._best.cache_clear()
+        assert module.plan(case.correlation, case.dtype) is None
+        module._best.cache_clear()
 
 
 @pytest.mark.parametrize(
