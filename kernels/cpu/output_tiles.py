@@ -31,7 +31,7 @@ import numpy as np
 from ..memory import empty
 from .caches import too_large_for_caches
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y, side_by_side
-from .launch import PARTS_PER_THREAD, helper, kernel, run, threads, unpack
+from .launch import helper, kernel, run, threads, unpack
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
@@ -477,17 +477,16 @@ def _kernel_for(
     return tile_kernel(dtype, shape, advance=1, streamed=streamed)
 
 
-def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_threads: int) -> tuple[int, int]:
+def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_parts: int) -> tuple[int, int]:
     """(tiles in a chunk, parts) for the work of `tiles` × `blocks`: enough chunks for all threads, long enough ones
-    for the weights' way to the cache to be repaid. Several parts for each thread: one that the system holds up leaves
-    them to the others."""
-    workers = int(max(1, min(most_threads, tile_cycles * tiles * blocks // SERIAL_CYCLES)))
+    for the weights' way to the cache to be repaid."""
+    parts = int(max(1, min(most_parts, tile_cycles * tiles * blocks // SERIAL_CYCLES)))
     if pieces > 1:  # a piece of the weights should serve many tiles, if only all threads have work
-        chunk = min(64, tiles, tiles * blocks // workers)
+        chunk = min(64, tiles, tiles * blocks // parts)
     else:
-        chunk = min(CHUNK_CYCLES / tile_cycles, 256, -(-tiles * blocks // (PARTS_PER_THREAD * workers)))
+        chunk = min(CHUNK_CYCLES / tile_cycles, 256, -(-tiles * blocks // (8 * parts)))
     chunk = max(1, int(chunk))
-    return chunk, 1 if workers == 1 else min(PARTS_PER_THREAD * workers, -(-tiles // chunk) * blocks)
+    return chunk, min(parts, -(-tiles // chunk) * blocks)
 
 
 def _weights_layout(correlation: Correlation, tiles: _Tiles, run: int, blocks: int, in_place: bool) -> dict[int, int]:
