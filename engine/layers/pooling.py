@@ -168,7 +168,8 @@ class GlobalAveragePooling(_GlobalPooling):
     """The mean over all positions."""
 
     def call(self, inputs: Tensor) -> Tensor:
-        return F.mean(inputs, axis=self._axes, keepdims=self.keepdims)
+        averages = F.average_pool(inputs, inputs.shape[1:-1])
+        return averages if self.keepdims else F.reshape(averages, (len(averages), inputs.shape[-1]))
 
 
 class GlobalAveragePooling1D(GlobalAveragePooling):

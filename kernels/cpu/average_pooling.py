@@ -9,13 +9,14 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import contiguous, empty
 from ..reference import pooling as reference
-from .channels import Lines, channel_sums
+from .channel_sum import sums_over_positions
+from .channels import Lines
 from .covering import has_known_windows, reading, run_over_positions, walk_over_positions
 from .lane_maps import Axis
 from .launch import kernel, run, unpack
 from .mathematics import function
 from .separable import apply
-from .simd import first_lanes, lanes, load, select, splat, store, store_part, vector_of
+from .simd import first_lanes, lanes, load, load_part, pointer_at, select, splat, store, store_part, vector_of
 from .windows import CUT, run_over_windows, tap, walk_over_channels, walk_over_numbers, windows_along
 
 
@@ -35,36 +36,42 @@ def _average_axes(
     return [_average_axis(i, k, s, tuple(pair), count_include_pad) for i, k, s, pair in each]
 
 
+def _average_of_all(x: np.ndarray) -> np.ndarray:
+    """The average over all positions, (N, 1 …, C)."""
+    y = empty((len(x), *(1,) * (x.ndim - 2), x.shape[-1]), x.dtype)
+    if y.size:
+        positions = math.prod(x.shape[1:-1])
+        sums = sums_over_positions(contiguous(x).reshape(len(x), positions, x.shape[-1]))
+        np.multiply(sums, 1 / positions, out=y.reshape(sums.shape), casting="same_kind")
+    return y
+
+
 @kernel
-def _position_sums(begin, end, arguments):
-    """sums[k, j] = the sum of place j of all lines of chunk k."""
-    vector, line, chunk_rows, chunks, positions, channels, x, sums = unpack(arguments)
+def _repeat(begin, end, arguments):
+    """Chunks of dx filled with the lines of their samples."""
+    vector, line, chunk_rows, chunks, positions, channels, repeated, dx = unpack(arguments)
     for k in range(begin, end):
-        first = k % chunks * chunk_rows
+        first, own = k % chunks * chunk_rows, pointer_at(repeated, k // chunks * line)
         at = (k // chunks * positions + first) * channels
         stop = at + min(chunk_rows, positions - first) * channels
-        for j in range(k * line, (k + 1) * line):
-            sums[j] = 0
         while at < stop:
-            number, j, total = min(line, stop - at), 0, k * line
-            while j + lanes(vector) <= number:
-                store(sums, total + j, load(vector, sums, total + j) + load(vector, x, at + j))
-                j += lanes(vector)
-            while j < number:
-                sums[total + j] += x[at + j]
-                j += 1
+            number = min(line, stop - at)
+            for j in range(0, number, lanes(vector)):
+                if j + lanes(vector) <= number:
+                    store(dx, at + j, load(vector, own, j))
+                else:
+                    store_part(dx, at + j, load_part(vector, own, j, number - j), number - j)
             at += line
 
 
-def _average_of_all(x: np.ndarray) -> np.ndarray:
-    """The average over all positions, (N, 1 …, C)."""
-    x, positions = contiguous(x), math.prod(x.shape[1:-1])
-    lines = Lines(len(x), positions, x.shape[-1], x.dtype)
-    sums = empty((lines.count, 1, lines.lanes), x.dtype)
-    if x.size:
-        run(_position_sums, lines.count, lines.grain, vector_of(x.dtype), *lines.arguments, x, sums)
-    averages = channel_sums(lines, sums) / positions
-    return averages.astype(x.dtype).reshape(len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+def _spread_over_all(dy: np.ndarray, input_size: Sizes) -> np.ndarray:
+    """The transpose of that."""
+    dx, positions = empty((len(dy), *input_size, dy.shape[-1]), dy.dtype), math.prod(input_size)
+    if dx.size:
+        lines = Lines(len(dy), positions, dy.shape[-1], dy.dtype)
+        shares = dy.reshape(len(dy), dy.shape[-1]) * dy.dtype.type(1 / positions)
+        run(_repeat, lines.count, lines.grain, vector_of(dy.dtype), *lines.arguments, lines.repeated(shares), dx)
+    return dx
 
 
 # ---- windows, directly -----------------------------------------------------------------------------------------------
@@ -150,6 +157,8 @@ def average_pool(
 def average_pool_gradient(
     dy: np.ndarray, input_size: Sizes, pool_size: Sizes, strides: Sizes, padding: Pairs, count_include_pad: bool
 ) -> np.ndarray:
+    if pool_size == input_size and not any(map(any, padding)):
+        return _spread_over_all(dy, input_size)
     alike = count_include_pad or not any(map(any, padding))  # all windows divide by the same number
     mostly_one = all(k < 2 * s for k, s in zip(pool_size, strides, strict=True))  # window over a position
     if not (alike and mostly_one and has_known_windows(pool_size, strides)):

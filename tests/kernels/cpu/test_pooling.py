@@ -158,6 +158,8 @@ def test_average_over_all_positions(shape, dtype):
     y = cpu.average_pool(x, shape[1:-1], shape[1:-1], ((0, 0), (0, 0)), False)
     assert y.shape == (shape[0], 1, 1, shape[-1])
     assert_close(y, x.mean((1, 2), dtype=np.float64, keepdims=True), scale=64)
+    dx = cpu.average_pool_gradient(y[::-1], shape[1:-1], shape[1:-1], shape[1:-1], ((0, 0), (0, 0)), True)
+    assert_close(dx, np.broadcast_to(y[::-1] / (shape[1] * shape[2]), shape), ulps=2)
 
 
 @pytest.mark.parametrize("level", [name for name in simd.LEVELS if simd.LEVELS[name].bytes <= simd.host_level().bytes])
