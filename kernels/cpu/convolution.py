@@ -8,7 +8,7 @@ from ..geometry import Pairs, Sizes, conv_output_size
 from ..interface import twin_of
 from ..memory import contiguous, empty
 from ..reference import convolution as reference
-from . import correlation, output_tiles, weight_tiles, winograd, winograd_gradient
+from . import correlation, depthwise, output_tiles, weight_tiles, winograd, winograd_gradient
 from .correlation import Correlation
 from .simd import Level, level
 
@@ -50,10 +50,13 @@ def _correlate(
     y: np.ndarray,
     relu: bool = False,
 ) -> None:
-    """Computes correlations of the same arrays by Winograd's method where that is faster, else directly."""
+    """Computes correlations of the same arrays: channel by channel, by Winograd's method where that is faster, or as they
+    stand."""
     chosen = winograd.plan(works[0], y.dtype) if len(works) == 1 else None
     if chosen is not None:
         winograd.launch(chosen, x, weight, bias, y, relu)
+    elif all(map(depthwise.suits, works)):
+        depthwise.launch(works, x, weight, bias, y, relu)
     else:
         output_tiles.launch(works, x, weight, bias, y, relu)
 
@@ -116,6 +119,8 @@ def conv_weight_gradient(
     chosen = winograd_gradient.plan(work, x.dtype) if dweight.size else None
     if chosen is not None:
         winograd_gradient.launch(chosen, work, contiguous(x), contiguous(dy), dweight)
+    elif depthwise.suits(work):
+        depthwise.launch_gradient(work, contiguous(x), contiguous(dy), dweight)
     else:
         weight_tiles.launch(work, contiguous(x), contiguous(dy), dweight)
     return dweight
