@@ -256,13 +256,6 @@ def empty_like(array: np.ndarray) -> np.ndarray:
     return empty(array.shape, array.dtype)
 
 
-def contiguous(array: np.ndarray) -> np.ndarray:
-    """`kernels.cpu.copying.contiguous`."""
-    from .cpu import copying  # which allocates with this module
-
-    return copying.contiguous(array)
-
-
 def summary() -> Summary:
     """How much memory is in use and cached, the peak, and how often a block could be reused."""
     return _pool.summary()

@@ -7,10 +7,11 @@ import numpy as np
 
 from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
-from ..memory import contiguous, empty
+from ..memory import empty
 from ..reference import pooling as reference
 from .channel_sum import sums_over_positions
 from .channels import Lines
+from .copying import contiguous
 from .covering import has_known_windows, reading, run_over_positions, walk_over_positions
 from .lane_maps import Axis
 from .launch import kernel, run, unpack

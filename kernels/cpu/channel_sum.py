@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from ..interface import twin_of
-from ..memory import contiguous
 from ..reference import convolution as reference
+from .copying import contiguous
 from .launch import kernel, run, scratch, threads, unpack
 from .mathematics import function
 from .simd import lanes, load, load_part, store, store_part, to_float64, vector_of

@@ -6,9 +6,10 @@ import numpy as np
 
 from ..geometry import Pairs, Sizes, conv_output_size
 from ..interface import twin_of
-from ..memory import contiguous, empty
+from ..memory import empty
 from ..reference import convolution as reference
 from . import correlation, depthwise, output_tiles, weight_tiles, winograd, winograd_gradient
+from .copying import contiguous
 from .correlation import Correlation
 from .simd import Level, level
 
@@ -50,8 +51,8 @@ def _correlate(
     y: np.ndarray,
     relu: bool = False,
 ) -> None:
-    """Computes correlations of the same arrays: channel by channel, by Winograd's method where that is faster, or as they
-    stand."""
+    """Computes correlations of the same arrays: by Winograd's method where that is faster, channel by channel, or as
+    they stand."""
     chosen = winograd.plan(works[0], y.dtype) if len(works) == 1 else None
     if chosen is not None:
         winograd.launch(chosen, x, weight, bias, y, relu)

@@ -9,9 +9,10 @@ from functools import lru_cache
 import numpy as np
 
 from ..interface import twin_of
-from ..memory import contiguous, empty
+from ..memory import empty
 from ..reference import dense as reference
 from . import correlation, few_rows, output_tiles, weight_tiles
+from .copying import contiguous
 from .simd import Level, level
 
 

@@ -15,6 +15,7 @@ from math import ceil
 import numpy as np
 
 from ..memory import ALIGNED_FROM, empty
+from .caches import last_level_bytes
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y
 from .depthwise_tiles import (
     BIAS,
@@ -36,14 +37,13 @@ from .depthwise_tiles import (
     Y_STEP,
     Y_TABLE,
     Windows,
-    fence,
     tap_kernel,
     window_kernel,
 )
 from .gradient_tiles import MEMORY_CYCLES
 from .launch import PARTS_PER_THREAD, address_of_array, helper, kernel, run, threads, unpack
 from .output_tiles import laid_out, rounded_up
-from .simd import Level, lanes, level, load, pointer_at, select, splat, store, vector_of
+from .simd import Level, finish_streams, lanes, level, load, pointer_at, select, splat, store, vector_of
 from .tile_kernel import TileKernel, address_of, call_tile_kernel
 from .tiling import LINE_CYCLES
 
@@ -53,7 +53,6 @@ CALL_CYCLES = 40  # to start a tile, for all channels
 EDGE_CYCLES = 1  # for each place in the table of a tile at an edge
 VECTOR_CYCLES = 12  # to start and end a tile, for each vector of channels
 SHAPES = [(rows, pixels) for rows in (1, 2, 4) for pixels in (1, 2, 4, 8, 16)]  # of tiles
-FAR_BYTES = 16 * 1024 * 1024  # of x and y together, beyond which they are taken to lie in main memory
 
 # What the driver finds where in the layout of each correlation, after `Correlation.numbers`.
 (
@@ -154,7 +153,7 @@ def visit_tiles(begin, end, arguments):
                     own[X_STEP] = layout[PIXELS] * layout[STRIDES + 2] * layout[X + 3] * size
                     own[Y_STEP] = layout[PIXELS] * layout[Y + 3] * size
                     _block(vector, x, y, zeros, own_room, own, every, layout, size, n, od, block)
-    fence()
+    finish_streams()
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
@@ -371,7 +370,7 @@ def launch(
     """As `output_tiles.launch`, for correlations that suit this module."""
     if y.size == 0 or not correlations:
         return
-    far = x.nbytes + y.nbytes > FAR_BYTES
+    far = x.nbytes + y.nbytes > last_level_bytes() // 2
     past_caches = far and _fills_lines(y, correlations[0].groups)
     most_parts = threads() * PARTS_PER_THREAD
     chosen = plan(correlations, y.dtype, relu, False, far, past_caches, most_parts, level())
@@ -385,7 +384,7 @@ def launch(
 def launch_gradient(correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> None:
     """As `weight_tiles.launch`, for a correlation that suits this module. Each part of the work has sums of its own,
     which are added in order."""
-    far = x.nbytes + dy.nbytes > FAR_BYTES
+    far = x.nbytes + dy.nbytes > last_level_bytes() // 2
     chosen = plan((correlation,), x.dtype, False, True, far, False, threads(), level())
     sums = np.zeros((chosen.parts, dweight.size), x.dtype)
     _run(chosen, x, dy, sums, chosen.zeros, chosen.zeros)

@@ -33,6 +33,7 @@ from .simd import (
     prefetch,
     splat_value,
     store_value,
+    stream_value,
     vector_of,
 )
 from .tile_kernel import TileKernel
@@ -171,16 +172,6 @@ def add_windows(typing, tile, windows, masked, x, table, w, w_table, pieces, col
     return tile(tile, windows, masked, x, table, w, w_table, i, i), generate
 
 
-def _store(builder, value, pointer, mask, past_caches: bool) -> None:
-    """Stores a vector; `past_caches`: to memory, without bringing in the cache line, which it has to fill."""
-    if not past_caches:
-        store_value(builder, value, pointer, mask)
-        return
-    stored = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()))
-    stored.align = LINE_BYTES
-    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
-
-
 @intrinsic
 def store_windows(typing, tile, masked, past_caches, floor, y, table, columns):
     """The tile's vectors, or the number `floor` where they are less (NaN stays), to where the table says, in bytes from
@@ -193,21 +184,14 @@ def store_windows(typing, tile, masked, past_caches, floor, y, table, columns):
         for position, vector in enumerate(vectors_of(builder, tile, value)):
             offset = _number_at(builder, table, position)
             clipped = builder.select(builder.fcmp_ordered(">", floor, vector), floor, vector)
-            _store(builder, clipped, _at(builder, first, offset, tile.vector), mask, bool(past_caches.number))
+            place = _at(builder, first, offset, tile.vector)
+            if past_caches.number:
+                stream_value(builder, clipped, place)
+            else:
+                store_value(builder, clipped, place, mask)
         return context.get_dummy_value()
 
     return types.void(tile, masked, past_caches, floor, y, table, types.intp), generate
-
-
-@intrinsic
-def fence(typing):
-    """Waits until all that this thread has stored past the caches can be seen by others."""
-
-    def generate(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
 
 
 @intrinsic
@@ -341,7 +325,7 @@ def sum_taps(begin, end, arguments):
 def window_kernel(dtype: np.dtype, windows: Windows, masked: bool, past_caches: bool) -> TileKernel:
     """`sum_windows` for such tiles; `masked` if there are fewer channels than lanes. The bias is read in whole vectors.
     `past_caches`: outputs go to memory, not to the caches; vectors must fill cache lines, and the driver ends by
-    `fence`."""
+    `finish_streams`."""
     return _kernel(sum_windows, dtype, windows, windows.outputs, masked, past_caches)
 
 

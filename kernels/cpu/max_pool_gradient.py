@@ -4,8 +4,9 @@ import numpy as np
 
 from ..geometry import Pairs, Sizes
 from ..interface import twin_of
-from ..memory import contiguous, empty
+from ..memory import empty
 from ..reference import pooling as reference
+from .copying import contiguous
 from .covering import reading, run_over_positions, walk_over_positions
 from .launch import kernel
 from .mathematics import function

@@ -9,8 +9,9 @@ from numba.extending import intrinsic
 
 from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
-from ..memory import contiguous, empty
+from ..memory import empty
 from ..reference import pooling as reference
+from .copying import contiguous
 from .launch import kernel
 from .mathematics import function
 from .simd import VectorType, llvm_element, load, load_part, maximum, select, splat, store, store_part

@@ -32,7 +32,7 @@ from ..memory import empty
 from .caches import too_large_for_caches
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y, side_by_side
 from .launch import helper, kernel, run, threads, unpack
-from .simd import Level, level, pointer_at, vector_of
+from .simd import Level, finish_streams, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
     FLAGS,
@@ -56,7 +56,7 @@ from .tile_kernel import (
     dot_kernel,
     tile_kernel,
 )
-from .tiles import TileShape, finish_streams
+from .tiles import TileShape
 from .tiling import TILE_OVERHEAD, apart_tile, dot_tile, output_tile, short_run_tile
 
 BLOCK_BYTES = 384 * 1024  # of packed weights that stay in the L2 cache while a chunk of tiles uses them

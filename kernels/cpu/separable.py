@@ -17,7 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..memory import contiguous, empty
+from ..memory import empty
+from .copying import contiguous
 from .lane_maps import (
     COUNT,
     FIRST,

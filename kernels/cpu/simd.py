@@ -334,6 +334,17 @@ def store_part(typing, pointer, index, value, count):
 
 
 @intrinsic
+def finish_streams(typing):
+    """Lets other threads see what was stored past the caches, before anything that is stored after it."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
 def pointer_at(typing, pointer, index):
     """The pointer to pointer[index]."""
 

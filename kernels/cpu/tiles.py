@@ -219,17 +219,6 @@ def store_tile(typing, tile, pointer, index, step, streamed):
 
 
 @intrinsic
-def finish_streams(typing):
-    """Lets other threads see what was stored past the caches, before anything that is stored after it."""
-
-    def generate(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@intrinsic
 def store_tile_part(typing, tile, pointer, index, step, columns):
     """pointer[index + r·step : … + columns] = tile[r, :columns]; what lies beyond is not touched."""
 

@@ -26,7 +26,7 @@ from .correlation import Correlation
 from .launch import Constant, helper, kernel, run, threads, unpack, value
 from .output_tiles import PACKING_CYCLES, PACKING_GRAIN, SERIAL_CYCLES, laid_out, pack, rounded_up
 from .output_tiles import cycles as direct_cycles
-from .simd import Level, lanes, level, pointer_at, vector_of
+from .simd import Level, finish_streams, lanes, level, pointer_at, vector_of
 from .tile_kernel import (
     COLUMNS,
     FLAGS,
@@ -43,7 +43,7 @@ from .tile_kernel import (
     call_tile_kernel,
     tile_kernel,
 )
-from .tiles import TileShape, finish_streams
+from .tiles import TileShape
 from .tiling import Choice, output_tile
 from .winograd_tiles import (
     EDGE_CYCLES,

@@ -174,18 +174,6 @@ def test_negative_sizes():
         memory.empty((3, -1))
 
 
-def test_contiguous_copies_only_what_needs_it():
-    array = np.arange(12.0).reshape(3, 4)
-    assert memory.contiguous(array) is array
-    swapped = array.astype(">f8")
-    for other in (array.T, array[:, ::2], array[::-1], swapped, np.broadcast_to(array[:1], (5, 4))):
-        copy = memory.contiguous(other)
-        assert copy.flags.c_contiguous and copy.dtype == np.float64 and copy.dtype.isnative
-        np.testing.assert_array_equal(copy, other)
-    unaligned = np.frombuffer(bytes(1) + array.tobytes(), np.float64, offset=1)
-    assert memory.contiguous(unaligned).flags.aligned
-
-
 def test_cycles_give_their_blocks_back_while_the_allocator_works():
     """The garbage collector may run a finalizer inside `empty` itself, where the allocator's lock is held."""
     threshold = gc.get_threshold()

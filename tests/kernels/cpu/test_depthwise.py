@@ -104,7 +104,7 @@ def test_images_of_many_tiles(size, channels, dtype, seed):
 @pytest.mark.parametrize("channels", [16, 48])
 def test_arrays_in_main_memory(size, channels, monkeypatch):
     """Those are asked for ahead of time and written past the caches: here all of them."""
-    monkeypatch.setattr(depthwise, "FAR_BYTES", 0)
+    monkeypatch.setattr(depthwise, "last_level_bytes", lambda: 0)
     input_size, kernel_size, *geometry = size
     rng = np.random.default_rng(channels)
     x, weight = whole_numbers(rng, (2, *input_size, channels)), whole_numbers(rng, (*kernel_size, 1, channels))
