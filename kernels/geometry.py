@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 Sizes = tuple[int, ...]
@@ -63,6 +64,7 @@ def dilated_size(kernel_size: Sizes, dilation_rate: Sizes) -> Sizes:
     return tuple((k - 1) * d + 1 for k, d in zip(kernel_size, dilation_rate, strict=True))
 
 
+@lru_cache(maxsize=1024)
 def conv_output_size(
     input_size: Sizes, kernel_size: Sizes, strides: Sizes, padding_pairs: Pairs, dilation_rate: Sizes
 ) -> Sizes:

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..tensor import Tensor, as_tensor
+
+Result = TypeVar("Result")
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is made of ints, strings, None and tuples alone, so that a cache can tell it from others: to a cache
+    True and 1.0 are the same as 1."""
+    kind = type(value)
+    return kind is int or kind is str or value is None or (kind is tuple and all(map(is_plain, value)))
+
+
+def remembered(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function, which keeps its results for plain arguments: it is asked the same in each step of a training."""
+    kept = lru_cache(maxsize=1024)(function)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Result:
+        return (kept if is_plain(arguments) else function)(*arguments)
+
+    return call
 
 
 def normalize_axis(axis: int, ndim: int, argument: str = "axis") -> int:

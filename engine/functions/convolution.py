@@ -13,7 +13,6 @@ Each is bilinear itself, and its two gradients are the other two: the table can 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from ... import kernels
@@ -21,7 +20,7 @@ from ...kernels import geometry
 from ..tape import Function
 from ..tensor import Array, Tensor
 from .activations import applied_relu, split_activation
-from .arguments import floating
+from .arguments import floating, remembered
 from .linear_algebra import channel_sum
 
 Gradients = tuple[Tensor | None, ...]
@@ -125,25 +124,17 @@ def conv(
     """
     x, weight, bias = floating("conv", x=x, weight=weight, bias=bias)
     fused, after = split_activation(activation)
-    settle = _conv_windows if _is_plain((strides, padding, dilation_rate, groups)) else _conv_windows.__wrapped__
-    windows = settle(x.shape, weight.shape, _shape(bias), strides, padding, dilation_rate, groups)
+    windows = _conv_windows(x.shape, weight.shape, _shape(bias), strides, padding, dilation_rate, groups)
     y = Conv()(x, weight, bias, activation=fused, **windows)
     y = applied_relu(y) if fused else y
     return after(y) if after else y
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it is made of ints, strings, None and tuples alone, so that a cache can tell it from others: to a cache
-    True and 1.0 are the same as 1."""
-    kind = type(value)
-    return kind is int or kind is str or value is None or (kind is tuple and all(map(_is_plain, value)))
 
 
 def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
     return None if tensor is None else tensor.array.shape
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _conv_windows(
     x: tuple[int, ...],
     weight: tuple[int, ...],
@@ -189,11 +180,10 @@ def conv_transpose(
     """
     x, weight, bias = floating("conv_transpose", x=x, weight=weight, bias=bias)
     given = strides, padding, output_padding, dilation_rate, groups
-    settle = _transpose_windows if _is_plain(given) else _transpose_windows.__wrapped__
-    return ConvTranspose()(x, weight, bias, **settle(x.shape, weight.shape, _shape(bias), *given))
+    return ConvTranspose()(x, weight, bias, **_transpose_windows(x.shape, weight.shape, _shape(bias), *given))
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _transpose_windows(
     x: tuple[int, ...],
     weight: tuple[int, ...],

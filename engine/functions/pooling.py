@@ -13,7 +13,7 @@ from ...kernels import geometry
 from ..tape import Function
 from ..tensor import Array, Tensor
 from .activations import AfterReLU, ReLU, relu_gradient
-from .arguments import floating
+from .arguments import floating, remembered
 from .convolution import Padding, Sizes, spatial_rank
 
 Gradient = tuple[Tensor]
@@ -124,6 +124,7 @@ def average_pool(
     )
 
 
+@remembered
 def _pool_windows(
     input_size: tuple[int, ...],
     pool_size: Sizes,
