@@ -73,7 +73,8 @@ def short_run_tile(pixels: int, vectors: int, depth: int, length: int, step: int
         return -(-pixels // rows) * -(-vectors // wide) * (cycles + rows * wide + TILE_OVERHEAD)
 
     def registers(rows, wide, shared):
-        return rows * wide + wide * (length if shared else 1) + 1
+        numbers = 4 if wide == 1 and not shared else 1  # of x: where each meets one vector, LLVM loads early
+        return rows * wide + wide * (length if shared else 1) + numbers
 
     shapes = [
         (rows, wide, shared)

@@ -105,7 +105,7 @@ def test_output_tiles_over_short_runs_stay_in_registers(level, shape):
     positions = len({r * step + s for r in range(rows) for s in range(length)}) if shared else rows * unrolled
     loop = the_loop(kernel, rows * vectors * unrolled, level)
     # Where a number has a single vector of weights, or a vector of weights a single number, its load is an operand.
-    check(loop, positions + vectors * unrolled, 3, besides=2)
+    check(loop, positions + vectors * unrolled, 3, copies=1, besides=2)
 
 
 def dot_shape(pixels, channels, steps, host):
