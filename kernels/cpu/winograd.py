@@ -62,6 +62,7 @@ from .winograd_tiles import (
     TILES,
     TILES_SIZE,
     copied_pitch,
+    fetch_tiles,
     is_3x3,
     largest_tile,
     output_field,
@@ -84,18 +85,24 @@ PART_COLUMNS = 64  # output channels whose products wait side by side
 X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
 (
     TILE_KERNEL, TILE_ROWS, TILE_WIDTH, BLOCKS, GROUPS, BLOCK_TILES, ITEMS, WORKSPACES, SPLITS, SPLIT_BLOCKS,
-    PART_BLOCKS, U_PLANE, U_BLOCK, M_START, PATCH_START, SLOTS_SIZE, SCRATCH_SIZE, Y_START, LAYOUT_SIZE,
-) = range(OF_TILES + TILES_SIZE, OF_TILES + TILES_SIZE + 19)  # fmt: skip
+    PART_BLOCKS, U_PLANE, U_BLOCK, M_START, PATCH_START, SLOTS_SIZE, SCRATCH_SIZE, Y_START, FETCH, LAYOUT_SIZE,
+) = range(OF_TILES + TILES_SIZE, OF_TILES + TILES_SIZE + 20)  # fmt: skip
 
 
 # ---- bodies ----------------------------------------------------------------------------------------------------------
 
 
 @helper
-def _multiply(v, u, m, slots, layout, points, tiles, u_group, first_block, end_block):
-    """m (points², tile, channel of the blocks) = v · u, plane by plane."""
-    v_plane, v_pitch = layout[X + PLANE], layout[X + PITCH]
+def _multiply(outputs, vector, x, v, u, m, slots, layout, tiles, u_group, first_block, end_block, following):
+    """m (points², tile, channel of the blocks) = v · u, plane by plane. Meanwhile memory is asked for the windows of
+    the tiles from `following` on, if that is not 0: a window's pixels lie in many rows, and the caches' own prefetching
+    does not see them coming."""
+    v_plane, v_pitch, points = layout[X + PLANE], layout[X + PITCH], value(outputs) + TAPS - 1
+    of_x, of_tiles = pointer_at(layout, X), pointer_at(layout, OF_TILES)
     for point in range(points * points):
+        if following:
+            end, all_points = following + layout[BLOCK_TILES], points * points
+            fetch_tiles(outputs, points, vector, x, of_x, of_tiles, following, end, point, all_points)
         for block in range(first_block, end_block):
             slots[W_POINTER] = address_of(u, u_group + point * layout[U_PLANE] + block * layout[U_BLOCK])
             out = point * layout[Y + PLANE] + (block - first_block) * layout[TILE_WIDTH]
@@ -178,7 +185,10 @@ def _convolve_block(outputs, windows, vector, streamed, x, u, bias, floor, y, v,
     u_group = group * layout[BLOCKS] * layout[U_BLOCK]
     while block < last_block:
         end_block = min(block + layout[PART_BLOCKS], last_block)
-        _multiply(v, u, products, slots, layout, points, last - first, u_group, block, end_block)
+        following = last if layout[FETCH] and block == split * layout[SPLIT_BLOCKS] and last < tiles[TILES] else 0
+        _multiply(
+            outputs, vector, x_group, v, u, products, slots, layout, last - first, u_group, block, end_block, following
+        )  # fmt: skip
         channel = block * layout[TILE_WIDTH]
         channels = min(end_block * layout[TILE_WIDTH], of_y[FIELD_CHANNELS]) - channel
         constants = pointer_at(bias, group * of_y[FIELD_CHANNELS] + channel)
@@ -213,6 +223,12 @@ class Plan:
     outputs: int  # of a tile along one dimension
     kernel: TileKernel
     layout: np.ndarray
+    items: int
+    workers: int
+    scratch_size: int
+    bias_size: int  # with the rest of the last vector
+    aligned: bool  # all vectors of outputs, if y itself is
+    transformed_size: int
     filters: int  # groups × blocks × depth × input channels
     filter_numbers: np.ndarray  # what `transform_filters` needs to know
     packing: np.ndarray | None  # None: the weights are transformed from where they lie
@@ -276,10 +292,23 @@ def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int,
         SPLITS: splits, SPLIT_BLOCKS: -(-blocks // splits), PART_BLOCKS: part_blocks, U_PLANE: u_plane,
         U_BLOCK: u_block, M_START: m_start, PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
         SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), Y_START: correlation.y_start,
+        FETCH: splits == correlation.groups == 1,
     }
     # fmt: on
-    filters = _filter_layout(correlation, shape.width, blocks)
-    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), *filters, cycles)
+    steps = *correlation.y_strides, correlation.y_start, k
+    return Plan(
+        outputs,
+        code,
+        laid_out(layout, LAYOUT_SIZE),
+        tile_blocks * splits,
+        workers,
+        layout[SCRATCH_SIZE],
+        correlation.groups * k + lanes,
+        not any(step % lanes for step in steps),
+        points**2 * u_plane,
+        *_filter_layout(correlation, shape.width, blocks),
+        cycles,
+    )
 
 
 def _filter_layout(correlation: Correlation, width: int, blocks: int) -> tuple[int, np.ndarray, np.ndarray | None, int]:
@@ -319,38 +348,30 @@ def plan(correlation: Correlation, dtype: np.dtype) -> Plan | None:
 
 def _transformed_filters(weight: np.ndarray, chosen: Plan) -> np.ndarray:
     """The transformed weights: (points², group, block, depth · channel, tile width)."""
-    plane, width, points = int(chosen.layout[U_PLANE]), int(chosen.layout[TILE_WIDTH]), chosen.outputs + TAPS - 1
+    width, points = chosen.kernel.shape.width, chosen.outputs + TAPS - 1
     if chosen.packing is not None:
         packed, items = empty((chosen.packed_size,), weight.dtype), int(chosen.packing[-1])
         run(pack, items, max(1, PACKING_GRAIN * items // packed.size), weight, packed, chosen.packing)
         weight = packed
-    transformed = empty((points**2 * plane,), weight.dtype)
+    transformed, plane = empty((chosen.transformed_size,), weight.dtype), chosen.transformed_size // points**2
     constants = Constant(chosen.outputs), Constant(FILTER), vector_of(weight.dtype)
     grain = max(1, PACKING_GRAIN // (points**2 * width))
     run(transform_filters, chosen.filters, grain, *constants, weight, transformed, width, plane, chosen.filter_numbers)
     return transformed
 
 
-def _is_streamed(y: np.ndarray, layout: np.ndarray) -> bool:
-    """True if outputs should pass by the caches: they are too large for them, and all vectors aligned."""
-    lanes, of_y = vector_of(y.dtype).lanes, layout[Y : Y + FIELD_SIZE]
-    places = *of_y[STEP_N : STEP_GROUP + 1], layout[Y_START], of_y[FIELD_CHANNELS]
-    return too_large_for_caches(y) and not any(place % lanes for place in places)
-
-
 def launch(
     chosen: Plan, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False
 ) -> None:
     """y = bias + correlation of x with weight, then maybe ReLU, by a plan. All arrays C-contiguous."""
-    layout, outputs = chosen.layout, chosen.outputs
     transformed = _transformed_filters(weight, chosen)
-    padded = np.zeros(layout[GROUPS] * layout[Y + FIELD_CHANNELS] + vector_of(y.dtype).lanes, y.dtype)
+    padded = np.zeros(chosen.bias_size, y.dtype)
     if bias is not None:
         padded[: bias.size] = bias
-    workers = int(layout[WORKSPACES])
-    scratch, taken = workspaces(workers, int(layout[SCRATCH_SIZE]), y.dtype)
-    slots = np.empty(workers * (SLOTS + 8), np.int64)
-    items = int(layout[ITEMS])
-    constants = Constant(outputs), Constant(WINDOW), vector_of(y.dtype), Constant(_is_streamed(y, layout))
-    run(convolve, items, items if workers == 1 else 1, *constants, x, transformed, padded,
-        y.dtype.type(0 if relu else -np.inf), y, scratch, taken, slots, layout)  # fmt: skip
+    workers, items = chosen.workers, chosen.items
+    scratch, taken = workspaces(workers, chosen.scratch_size, y.dtype)
+    slots, floor = np.empty(workers * (SLOTS + 8), np.int64), y.dtype.type(0 if relu else -np.inf)
+    streamed = Constant(chosen.aligned and too_large_for_caches(y))
+    constants = Constant(chosen.outputs), Constant(WINDOW), vector_of(y.dtype), streamed
+    grain = items if workers == 1 else 1
+    run(convolve, items, grain, *constants, x, transformed, padded, floor, y, scratch, taken, slots, chosen.layout)

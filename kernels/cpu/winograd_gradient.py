@@ -50,6 +50,7 @@ from .winograd_tiles import (
     TILES,
     TILES_SIZE,
     copied_pitch,
+    fetch_tiles,
     is_3x3,
     largest_tile,
     output_field,
@@ -89,19 +90,18 @@ X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
 
 
 @helper
-def _add_products(v, d, sums, slots, layout, first_point, points, group):
-    """sums[point] += vᵀ · d for some points, which v and d hold from their beginning."""
+def _add_point(v, d, sums, slots, layout, point):
+    """sums[point] += vᵀ · d for the point that v and d hold."""
     size = layout[ROWS] * layout[TILE_WIDTH]
-    for point in range(points):
-        own = ((first_point + point) * layout[GROUPS] + group) * layout[BLOCKS] * size
-        i = 0
-        while i < layout[ROWS]:
-            slots[X_POINTER] = address_of(v, point * layout[X + PLANE] + i)
-            for block in range(layout[BLOCKS]):
-                slots[W_POINTER] = address_of(d, point * layout[Y + PLANE] + block * layout[TILE_WIDTH])
-                slots[OUT] = address_of(sums, own + block * size + i * layout[TILE_WIDTH])
-                call_tile_kernel(layout[TILE_KERNEL], 1, slots)
-            i += layout[TILE_ROWS]
+    own = point * layout[BLOCKS] * size
+    i = 0
+    while i < layout[ROWS]:
+        slots[X_POINTER] = address_of(v, i)
+        for block in range(layout[BLOCKS]):
+            slots[W_POINTER] = address_of(d, block * layout[TILE_WIDTH])
+            slots[OUT] = address_of(sums, own + block * size + i * layout[TILE_WIDTH])
+            call_tile_kernel(layout[TILE_KERNEL], 1, slots)
+        i += layout[TILE_ROWS]
 
 
 @helper
@@ -119,17 +119,22 @@ def _share(count, part, parts):
 
 
 @helper
-def _sum_block(outputs, windows, gradients, vector, row, x, dy, sums, v, slots, layout, group, first, last):
-    """Adds the products of the tiles first … last for one row of points, or for all of them."""
+def _sum_block(outputs, windows, gradients, vector, row, x, dy, sums, v, slots, layout, group, first, last, end):
+    """Adds the products of the tiles first … last for one row of points, or for all of them. Meanwhile memory is asked
+    for the tiles from `last` to `end`: a window's pixels lie in many rows, and the caches' own prefetching does not see
+    them coming."""
     of_x, of_y, tiles = pointer_at(layout, X), pointer_at(layout, Y), pointer_at(layout, OF_TILES)
     d, patch, m = pointer_at(v, layout[D_START]), pointer_at(v, layout[PATCH_START]), value(outputs)
-    points = m + TAPS - 1
-    transform_tiles(outputs, windows, points, vector, row, x, v, patch, of_x, tiles, first, last)
+    size = m + TAPS - 1
+    transform_tiles(outputs, windows, size, vector, row, x, v, patch, of_x, tiles, first, last)
     transform_tiles(outputs, gradients, m, vector, row, dy, d, patch, of_y, tiles, first, last)
-    if row is None:
-        _add_products(v, d, sums, slots, layout, 0, points * points, group)
-    else:
-        _add_products(v, d, sums, slots, layout, row * points, points, group)
+    first_point, points = (0, size * size) if row is None else (row * size, size)
+    for p in range(points):
+        if last < end:
+            fetch_tiles(outputs, size, vector, x, of_x, tiles, last, end, p, points)
+            fetch_tiles(outputs, m, vector, dy, of_y, tiles, last, end, p, points)
+        point = (first_point + p) * layout[GROUPS] + group
+        _add_point(pointer_at(v, p * of_x[PLANE]), pointer_at(d, p * of_y[PLANE]), sums, slots, layout, point)
 
 
 @helper
@@ -145,12 +150,17 @@ def _sum_part(outputs, windows, gradients, vector, whole, x, dy, sums, v, slots,
     slots[FLAGS] = 0
     while True:  # once even if there are no tiles, for the zeros
         last = min(first + layout[BLOCK_TILES], end)
-        slots[SLOTS + 2] = last - first
+        slots[SLOTS + 2], following = last - first, min(last + layout[BLOCK_TILES], end)
         if value(whole):
-            _sum_block(outputs, windows, gradients, vector, None, x, dy, own, v, slots, layout, group, first, last)
+            _sum_block(
+                outputs, windows, gradients, vector, None, x, dy, own, v, slots, layout, group, first, last, following
+            )  # fmt: skip
         else:
             for row in range(first_row, end_row):
-                _sum_block(outputs, windows, gradients, vector, row, x, dy, own, v, slots, layout, group, first, last)
+                fetched = following if row == end_row - 1 else last
+                _sum_block(
+                    outputs, windows, gradients, vector, row, x, dy, own, v, slots, layout, group, first, last, fetched
+                )  # fmt: skip
         first, slots[FLAGS] = last, ADD
         if first >= end:
             break

@@ -15,7 +15,7 @@ import numpy as np
 
 from .correlation import Correlation
 from .launch import helper, value
-from .simd import lanes, load, splat, store
+from .simd import lanes, load, prefetch, splat, store
 from .winograd_transforms import MATRICES, TAPS, Matrices, operations, transform
 
 CHOICES = (0, *MATRICES)  # outputs of a tile along one dimension; 0: no Winograd at all
@@ -176,3 +176,23 @@ def transform_tiles(outputs, which, size, vector, row, x, v, patch, field, tiles
         column += 1
         if column == tiles[TILES_W]:
             n, depth, tile_row, column = tile_place(tiles, tile + 1)
+
+
+@helper
+def fetch_tiles(outputs, size, vector, x, field, tiles, first, last, part, parts):
+    """Asks memory for the pixels that the windows, of `size`² pixels, of the tiles first … last add to those above and
+    before them: a part of the pixels, so that the asking goes along with the computation of the block before."""
+    m, count = value(outputs), (min(last, tiles[TILES]) - first) * value(outputs)
+    i, end = count * part // parts, count * (part + 1) // parts
+    while i < end:
+        n, depth, row, column = tile_place(tiles, first + i // m)
+        d = depth * field[STRIDE_D] + (field[TAPS_D] - 1) * field[DILATION_D] - field[BEFORE_D]
+        h, w = row * m - field[BEFORE_H] + size - m + i % m, column * m - field[BEFORE_W] + size - m
+        pixel = n * field[STEP_N] + d * field[STEP_D] + h * field[STEP_H] + w * field[STEP_W]
+        for _ in range(m):
+            c = 0
+            while c < field[FIELD_CHANNELS]:
+                prefetch(x, pixel + c)
+                c += lanes(vector)
+            pixel += field[STEP_W]
+        i += 1
