@@ -9,7 +9,7 @@ from numerics import assert_close
 from strategies import conv_cases, seeds
 
 from tomograd.kernels import cpu, reference
-from tomograd.kernels.cpu import output_tiles, simd
+from tomograd.kernels.cpu import caches, simd
 from tomograd.kernels.cpu.launch import using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.geometry import conv_output_size
@@ -226,7 +226,7 @@ def test_outputs_too_large_for_the_caches(case, channels, level):
     w = rng.integers(-4, 5, (*case.weight.shape[:2], *channels)).astype(x.dtype)
     dy = rng.integers(-4, 5, (*case.dy.shape[:-1], channels[1])).astype(x.dtype)
     with pytest.MonkeyPatch.context() as patched, simd.using_level(level):
-        patched.setattr(output_tiles, "last_level_bytes", lambda: 0)
+        patched.setattr(caches, "last_level_bytes", lambda: 0)
         arguments = x, w, None, *case.geometry
         assert_equal(cpu.conv(*arguments), reference.conv(*arguments))
         arguments = dy, w, None, case.windows.input_size, *case.geometry
