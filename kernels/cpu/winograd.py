@@ -64,6 +64,7 @@ from .winograd_tiles import (
     copied_pitch,
     fetch_tiles,
     is_3x3,
+    is_far,
     largest_tile,
     output_field,
     tile_place,
@@ -292,7 +293,7 @@ def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int,
         SPLITS: splits, SPLIT_BLOCKS: -(-blocks // splits), PART_BLOCKS: part_blocks, U_PLANE: u_plane,
         U_BLOCK: u_block, M_START: m_start, PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
         SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), Y_START: correlation.y_start,
-        FETCH: splits == correlation.groups == 1,
+        FETCH: splits == correlation.groups == 1 and is_far(correlation, dtype),
     }
     # fmt: on
     steps = *correlation.y_strides, correlation.y_start, k

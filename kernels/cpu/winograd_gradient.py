@@ -52,6 +52,7 @@ from .winograd_tiles import (
     copied_pitch,
     fetch_tiles,
     is_3x3,
+    is_far,
     largest_tile,
     output_field,
     tiles_at_edges,
@@ -82,8 +83,8 @@ CACHE_BYTES_PER_CYCLE = 64  # that all threads together read from their caches, 
 X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
 (
     TILE_KERNEL, TILE_ROWS, TILE_WIDTH, ROWS, BLOCKS, GROUPS, BLOCK_TILES, PIXEL_PARTS, ROW_PARTS, PARTS,
-    WORKSPACES, D_START, PATCH_START, SLOTS_SIZE, SCRATCH_SIZE, SUMS_SIZE, Y_START, LAYOUT_SIZE,
-) = range(OF_TILES + TILES_SIZE, OF_TILES + TILES_SIZE + 18)  # fmt: skip
+    WORKSPACES, D_START, PATCH_START, SLOTS_SIZE, SCRATCH_SIZE, SUMS_SIZE, Y_START, FETCH, LAYOUT_SIZE,
+) = range(OF_TILES + TILES_SIZE, OF_TILES + TILES_SIZE + 19)  # fmt: skip
 
 
 # ---- bodies ----------------------------------------------------------------------------------------------------------
@@ -150,7 +151,8 @@ def _sum_part(outputs, windows, gradients, vector, whole, x, dy, sums, v, slots,
     slots[FLAGS] = 0
     while True:  # once even if there are no tiles, for the zeros
         last = min(first + layout[BLOCK_TILES], end)
-        slots[SLOTS + 2], following = last - first, min(last + layout[BLOCK_TILES], end)
+        slots[SLOTS + 2] = last - first
+        following = min(last + layout[BLOCK_TILES], end) if layout[FETCH] else last
         if value(whole):
             _sum_block(
                 outputs, windows, gradients, vector, None, x, dy, own, v, slots, layout, group, first, last, following
@@ -268,7 +270,7 @@ def _plan(correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, 
         PIXEL_PARTS: by_tiles, ROW_PARTS: by_rows, PARTS: by_tiles * by_rows * correlation.groups, WORKSPACES: workers,
         D_START: d_start, PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
         SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), SUMS_SIZE: sums_size,
-        Y_START: correlation.y_start,
+        Y_START: correlation.y_start, FETCH: is_far(correlation, dtype),
     }
     # fmt: on
     return Plan(outputs, whole, code, laid_out(layout, LAYOUT_SIZE), cycles)

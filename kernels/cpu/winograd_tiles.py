@@ -10,9 +10,11 @@ or 0 for the direct convolution everywhere.
 import contextlib
 import os
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
+from .caches import last_level_bytes
 from .correlation import Correlation
 from .launch import helper, value
 from .simd import lanes, load, prefetch, splat, store
@@ -100,6 +102,12 @@ def output_field(correlation: Correlation, pitch: int, plane: int) -> np.ndarray
     return np.array([*c.output_size, *c.y_strides, 0, 0, 0, 1, 1, 1, c.channels_out, pitch, plane], np.int64)
 
 
+def is_far(correlation: Correlation, dtype: np.dtype) -> bool:
+    """True if the input is taken to lie in main memory: it is larger than a quarter of the largest cache."""
+    c = correlation
+    return c.batch * prod(c.input_size) * c.groups * c.channels_in * dtype.itemsize > last_level_bytes() // 4
+
+
 def transform_cycles(matrices: Matrices, which: int) -> float:
     """About how many cycles it takes to transform a tile of vectors."""
     rows, columns = matrices[which].shape
@@ -179,20 +187,32 @@ def transform_tiles(outputs, which, size, vector, row, x, v, patch, field, tiles
 
 
 @helper
+def _fetch_pixels(vector, x, field, pixel, count):
+    """Asks memory for neighbouring pixels: as one run, if no other group's channels lie between them."""
+    together = count if field[STEP_W] == field[FIELD_CHANNELS] else 1
+    for _ in range(count // together):
+        c = 0
+        while c < together * field[FIELD_CHANNELS]:
+            prefetch(x, pixel + c)
+            c += lanes(vector)
+        pixel += field[STEP_W]
+
+
+@helper
 def fetch_tiles(outputs, size, vector, x, field, tiles, first, last, part, parts):
     """Asks memory for the pixels that the windows, of `size`² pixels, of the tiles first … last add to those above and
-    before them: a part of the pixels, so that the asking goes along with the computation of the block before."""
+    before them: for a part of the rows, so that the asking goes along with the computation of the block before."""
     m, count = value(outputs), (min(last, tiles[TILES]) - first) * value(outputs)
     i, end = count * part // parts, count * (part + 1) // parts
+    n, depth, tile_row, column = tile_place(tiles, first + i // m)
     while i < end:
-        n, depth, row, column = tile_place(tiles, first + i // m)
+        h, w = tile_row * m - field[BEFORE_H] + size - m + i % m, column * m - field[BEFORE_W] + size - m
         d = depth * field[STRIDE_D] + (field[TAPS_D] - 1) * field[DILATION_D] - field[BEFORE_D]
-        h, w = row * m - field[BEFORE_H] + size - m + i % m, column * m - field[BEFORE_W] + size - m
-        pixel = n * field[STEP_N] + d * field[STEP_D] + h * field[STEP_H] + w * field[STEP_W]
-        for _ in range(m):
-            c = 0
-            while c < field[FIELD_CHANNELS]:
-                prefetch(x, pixel + c)
-                c += lanes(vector)
-            pixel += field[STEP_W]
+        _fetch_pixels(
+            vector, x, field, n * field[STEP_N] + d * field[STEP_D] + h * field[STEP_H] + w * field[STEP_W], m
+        )  # fmt: skip
         i += 1
+        if i % m == 0:
+            column += 1
+            if column == tiles[TILES_W]:
+                n, depth, tile_row, column = tile_place(tiles, first + i // m)
