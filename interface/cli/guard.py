@@ -3,10 +3,15 @@
 Anything else is a bug of ours: its traceback is shown, and the exit code is 1.
 """
 
+import _thread
+import contextlib
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import typer
@@ -14,6 +19,7 @@ import typer
 from tomograd.failures import UserError
 
 TRACEBACK = "TOMOGRAD_TRACEBACK"
+AGAIN = 0.01  # seconds until an interrupt that nobody would have heard is sent once more
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -22,7 +28,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
         try:
-            command(*arguments, **options)
+            with heard_everywhere():
+                command(*arguments, **options)
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(130) from None
@@ -34,6 +41,38 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(2) from None
 
     return run
+
+
+def _interrupt_main_thread() -> None:
+    """As Ctrl-C does; where the system can, also out of a call that waits."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+@contextlib.contextmanager
+def heard_everywhere() -> Iterator[None]:
+    """Within it, Ctrl-C ends the command wherever it comes. Python prints and forgets an exception in a finalizer, and
+    training gives back arrays all the time: an interrupt that comes in one is sent again a little later."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_name == "__del__":
+                threading.Timer(AGAIN, _interrupt_main_thread).start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def explanation(error: Exception) -> str | None:

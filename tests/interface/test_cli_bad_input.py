@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 import tomograd as tg
 from tomograd import imaging
+from tomograd.cli import guard
 
 
 def refused(result, *words):
@@ -281,3 +285,28 @@ def test_ctrl_c_is_130_and_one_line(here, tomograd, monkeypatch):
     Path("x.png").touch()
     result = tomograd("info", "x.png")
     assert result.code == 130 and result.err == "tomograd: interrupted\n"
+
+
+class _InterruptedWhileItGoes:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals are the main thread's")
+def test_ctrl_c_in_a_finalizer_is_not_forgotten():
+    with pytest.raises(KeyboardInterrupt), guard.heard_everywhere():
+        _InterruptedWhileItGoes()  # nobody holds it
+        time.sleep(60)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_somebody_else_stays():
+    def other(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGINT, other)
+    try:
+        with guard.heard_everywhere():
+            assert signal.getsignal(signal.SIGINT) is other
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -193,10 +193,10 @@ def test_a_third_dimension_makes_the_sums_longer(case, outputs):
         check_gradient(case, outputs, whole)
 
 
-@pytest.mark.parametrize("level", [name for name in simd.LEVELS if name not in ("avx512", "scalar")])
-@given(case=cases, outputs=sizes_of_tiles)
+@pytest.mark.parametrize("level, outputs", [("avx2", 4), ("sse", 2), ("neon", 4)])
+@given(case=cases.filter(lambda case: case.dtype == np.float32))  # each type and tile has to be compiled
 @settings(max_examples=5)
-def test_every_register_width(level, case, outputs):
+def test_every_register_width(level, outputs, case):
     with simd.using_level(level):
         check_convolution(case, outputs, relu=True)
         check_gradient(case, outputs, whole=True)
