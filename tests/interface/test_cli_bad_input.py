@@ -294,10 +294,14 @@ class _InterruptedWhileItGoes:
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals are the main thread's")
 def test_ctrl_c_in_a_finalizer_is_not_forgotten():
-    with pytest.raises(KeyboardInterrupt), guard.heard_everywhere():
-        _InterruptedWhileItGoes()  # nobody holds it
-        time.sleep(60)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt), guard.heard_everywhere():
+            _InterruptedWhileItGoes()  # nobody holds it
+            time.sleep(60)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_handler_of_somebody_else_stays():

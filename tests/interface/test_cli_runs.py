@@ -38,8 +38,15 @@ def read_metrics(folder):
     return json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
 
 
+def hear_interrupts():
+    """For a new process: a shell's background jobs ignore Ctrl-C, and so would what the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def command_line(*arguments, **options):
     """`python -m tomograd` in a process of its own."""
+    if os.name == "posix":
+        options["preexec_fn"] = hear_interrupts
     return subprocess.Popen(
         [sys.executable, "-m", "tomograd", *map(str, arguments)],
         stdout=subprocess.PIPE,
