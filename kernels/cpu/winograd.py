@@ -63,7 +63,7 @@ from .winograd_tiles import (
     TILES_SIZE,
     copied_pitch,
     fetch_tiles,
-    is_3x3,
+    fits,
     is_far,
     largest_tile,
     output_field,
@@ -331,8 +331,7 @@ def _filter_layout(correlation: Correlation, width: int, blocks: int) -> tuple[i
 @lru_cache(maxsize=1024)
 def _best(correlation: Correlation, dtype: np.dtype, workers: int, host: Level, largest: int) -> Plan | None:
     """The plan that takes the fewest cycles; None where the direct convolution does, or no tile fits."""
-    lanes = vector_of(dtype).lanes
-    if lanes == 1 or not is_3x3(correlation) or min(correlation.channels_in, correlation.channels_out) < lanes:
+    if not fits(correlation, vector_of(dtype).lanes):
         return None
     plans = [_plan(correlation, outputs, dtype, workers, host) for outputs in MATRICES if outputs <= largest]
     best = min(plans, key=lambda plan: plan.cycles, default=None)

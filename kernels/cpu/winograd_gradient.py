@@ -51,7 +51,7 @@ from .winograd_tiles import (
     TILES_SIZE,
     copied_pitch,
     fetch_tiles,
-    is_3x3,
+    fits,
     is_far,
     largest_tile,
     output_field,
@@ -279,10 +279,8 @@ def _plan(correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, 
 @lru_cache(maxsize=1024)
 def _best(correlation: Correlation, dtype: np.dtype, workers: int, host: Level, largest: int) -> Plan | None:
     """The plan that takes the fewest cycles; None where the direct method does, or no tile fits."""
-    lanes, pixels = vector_of(dtype).lanes, correlation.rows * correlation.output_size[2]
-    if lanes == 1 or not is_3x3(correlation) or min(correlation.channels_in, correlation.channels_out) < lanes:
-        return None
-    if pixels == 0:
+    pixels = correlation.rows * correlation.output_size[2]
+    if pixels == 0 or not fits(correlation, vector_of(dtype).lanes):
         return None
     sizes = [outputs for outputs in MATRICES if outputs <= largest]
     plans = [_plan(correlation, *way, dtype, workers, host) for way in product(sizes, (False, True))]

@@ -17,6 +17,7 @@ import numpy as np
 from .caches import last_level_bytes
 from .correlation import Correlation
 from .launch import helper, value
+from .output_tiles import rounded_up
 from .simd import lanes, load, prefetch, splat, store
 from .winograd_transforms import MATRICES, TAPS, Matrices, operations, transform
 
@@ -62,10 +63,12 @@ def using_winograd(outputs: int) -> Iterator[None]:
 # ---- geometry --------------------------------------------------------------------------------------------------------
 
 
-def is_3x3(correlation: Correlation) -> bool:
-    """True for windows of 3×3 neighbouring pixels in steps of one; a third dimension may be as it likes."""
+def fits(correlation: Correlation, lanes: int) -> bool:
+    """True for windows of 3×3 neighbouring pixels in steps of one (a third dimension may be as it likes), and a vector
+    of channels or more on both sides."""
     c = correlation
-    return c.kernel_size[1:] == (TAPS, TAPS) and c.strides[1:] == (1, 1) and c.dilation[1:] == (1, 1) and not c.pieces
+    is_3x3 = c.kernel_size[1:] == (TAPS, TAPS) and c.strides[1:] == (1, 1) and c.dilation[1:] == (1, 1)
+    return is_3x3 and not c.pieces and 1 < lanes <= min(c.channels_in, c.channels_out)
 
 
 def tiles_of(correlation: Correlation, outputs: int) -> tuple[int, int, int, int]:
@@ -117,7 +120,7 @@ def transform_cycles(matrices: Matrices, which: int) -> float:
 def copied_pitch(numbers: int, lanes: int) -> int:
     """From one row of `numbers` to the next: whole vectors, and one more, so that rows do not all begin at the same
     places of a cache's sets."""
-    return -(-numbers // lanes) * lanes + lanes
+    return rounded_up(numbers, lanes) + lanes
 
 
 # ---- bodies ----------------------------------------------------------------------------------------------------------
