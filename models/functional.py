@@ -1,20 +1,32 @@
 """Model(inputs, outputs): a graph of layers, drawn by calling layers on Input symbols.
 
 The graph is walked back from the outputs once, and laid down as a list of calls in an order in which every call finds
-its inputs made. A call of the model goes down that list, and lets go of each value after its last use.
+its inputs made. A call of the model goes down that list, and lets go of each value after its last use. There is a
+second, shorter list for inference (see `folding`).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from ..engine.layers.core import InputLayer
 from ..engine.layers.symbolic import Node, Symbol, flatten, map_structure
 from ..engine.tensor import Tensor
+from . import folding
 from .model import Model
 from .saving import layer_from_config, layer_to_config
+
+
+class _Call(NamedTuple):
+    """A layer, or two as one, and the symbols that it takes and makes."""
+
+    layer: Callable[..., Any]
+    inputs: Any
+    arguments: dict[str, Any]
+    outputs: Any
 
 
 class Graph:
@@ -33,36 +45,56 @@ class Graph:
                 raise TypeError(f"{name}: inputs must be symbols that Input made, not {leaf!r}")
         self.inputs, self.outputs = inputs, outputs
         self.nodes = _sorted_nodes(flatten(inputs), flatten(outputs), name)
-        self._releases = self._last_uses()
+        self._calls = self._scheduled(
+            [_Call(node.layer, node.inputs, node.arguments, node.outputs) for node in self.nodes]
+        )
+        self._calls_of_inference = self._scheduled(self._folded())
 
-    def _last_uses(self) -> list[list[int]]:
-        """For each node, the values (by symbol) that nobody needs after it."""
-        kept = {id(symbol) for symbol in flatten(self.outputs)}
-        releases: list[list[int]] = [[] for _ in self.nodes]
-        seen: set[int] = set()
-        for position in range(len(self.nodes) - 1, -1, -1):
-            node = self.nodes[position]
-            for symbol in node.input_symbols() + node.output_symbols():
-                if id(symbol) not in seen and id(symbol) not in kept:
-                    seen.add(id(symbol))
-                    releases[position].append(id(symbol))
-        return releases
+    def _folded(self) -> list[_Call]:
+        """The calls, with convolutions and the batch normalisations of their results joined where nobody else takes
+        these."""
+        uses = Counter([symbol for node in self.nodes for symbol in node.input_symbols()] + flatten(self.outputs))
+        calls: dict[Node, _Call] = {}
+        for node in self.nodes:
+            maker = node.inputs.node if isinstance(node.inputs, Symbol) else None
+            if (
+                maker in calls
+                and uses[node.inputs] == 1
+                and not (maker.arguments or node.arguments)
+                and folding.can_fold(maker.layer, node.layer)
+            ):
+                del calls[maker]
+                calls[node] = _Call(folding.Folded(maker.layer, node.layer), maker.inputs, {}, node.outputs)
+            else:
+                calls[node] = _Call(node.layer, node.inputs, node.arguments, node.outputs)
+        return list(calls.values())
+
+    def _scheduled(self, calls: list[_Call]) -> list[tuple[_Call, set[Symbol]]]:
+        """Each call with the values that nobody needs after it."""
+        kept = set(flatten(self.outputs))
+        scheduled: list[tuple[_Call, set[Symbol]]] = []
+        for call in reversed(calls):
+            leaves = flatten((call.inputs, call.arguments, call.outputs))
+            released = {leaf for leaf in leaves if isinstance(leaf, Symbol)} - kept
+            kept |= released
+            scheduled.append((call, released))
+        return scheduled[::-1]
 
     def run(self, inputs: Any) -> Any:
         """The outputs' values for the inputs' values, which have the structure of `self.inputs`."""
-        values = dict(zip(map(id, flatten(self.inputs)), flatten(inputs), strict=True))
+        values: dict[Symbol, Any] = dict(zip(flatten(self.inputs), flatten(inputs), strict=True))
 
         def value(leaf: Any) -> Any:
-            return values[id(leaf)] if isinstance(leaf, Symbol) else leaf
+            return values[leaf] if isinstance(leaf, Symbol) else leaf
 
-        for node, releases in zip(self.nodes, self._releases, strict=True):
-            arguments = {key: map_structure(value, argument) for key, argument in node.arguments.items()}
-            results = flatten(node.layer(map_structure(value, node.inputs), **arguments))
-            for symbol, result in zip(node.output_symbols(), results, strict=True):
-                values[id(symbol)] = result
+        for call, released in self._calls_of_inference if folding.is_inference() else self._calls:
+            arguments = {key: map_structure(value, argument) for key, argument in call.arguments.items()}
+            results = flatten(call.layer(map_structure(value, call.inputs), **arguments))
+            for symbol, result in zip(flatten(call.outputs), results, strict=True):
+                values[symbol] = result
             del results, result
-            for symbol_id in releases:
-                del values[symbol_id]
+            for symbol in released:
+                del values[symbol]
         return map_structure(value, self.outputs)
 
 

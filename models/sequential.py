@@ -8,6 +8,7 @@ from typing import Any
 from ..engine.layers import Layer
 from ..engine.layers.core import InputLayer
 from ..engine.layers.symbolic import Input, Symbol
+from . import folding
 from .functional import check_shape
 from .model import Model
 from .saving import layer_from_config, layer_to_config
@@ -31,6 +32,7 @@ class Sequential(Model):
         self._layers: list[Layer] = []
         self._start: Symbol | None = None  # the input; None until its shape is known
         self._symbol: Symbol | None = None  # what the row gives so far
+        self._row: folding.Row | None = None  # the layers as inference calls them; None: not found yet
         for layer in layers or []:
             self.add(layer)
         if not trainable:
@@ -54,6 +56,7 @@ class Sequential(Model):
         if not self._layers:
             self.dtype = layer.dtype
         self._layers.append(layer)
+        self._row = None
         if self._symbol is not None:
             self._extend(layer)
 
@@ -62,6 +65,7 @@ class Sequential(Model):
         if not self._layers:
             raise ValueError(f"{self.name}: there is no layer to take away")
         layer = self._layers.pop()
+        self._row = None
         if self._symbol is not None:
             self._symbol = self._symbol.node.input_symbols()[0]
         return layer
@@ -96,9 +100,14 @@ class Sequential(Model):
             check_shape(f"{self.name}: input", self._start.shape, shape)
 
     def call(self, inputs: Any) -> Any:
-        for layer in self._layers:
+        for layer in self._folded() if folding.is_inference() else self._layers:
             inputs = layer(inputs)
         return inputs
+
+    def _folded(self) -> folding.Row:
+        if self._row is None:
+            self._row = folding.Row(self._layers)
+        return self._row
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         for layer in self._layers:

@@ -53,6 +53,11 @@ _names_given: dict[str, int] = {}
 _training: ContextVar[bool | None] = ContextVar("training", default=None)
 
 
+def is_training() -> bool:
+    """Whether a layer is being called, in this thread, with training = True."""
+    return bool(_training.get())
+
+
 # ------------------------------------------------------------------------------------------------------------- names
 
 
@@ -338,18 +343,22 @@ class Layer(Configurable):
         if training is not None and not isinstance(training, (bool, np.bool_)):
             raise TypeError(f"{self.name}: training = {training!r}: expected True, False or None")
         if isinstance(inputs, (Tensor, np.ndarray)) and not arguments:  # as nearly always: nothing to look through
-            inputs = self._convert(inputs)
-            self._prepare_for(inputs.array.shape)
-            return self._call(inputs, training, arguments)
+            return self._call(self.accepted(inputs), training, arguments)
         if has_symbols((inputs, arguments)):
             return self._call_on_symbols(inputs, training, arguments)
         inputs = map_structure(self._convert, inputs)
         self._prepare_for(map_structure(_shape, inputs))
         return self._call(inputs, training, arguments)
 
+    def accepted(self, inputs: Any) -> Tensor:
+        """One input as `call` takes it: a tensor of the layer's type whose shape has been checked."""
+        tensor = self._convert(inputs)
+        self._prepare_for(tensor.array.shape)
+        return tensor
+
     def _call(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         """`call` with the training flag settled, and set for the layers nested in this one."""
-        around = bool(_training.get())
+        around = is_training()
         training = around if training is None else bool(training)
         if "training" in _arguments(type(self).call):
             arguments = {**arguments, "training": training}

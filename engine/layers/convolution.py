@@ -36,6 +36,8 @@ class _Convolution(SpatialLayer):
 
     casts_integers = True
     input_channels: int  # known once it is built
+    kernel: Tensor
+    bias: Tensor | None
 
     def __init__(
         self,
@@ -69,6 +71,13 @@ class _Convolution(SpatialLayer):
             self.bias = self.add_weight(
                 (channels,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
             )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return self.apply(inputs, self.kernel, self.bias, self.activation)
+
+    def apply(self, inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Any) -> Tensor:
+        """What the layer computes, with weights and activation that are given instead of its own."""
+        raise NotImplementedError(f"{type(self).__name__} defines no apply(inputs, kernel, bias, activation)")
 
     def _check_input_shape(self, shape: Any) -> None:
         super()._check_input_shape(shape)
@@ -148,16 +157,16 @@ class Conv(_Convolution):
         )
         self._add_bias(self.filters)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def apply(self, inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Any) -> Tensor:
         return F.conv(
             inputs,
-            self.kernel,
-            self.bias,
+            kernel,
+            bias,
             strides=self.strides,
             padding=self._padding(),
             dilation_rate=self.dilation_rate,
             groups=self.groups,
-            activation=self.activation,
+            activation=activation,
         )
 
     def _output_channels(self, input_shape: Any) -> int | None:
@@ -229,17 +238,17 @@ class ConvTranspose(_Convolution):
         )
         self._add_bias(self.filters)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def apply(self, inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Any) -> Tensor:
         outputs = F.conv_transpose(
             inputs,
-            self.kernel,
-            self.bias,
+            kernel,
+            bias,
             strides=self.strides,
             padding=self.padding,
             output_padding=self.output_padding,
             dilation_rate=self.dilation_rate,
         )
-        return self.activation(outputs)
+        return F.activation_function(activation)(outputs)
 
     def _output_size(self, axis: int, size: int) -> int:
         kernel, stride, dilation = self._window(axis)
@@ -312,18 +321,17 @@ class DepthwiseConv(_Convolution):
         )
         self._add_bias(channels * self.depth_multiplier)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def apply(self, inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Any) -> Tensor:
         # As a grouped convolution the kernel is (*kernel_size, 1, C_in·depth_multiplier): the same order of numbers.
-        kernel = F.reshape(self.kernel, (*self.kernel_size, 1, self.input_channels * self.depth_multiplier))
         return F.conv(
             inputs,
-            kernel,
-            self.bias,
+            F.reshape(kernel, (*self.kernel_size, 1, self.input_channels * self.depth_multiplier)),
+            bias,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
             groups=self.input_channels,
-            activation=self.activation,
+            activation=activation,
         )
 
     def _output_channels(self, input_shape: Any) -> int | None:

@@ -134,7 +134,11 @@ class Dense(Layer):
             )
 
     def call(self, inputs: Tensor) -> Tensor:
-        return F.dense(inputs, self.kernel, self.bias, activation=self.activation)
+        return self.apply(inputs, self.kernel, self.bias, self.activation)
+
+    def apply(self, inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Any) -> Tensor:
+        """What the layer computes, with weights and activation that are given instead of its own."""
+        return F.dense(inputs, kernel, bias, activation=activation)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
