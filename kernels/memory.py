@@ -25,7 +25,9 @@ import os
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +107,8 @@ def _owner_type(capacity: int) -> Any:
 class _Pool:
     """Blocks in use and blocks kept, with their bound."""
 
+    smallest = SMALLEST
+
     def __init__(self, limit: int):
         self.limit = limit
         self.in_use = self.cached = self.peak = self.hits = self.misses = 0
@@ -119,15 +123,14 @@ class _Pool:
             if self._returned:
                 self._count_returned()
             kept = self._kept.get(capacity)
-            fresh = not kept
             if kept:
-                block = kept.pop()
+                block, fresh = kept.pop(), False
                 self._kept.move_to_end(capacity)
                 self.cached -= capacity
                 self.hits += 1
             else:
                 self._shrink(self.limit - self.in_use - capacity)
-                block = self._map(capacity)
+                block, fresh = self._map(capacity)
                 self.misses += 1
             self.in_use += capacity
             if self.in_use > self.peak:
@@ -198,12 +201,71 @@ class _Pool:
             if not blocks:
                 del self._kept[capacity]
 
-    def _map(self, capacity: int) -> _Block:
+    def _map(self, capacity: int) -> tuple[_Block, bool]:
+        """A block that is not among those kept, and whether it is all zeros."""
         try:
-            return _Block(capacity)
+            return _Block(capacity), True
         except (OSError, MemoryError, OverflowError, ValueError):
             self._shrink(0)
-            return _Block(capacity)
+            return _Block(capacity), True
+
+
+class Room(_Pool):
+    """A pool of its own, on blocks of the process's pool: an array's memory is used again only within it.
+
+    For memory that outlives the arrays in it: whoever runs the same kernels again finds theirs where it was. The blocks
+    go back when nothing holds the room or an array in it any more.
+    """
+
+    smallest = 0  # bytes: NumPy's own arrays would be gone
+
+    def __init__(self) -> None:
+        super().__init__(limit=sys.maxsize)
+
+    def _map(self, capacity: int) -> tuple[_Block, bool]:
+        return _pool.take(capacity)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its blocks."""
+        with self._lock:
+            return self.in_use + self.cached
+
+    def free(self) -> list[np.ndarray]:
+        """The blocks in which no array lives, as arrays of bytes."""
+        with self._lock:
+            self._count_returned()
+            blocks = [block for blocks in self._kept.values() for block in blocks]
+        return [
+            np.ctypeslib.as_array((ctypes.c_ubyte * block.capacity).from_address(block.address)) for block in blocks
+        ]
+
+    def __del__(self) -> None:
+        self._count_returned()
+        for blocks in self._kept.values():
+            for block in blocks:
+                _pool.give_back(block)
+
+
+def is_in(array: np.ndarray, room: Room) -> bool:
+    """Whether the memory of an array, or of the one that it is a view of, is a block of the room."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, _Owner) and base.pool is room
+
+
+_room: ContextVar[Room | None] = ContextVar("room", default=None)
+
+
+@contextmanager
+def within(room: Room) -> Iterator[None]:
+    """Within it, this thread's arrays take their memory from the room."""
+    token = _room.set(room)
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 @functools.lru_cache(1024)
@@ -302,17 +364,18 @@ def _allocate(shape: int | Sequence[int], dtype: np.typing.DTypeLike) -> tuple[n
     if type(size) is not int:  # NumPy's whole numbers, which overflow
         sizes = _as_sizes(sizes)
         size = math.prod(sizes) * dtype.itemsize
-    if size < ALIGNED_FROM or dtype.kind not in NUMBERS:
-        return np.empty(sizes, dtype), False
-    if size < SMALLEST:
+    pool = _room.get() or _pool
+    if size < pool.smallest or size == 0 or dtype.kind not in NUMBERS:
+        if size < ALIGNED_FROM or dtype.kind not in NUMBERS:
+            return np.empty(sizes, dtype), False
         room = np.empty(size + ALIGNMENT, np.uint8)
         return np.ndarray(sizes, dtype, room, -address_of_array(room) % ALIGNMENT), False
-    if min(sizes) < 0:
+    if min(sizes, default=0) < 0:
         raise ValueError(f"shape = {sizes}: negative dimensions are not allowed")
     try:
         if size > sys.maxsize // 2:
             raise MemoryError
-        block, fresh = _pool.take(size)
+        block, fresh = pool.take(size)
     except (OSError, MemoryError, OverflowError, ValueError) as error:
         held = _pool.summary()
         raise MemoryError(
@@ -320,7 +383,7 @@ def _allocate(shape: int | Sequence[int], dtype: np.typing.DTypeLike) -> tuple[n
             f"{readable(held.in_use)} are in use, {readable(held.cached)} cached"
         ) from error
     owner = _owner_type(block.capacity).from_address(block.address)
-    owner.pool, owner.block = _pool, block
+    owner.pool, owner.block = pool, block
     return np.ndarray(sizes, dtype, owner), fresh
 
 

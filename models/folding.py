@@ -35,10 +35,12 @@ def is_inference() -> bool:
 
 def can_fold(layer: Any, norm: Any) -> bool:
     """Whether a layer and the batch normalisation of its output are one linear map. Only for layers of exactly these
-    classes: a subclass may compute something else."""
+    classes: a subclass, or an object with a `call` of its own, may compute something else."""
     return (
         type(layer) in _OUTPUT_AXES
         and type(norm) is layers.BatchNormalization
+        and "call" not in vars(layer)
+        and "call" not in vars(norm)
         and layer.activation is as_tensor
         and layer.dtype == norm.dtype
     )
@@ -57,6 +59,11 @@ class Row:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.calls)
+
+    def __call__(self, inputs: Any) -> Any:
+        for call in self.calls:
+            inputs = call(inputs)
+        return inputs
 
 
 class Folded:

@@ -17,6 +17,7 @@ from ..engine.layers.symbolic import Node, Symbol, flatten, map_structure
 from ..engine.tensor import Tensor
 from . import folding
 from .model import Model
+from .replaying import Replays
 from .saving import layer_from_config, layer_to_config
 
 
@@ -48,7 +49,7 @@ class Graph:
         self._calls = self._scheduled(
             [_Call(node.layer, node.inputs, node.arguments, node.outputs) for node in self.nodes]
         )
-        self._calls_of_inference = self._scheduled(self._folded())
+        self.inference = self._scheduled(self._folded())
 
     def _folded(self) -> list[_Call]:
         """The calls, with convolutions and the batch normalisations of their results joined where nobody else takes
@@ -87,7 +88,7 @@ class Graph:
         def value(leaf: Any) -> Any:
             return values[leaf] if isinstance(leaf, Symbol) else leaf
 
-        for call, released in self._calls_of_inference if folding.is_inference() else self._calls:
+        for call, released in self.inference if folding.is_inference() else self._calls:
             arguments = {key: map_structure(value, argument) for key, argument in call.arguments.items()}
             results = flatten(call.layer(map_structure(value, call.inputs), **arguments))
             for symbol, result in zip(flatten(call.outputs), results, strict=True):
@@ -133,12 +134,15 @@ class Functional(Model):
     inputs, outputs: a symbol, or a list, tuple or dict of them. The model's type is that of its floating outputs.
     """
 
+    _recorded_layers: tuple[type, ...] = ()  # layers of a subclass's own whose work in inference is kernels alone
+
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool = True) -> None:
         floating = [
             symbol.dtype for symbol in flatten(outputs) if isinstance(symbol, Symbol) and symbol.dtype.kind == "f"
         ]
         super().__init__(name=name, dtype=floating[0] if floating else None)
         self._graph = Graph(inputs, outputs, self.name)
+        self._replays = Replays(self._recorded_layers)
         sources = [symbol.node.layer for symbol in flatten(inputs)]
         self._layers = list(
             {id(layer): layer for layer in sources + [node.layer for node in self._graph.nodes]}.values()
@@ -183,6 +187,8 @@ class Functional(Model):
         return map_structure(lambda symbol: symbol.shape, self._graph.outputs)
 
     def call(self, inputs: Any) -> Any:
+        if folding.is_inference():
+            return self._replays.answer(inputs, [call.layer for call, _ in self._graph.inference], self._graph.run)
         return self._graph.run(inputs)
 
     def __call__(self, inputs: Any, *further: Any, **arguments: Any) -> Any:

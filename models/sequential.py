@@ -11,6 +11,7 @@ from ..engine.layers.symbolic import Input, Symbol
 from . import folding
 from .functional import check_shape
 from .model import Model
+from .replaying import Replays
 from .saving import layer_from_config, layer_to_config
 
 
@@ -32,7 +33,7 @@ class Sequential(Model):
         self._layers: list[Layer] = []
         self._start: Symbol | None = None  # the input; None until its shape is known
         self._symbol: Symbol | None = None  # what the row gives so far
-        self._row: folding.Row | None = None  # the layers as inference calls them; None: not found yet
+        self._as_inference_calls_them()
         for layer in layers or []:
             self.add(layer)
         if not trainable:
@@ -56,7 +57,7 @@ class Sequential(Model):
         if not self._layers:
             self.dtype = layer.dtype
         self._layers.append(layer)
-        self._row = None
+        self._as_inference_calls_them()
         if self._symbol is not None:
             self._extend(layer)
 
@@ -65,10 +66,13 @@ class Sequential(Model):
         if not self._layers:
             raise ValueError(f"{self.name}: there is no layer to take away")
         layer = self._layers.pop()
-        self._row = None
+        self._as_inference_calls_them()
         if self._symbol is not None:
             self._symbol = self._symbol.node.input_symbols()[0]
         return layer
+
+    def _as_inference_calls_them(self) -> None:
+        self._row, self._replays = folding.Row(self._layers), Replays()
 
     def _begin(self, start: Symbol) -> None:
         self._start = self._symbol = start
@@ -100,14 +104,11 @@ class Sequential(Model):
             check_shape(f"{self.name}: input", self._start.shape, shape)
 
     def call(self, inputs: Any) -> Any:
-        for layer in self._folded() if folding.is_inference() else self._layers:
+        if folding.is_inference():
+            return self._replays.answer(inputs, self._row, self._row)
+        for layer in self._layers:
             inputs = layer(inputs)
         return inputs
-
-    def _folded(self) -> folding.Row:
-        if self._row is None:
-            self._row = folding.Row(self._layers)
-        return self._row
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         for layer in self._layers:

@@ -95,6 +95,8 @@ class UNet(Functional):
         outputs = _Drawing(len(input_shape) - 1, self._arguments, dtype).draw(inputs)
         super().__init__(inputs, outputs, name or layers.auto_name("Unet"), trainable)
 
+    _recorded_layers = (CropLike,)
+
     def _check_input_shape(self, shape: Any) -> None:
         super()._check_input_shape(shape)
         least = 2 ** self._arguments["depth"]

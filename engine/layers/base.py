@@ -134,6 +134,12 @@ class Layer(Configurable):
             input_shape = (input_dim,)
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        vars(self)["changes"] = self.changes + 1
+
+    changes = 0  # how often an attribute was set: who has prepared for the layer as it was sees that it changed
+
     # -------------------------------------------------------------------------------------- what a subclass defines
 
     def build(self, input_shape: Any) -> None:

@@ -9,6 +9,7 @@
 Results repeat bit for bit at a fixed number of threads. Importing this package compiles nothing.
 """
 
+from . import recording as recording  # beside the kernels: their launches, to be repeated
 from .activations import (
     activation,
     activation_gradient,

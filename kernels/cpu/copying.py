@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from ..interface import twin_of
 from ..memory import SMALLEST, empty
 from ..reference import copying as reference
-from .launch import kernel, run, unpack
+from .launch import kernel, notes, run, unpack
 from .mathematics import function
 from .simd import Vector, lanes, load, store, vector_of
 
@@ -184,7 +184,7 @@ def _launch(pairs: list[tuple[np.ndarray, np.ndarray]]) -> bool:
 def _move(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Copies the first of each pair into the second: all at once if the kernel can, else one by one."""
     pairs = [pair for pair in pairs if pair[0].size]
-    if sum([source.nbytes for source, _ in pairs]) >= LARGE:
+    if notes() is not None or sum([source.nbytes for source, _ in pairs]) >= LARGE:
         if _launch(pairs):
             return
         if len(pairs) > 1:

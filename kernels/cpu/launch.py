@@ -34,7 +34,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import cache
+from typing import Protocol
 
 import llvmlite.binding as llvm
 import numba
@@ -352,7 +354,9 @@ _compilations = _Compilations()
 
 
 @intrinsic
-def _call(typing, address, begin, end, arguments):
+def call_body(typing, address, begin, end, arguments):
+    """Calls a compiled body by its address, for the items begin … end."""
+
     def generate(context, builder, signature, values):
         function = builder.inttoptr(values[0], _BODY.as_pointer())
         builder.call(function, [values[1], values[2], builder.inttoptr(values[3], INT64.as_pointer())])
@@ -391,7 +395,7 @@ def _work(_, sizes, __, launch):
     for _worker in range(sizes[0]):
         part = _take(launch)
         while part < parts:
-            _call(body, part * count // parts, (part + 1) * count // parts, arguments)
+            call_body(body, part * count // parts, (part + 1) * count // parts, arguments)
             part = _take(launch)
 
 
@@ -444,6 +448,30 @@ def _short_spins() -> Iterator[None]:
 _PARALLEL_FOR = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, *[ctypes.c_ssize_t] * 3)
 
 
+class Threads:
+    """The threading layer that was loaded: `threads(launch, workers)` has that many threads work at a launch.
+
+    What it hands to the layer's own function stands here for those who call that from compiled code.
+    """
+
+    def __init__(self) -> None:
+        pointer = types.CPointer(types.int64)
+        with global_compiler_lock:
+            self._code, _ = _machine_code(_work, (pointer, pointer, pointer, pointer))
+        self._sizes = [(ctypes.c_int64 * 1)(workers) for workers in range(numba.config.NUMBA_NUM_THREADS + 1)]
+        self.address = llvm.address_of_symbol("numba_parallel_for")
+        self.work, self.nothing = self._code.address, ctypes.addressof(_NOTHING)
+        self.workers = [ctypes.addressof(size) for size in self._sizes]
+        self._layer = _PARALLEL_FOR(self.address)
+
+    def __call__(self, launch: int, workers: int) -> None:
+        self._layer(self.work, self.nothing, self.workers[workers], self.nothing, launch, 0, 0, self.team())
+
+    def team(self) -> int:
+        """How many threads the layer may take for this caller."""
+        return parallel._get_num_threads()
+
+
 def _make_launcher() -> Callable[[int, int], None]:
     """Starts the threads, on OpenMP or TBB: both take several callers at once. Returns a function of the address of a
     launch and the number of workers."""
@@ -466,24 +494,14 @@ def _make_launcher() -> Callable[[int, int], None]:
             _launcher = _serial
             return _launcher
         _one_at_a_time = numba.threading_layer() == "workqueue"
-        _launcher = _parallel()
+        _launcher = Threads()
         return _launcher
 
 
-def _parallel() -> Callable[[int, int], None]:
-    """The launcher on the threading layer that was loaded."""
-    pointer = types.CPointer(types.int64)
-    with global_compiler_lock:
-        code, _ = _machine_code(_work, (pointer, pointer, pointer, pointer))
-    layer = _PARALLEL_FOR(llvm.address_of_symbol("numba_parallel_for"))
-    nothing = ctypes.addressof(_NOTHING)
-    sizes = [(ctypes.c_int64 * 1)(workers) for workers in range(numba.config.NUMBA_NUM_THREADS + 1)]
-    addresses = [ctypes.addressof(size) for size in sizes]
-
-    def launcher(launch: int, workers: int, keep=(code, sizes)) -> None:
-        layer(code.address, nothing, addresses[workers], nothing, launch, 0, 0, parallel._get_num_threads())
-
-    return launcher
+def layer() -> Threads | None:
+    """The threading layer, if there is one that takes several callers at once."""
+    launcher = _launcher or _make_launcher()
+    return launcher if isinstance(launcher, Threads) and not _one_at_a_time else None
 
 
 _NOTHING = (ctypes.c_int64 * 1)()
@@ -534,14 +552,42 @@ def run(body: Callable, count: int, grain: int, *arguments) -> None:
     workers, parts = threads(), count // (grain or 1)
     launch = code.slots()
     address = _address_of(launch)
-    if workers == 1 or parts <= 1:
-        code.pack(launch, 0, 0, count, 1, 0, *values)
+    alone = workers == 1 or parts <= 1
+    code.pack(launch, 0, code.address, count, 1 if alone else min(parts, PARTS_PER_THREAD * workers), 0, *values)
+    notes = _notes.get()
+    if notes is not None:
+        notes.take(launch, 1 if alone else min(parts, workers), arguments)
+    if alone:
         code.call(0, count, address + 8 * HEADER)
         return
-    code.pack(launch, 0, code.address, count, min(parts, PARTS_PER_THREAD * workers), 0, *values)
     launcher = _launcher or _make_launcher()
     if _one_at_a_time:
         with _launch_lock:
             launcher(address, min(parts, workers))
     else:
         launcher(address, min(parts, workers))
+
+
+class Notes(Protocol):
+    """What takes down launches (`recording`)."""
+
+    def take(self, launch: ctypes.Array, workers: int, arguments: tuple) -> None:
+        """A launch of so many workers, with its header, and the arguments that it was made from."""
+
+
+_notes: ContextVar[Notes | None] = ContextVar("notes of launches", default=None)
+
+
+def notes() -> Notes | None:
+    """What takes down this thread's launches, if anything does."""
+    return _notes.get()
+
+
+@contextlib.contextmanager
+def noted_by(taker: Notes | None) -> Iterator[None]:
+    """Within it, launches of this thread are noted too; with None they are not."""
+    token = _notes.set(taker)
+    try:
+        yield
+    finally:
+        _notes.reset(token)

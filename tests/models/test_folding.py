@@ -42,9 +42,7 @@ def apart(model, x):
 
 def folded_calls(model):
     """How many calls of the model are two layers in one."""
-    calls = (
-        model._folded() if isinstance(model, tg.Sequential) else [c.layer for c, _ in model._graph._calls_of_inference]
-    )
+    calls = model._row if isinstance(model, tg.Sequential) else [call.layer for call, _ in model._graph.inference]
     return sum(isinstance(call, folding.Folded) for call in calls)
 
 

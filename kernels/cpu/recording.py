@@ -1,0 +1,188 @@
+"""A row of kernel calls, taken down once and run again without Python: the launches that they came to.
+
+In inference a small network spends more time between its kernels than in them. With the shapes, the weights and the
+number of threads all launches stay the same but for the numbers in the input, so that it is enough to keep them:
+
+    recording = Recording()
+    with recording:                        # this thread's launches are noted, its arrays live in the recording's room
+        y = kernels.conv(x, …)             # any kernels, which compute as ever
+    x[...] = …
+    recording.run()                        # the same launches on the same memory: y holds the new result
+
+It is a recording of *launches*: what Python or NumPy does with numbers in between is not repeated. Whoever records has
+to see to it that there is no such thing, or that it depends on nothing that changes (`prepared`).
+"""
+
+import time
+from collections.abc import Callable
+from ctypes import addressof
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ..memory import Room, address_of_array, empty, is_in, within
+from .launch import (
+    BODY,
+    COUNT,
+    HEADER,
+    INT64,
+    NEXT,
+    PARTS,
+    Threads,
+    call_body,
+    compiled,
+    kernel,
+    layer,
+    noted_by,
+    notes,
+    threads,
+    unpack,
+)
+from .simd import level
+from .winograd_tiles import largest_tile
+
+PREPARED_BYTES = 1 << 20  # of an array that is made only once: a larger one had better be made again near the caches
+
+ALONE_SECONDS = 100e-6  # a sleeping thread takes about 25 µs to wake, and each launch on two threads 2 µs more
+TRIES = 3
+ALONE = 1  # the place among `_repeat`'s arguments
+
+LAUNCH, WORKERS, ENTRY = range(3)  # what stands in a recording's table for each launch; no workers: the caller alone
+
+
+@intrinsic
+def _call_layer(typing, function, work, nothing, workers, launch, team):
+    """Has a threading layer's threads work at a launch, as `launch.Threads` does."""
+
+    def generate(context, builder, signature, values):
+        address, work, nothing, workers, launch, team = values
+        zero = ir.Constant(INT64, 0)
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * 8)
+        call = builder.inttoptr(address, kind.as_pointer())
+        builder.call(call, [work, nothing, workers, nothing, launch, zero, zero, team])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), generate
+
+
+@intrinsic
+def _words_at(typing, address):
+    """The memory at an address, as int64."""
+
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[0], INT64.as_pointer())
+
+    return types.CPointer(types.int64)(types.intp), generate
+
+
+@kernel
+def _repeat(begin, end, arguments):
+    """The launches begin … end of a table, one after the other: part by part on this thread, where they have no workers
+    or where it is to do everything alone."""
+    table, alone, function, work, nothing, team = unpack(arguments)
+    for i in range(begin, end):
+        launch, workers = table[ENTRY * i + LAUNCH], table[ENTRY * i + WORKERS]
+        header = _words_at(launch)
+        if workers and not alone:
+            header[NEXT] = 0
+            _call_layer(function, work, nothing, workers, launch, team)
+        else:
+            count, parts = header[COUNT], header[PARTS]
+            for part in range(parts):
+                begin_part, end_part = part * count // parts, (part + 1) * count // parts
+                call_body(header[BODY], begin_part, end_part, launch + 8 * HEADER)
+
+
+class Recording:
+    """Launches in order, and the memory that they work on. Recorded once, by `with recording:`; `run` may then be
+    called as often as one likes, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.room = Room()
+        self._launches: list[tuple[object, int]] = []
+        self._kept: list[object] = []  # what the launches need besides the room's blocks
+        self._contexts = within(self.room), noted_by(self)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array in the recording's memory, such as the input that is to change between runs."""
+        with within(self.room):
+            return empty(shape, dtype)
+
+    def __enter__(self) -> "Recording":
+        for context in self._contexts:
+            context.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for context in reversed(self._contexts):
+            context.__exit__(*exception)
+        parallel = any(workers > 1 for _, workers in self._launches)
+        self._make_call(layer() if parallel else None)
+
+    def _make_call(self, threads: Threads | None) -> None:
+        """Lays down the table, and what `_repeat` is called with."""
+        self._table = np.zeros((len(self._launches), ENTRY), np.int64)
+        for row, (launch, workers) in zip(self._table, self._launches, strict=True):
+            row[LAUNCH] = addressof(launch)
+            row[WORKERS] = threads.workers[workers] if threads is not None and workers > 1 else 0
+        pointers = (0,) * 4 if threads is None else (threads.address, threads.work, threads.nothing, threads.team())
+        self._code = compiled(_repeat, self._table, 0, *pointers)
+        self._arguments = self._code.slots()
+        self._code.pack(self._arguments, 0, 0, 0, 1, 0, address_of_array(self._table), 0, *pointers)
+
+    def __len__(self) -> int:
+        return len(self._launches)
+
+    def run(self) -> None:
+        """Repeats the launches. Where a threading layer takes one caller at a time, on this thread."""
+        self._code.call(0, len(self._launches), addressof(self._arguments) + 8 * HEADER)
+
+    def choose_threads(self) -> None:
+        """Finds out whether all of it is too short for a second thread to be woken, and keeps to this thread if so. The
+        results are the same to the bit."""
+        seconds = []
+        self._arguments[HEADER + ALONE] = 1
+        for _ in range(TRIES):
+            started = time.perf_counter()
+            self.run()
+            seconds.append(time.perf_counter() - started)
+        self._arguments[HEADER + ALONE] = min(seconds) < ALONE_SECONDS
+
+    def forget(self) -> None:
+        """Overwrites the memory in which no array lives, what launches left for one another, with NaN."""
+        for block in self.room.free():
+            block.fill(0xFF)
+
+    def take(self, launch: object, workers: int, arguments: tuple) -> None:
+        """A launch of so many workers, made from these arguments."""
+        self._launches.append((launch, workers))
+        self._kept += [a for a in arguments if isinstance(a, np.ndarray) and not is_in(a, self.room)]
+
+    def once(self, make: Callable[..., np.ndarray], arguments: tuple) -> np.ndarray:
+        """make(*arguments), which is not repeated: the array stays as it is."""
+        with noted_by(None):
+            array = make(*arguments)
+        self._kept.append(array)
+        return array
+
+
+def prepared(size: int, make: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+    """make(*arguments): an array of about `size` bytes that is made of weights alone. Recordings make it once, if it is
+    not too large, since their weights stay as they are."""
+    taker = notes()
+    if isinstance(taker, Recording) and size <= PREPARED_BYTES:
+        return taker.once(make, arguments)
+    return make(*arguments)
+
+
+def is_recording() -> bool:
+    """Whether this thread's launches are being noted."""
+    return notes() is not None
+
+
+def settings() -> tuple[object, ...]:
+    """What, beside shapes and weights, decides to which launches a kernel comes."""
+    return threads(), level(), largest_tile()

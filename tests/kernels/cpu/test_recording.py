@@ -1,0 +1,198 @@
+"""Recorded launches: repeated on new numbers they give what the kernels give, on one thread and on all."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import tomograd as tg
+from tomograd.kernels import cpu, memory
+from tomograd.kernels.cpu import launch, recording
+
+RNG = np.random.default_rng(11)
+
+
+def network(x, weights):
+    """Convolutions (by tiles, by Winograd's method, depthwise), pooling, normalisation, joined features, a product."""
+    ones = (1, 1)
+    same = ((1, 1), (1, 1))
+    a = cpu.conv(x, weights["first"], weights["bias"], ones, same, ones, 1, "relu")
+    b = cpu.conv(a, weights["second"], None, ones, same, ones, 1)
+    c = cpu.conv(b, weights["depthwise"], None, ones, same, ones, 32)
+    d = cpu.batch_norm_inference(c, *weights["channels"], 1e-3, "relu")
+    e = cpu.concatenate([d, a], 3)
+    f, _ = cpu.max_pool(e, (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    return cpu.softmax(cpu.matmul(f.reshape(len(f), -1), weights["dense"]))
+
+
+def weights(dtype="float32"):
+    shapes = {"first": (3, 3, 3, 32), "bias": (32,), "second": (3, 3, 32, 32), "depthwise": (3, 3, 1, 32)}
+    made = {name: RNG.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    made["channels"] = [np.abs(RNG.standard_normal(32)).astype(dtype) + 0.5 for _ in range(4)]
+    made["dense"] = RNG.standard_normal((8 * 8 * 64, 10)).astype(dtype) / 50
+    return made
+
+
+def recorded(given, shape, dtype="float32"):
+    made = recording.Recording()
+    x = made.empty(shape, dtype)
+    x[...] = RNG.standard_normal(shape)
+    with made:
+        y = network(x, given)
+    return made, x, y
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("alone", [0, 1])
+def test_launches_give_what_the_kernels_give(dtype, alone):
+    given = weights(dtype)
+    made, x, y = recorded(given, (3, 16, 16, 3), dtype)
+    np.testing.assert_array_equal(y, network(x.copy(), given))
+    made._arguments[launch.HEADER + recording.ALONE] = alone
+    for _ in range(3):
+        x[...] = RNG.standard_normal(x.shape)
+        expected = network(x.copy(), given)
+        made.forget()
+        y.fill(np.nan)
+        made.run()
+        np.testing.assert_array_equal(y, expected)
+
+
+def test_a_recording_keeps_what_its_launches_need():
+    """Nothing that anybody else makes lands in the memory that a recording works on."""
+    given = weights()
+    made, _x, y = recorded(given, (2, 16, 16, 3))
+    expected = y.copy()
+    del given
+    gc.collect()
+    for _ in range(20):
+        for size in (8, 64, 1000, 4096, 20_000, 100_000):
+            memory.empty((size,), np.float32).fill(np.nan)
+            np.empty(size, np.float32).fill(np.nan)
+    made.run()
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_what_is_made_of_weights_is_made_once():
+    calls = []
+
+    def make(weight):
+        calls.append(weight)
+        result = memory.empty(weight.shape, weight.dtype)
+        launch.run(_double, weight.size, 1, weight, result)
+        return result
+
+    weight, made = np.arange(40.0), recording.Recording()
+    with made:
+        small = recording.prepared(weight.nbytes, make, weight)
+        large = recording.prepared(recording.PREPARED_BYTES + 1, make, weight)
+    assert len(made) == 1 and len(calls) == 2
+    made.forget()
+    large.fill(0)
+    made.run()
+    np.testing.assert_array_equal(large, 2 * weight)
+    np.testing.assert_array_equal(small, 2 * weight)
+    np.testing.assert_array_equal(recording.prepared(8, make, weight), 2 * weight)
+    assert len(calls) == 3
+
+
+@launch.kernel
+def _double(begin, end, arguments):
+    x, y = launch.unpack(arguments)
+    for i in range(begin, end):
+        y[i] = 2 * x[i]
+
+
+def test_only_the_thread_that_records_is_recorded():
+    made, x = recording.Recording(), np.ones(10)
+    y = np.empty_like(x)
+    with made:
+        other = threading.Thread(target=launch.run, args=(_double, 10, 1, x, y))
+        other.start()
+        other.join()
+        assert recording.is_recording()
+    assert len(made) == 0 and y.sum() == 20 and not recording.is_recording()
+    made.run()
+
+
+def test_an_error_while_recording_ends_the_recording():
+    made = recording.Recording()
+    with pytest.raises(ZeroDivisionError), made:
+        raise ZeroDivisionError
+    assert not recording.is_recording()
+    assert not memory.is_in(memory.empty((100_000,)), made.room)
+
+
+def test_short_recordings_stay_on_one_thread(monkeypatch):
+    given = weights()
+    made, _x, y = recorded(given, (2, 16, 16, 3))
+    expected = y.copy()
+    for seconds, alone in ((100.0, 1), (0.0, 0)):
+        monkeypatch.setattr(recording, "ALONE_SECONDS", seconds)
+        made.choose_threads()
+        assert made._arguments[launch.HEADER + recording.ALONE] == alone
+        y.fill(np.nan)
+        made.run()
+        np.testing.assert_array_equal(y, expected)
+
+
+def test_settings_tell_what_launches_depend_on():
+    with launch.using_threads(1):
+        one = recording.settings()
+        with tg.kernels.cpu.winograd_tiles.using_winograd(0):
+            assert recording.settings() != one
+    if launch.threads() > 1:
+        assert recording.settings() != one
+
+
+class TestRoom:
+    def test_memory_is_used_again_within_the_room_alone(self):
+        room = memory.Room()
+        with memory.within(room):
+            first = memory.empty((300,), np.float32)
+            address = first.ctypes.data
+            del first
+            second = memory.empty((300,), np.float32)
+        assert second.ctypes.data == address and memory.is_in(second, room) and memory.is_in(second[5:], room)
+        del second
+        others = [memory.empty((300,), np.float32) for _ in range(50)]
+        assert address not in [other.ctypes.data for other in others]
+        assert not any(memory.is_in(other, room) for other in others)
+
+    def test_zeros_are_zeros_in_blocks_that_others_have_used(self):
+        memory.empty((200_000,), np.float32).fill(1)
+        with memory.within(memory.Room()):
+            assert not memory.zeros((200_000,), np.float32).any()
+
+    def test_blocks_go_back_when_nothing_holds_the_room(self):
+        room = memory.Room()
+        before = memory.summary().in_use
+        with memory.within(room):
+            array = memory.empty((200_000,), np.float32)
+        assert room.size >= array.nbytes and memory.summary().in_use >= before + array.nbytes
+        del room
+        array.fill(3)
+        assert (array == 3).all()
+        del array
+        assert memory.summary().in_use == before
+
+    def test_free_memory_is_what_no_array_lives_in(self):
+        room = memory.Room()
+        with memory.within(room):
+            kept, gone = memory.empty((5000,), np.float32), memory.empty((7000,), np.float32)
+        kept.fill(1)
+        del gone
+        blocks = room.free()
+        for block in blocks:
+            block.fill(0xFF)
+        assert sum(block.nbytes for block in blocks) >= 28_000 and (kept == 1).all()
+
+    @pytest.mark.parametrize("shape", [(0,), (3, 0, 2), ()])
+    def test_arrays_without_elements_or_dimensions(self, shape):
+        with memory.within(memory.Room()):
+            assert memory.empty(shape, np.float64).shape == shape
+
+    def test_negative_sizes_are_refused(self):
+        with memory.within(memory.Room()), pytest.raises(ValueError, match="negative"):
+            memory.empty((-3,), np.float32)
