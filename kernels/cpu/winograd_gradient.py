@@ -40,26 +40,28 @@ from .tile_kernel import (
 )
 from .tiling import gradient_tile
 from .weight_tiles import BYTES_PER_CYCLE, SERIAL_CYCLES, tilings
+from .winograd_filters import gather_filter_gradients
 from .winograd_tiles import (
     EDGE_CYCLES,
-    FIELD_SIZE,
+    FIELDS_SIZE,
+    OF_TILES,
     PITCH,
     PLANE,
     STEP_GROUP,
     STORE_CYCLES,
     TILES,
-    TILES_SIZE,
+    X,
+    Y,
     copied_pitch,
     fetch_tiles,
     fits,
     is_far,
     largest_tile,
-    output_field,
+    places_of,
     tiles_at_edges,
     tiles_of,
     transform_cycles,
     transform_tiles,
-    window_field,
 )
 from .winograd_transforms import (
     FILTER_GRADIENT,
@@ -67,7 +69,6 @@ from .winograd_transforms import (
     OUTPUT_GRADIENT,
     TAPS,
     WINDOW,
-    gather_filter_gradients,
 )
 from .workspaces import claim, release, workspaces
 
@@ -80,11 +81,10 @@ CACHED_BYTES = 16 * 1024 * 1024  # of sums, beyond which they are taken to lie i
 CACHE_BYTES_PER_CYCLE = 64  # that all threads together read from their caches, about
 
 # What the driver finds where in a plan's layout, after the numbers of x, of dy and of the tiles.
-X, Y, OF_TILES = 0, FIELD_SIZE, 2 * FIELD_SIZE
 (
     TILE_KERNEL, TILE_ROWS, TILE_WIDTH, ROWS, BLOCKS, GROUPS, BLOCK_TILES, PIXEL_PARTS, ROW_PARTS, PARTS,
     WORKSPACES, D_START, PATCH_START, SLOTS_SIZE, SCRATCH_SIZE, SUMS_SIZE, Y_START, FETCH, LAYOUT_SIZE,
-) = range(OF_TILES + TILES_SIZE, OF_TILES + TILES_SIZE + 19)  # fmt: skip
+) = range(FIELDS_SIZE, FIELDS_SIZE + 19)  # fmt: skip
 
 
 # ---- bodies ----------------------------------------------------------------------------------------------------------
@@ -192,7 +192,6 @@ class Plan:
     whole: bool  # all points of a block at once, or row by row
     kernel: TileKernel
     layout: np.ndarray
-    cycles: float
 
 
 def _row_cycles(matrix: np.ndarray) -> float:
@@ -207,8 +206,8 @@ def _cycles(correlation: Correlation, outputs: int, whole: bool, products: float
     c, matrices, points = correlation, MATRICES[outputs], outputs + TAPS - 1
     into, out_of, edges = -(-c.channels_in // lanes), -(-c.channels_out // lanes), tiles_at_edges(c, outputs)
     passes = 1 if whole else points
-    windows = transform_cycles(matrices, WINDOW) if whole else _row_cycles(matrices.window)
-    gradients = transform_cycles(matrices, OUTPUT_GRADIENT) if whole else _row_cycles(matrices.output_gradient)
+    windows = transform_cycles(outputs, WINDOW) if whole else _row_cycles(matrices.window)
+    gradients = transform_cycles(outputs, OUTPUT_GRADIENT) if whole else _row_cycles(matrices.output_gradient)
     windows += edges * EDGE_CYCLES * passes * points**2
     gradients += edges * EDGE_CYCLES * passes * outputs**2
     tile = c.kernel_size[0] * into * windows + out_of * gradients + points**2 * products
@@ -240,40 +239,69 @@ def _split(cycles: float, tiles: int, rows: int, groups: int, sums_bytes: int, w
     return *best, cost(best)[0] * workers
 
 
+@dataclass(frozen=True)
+class _Division:
+    """How the work is cut, and about how many cycles it takes: what can be known before anything is compiled."""
+
+    tile: tuple[int, int, int, int]  # groups, rows in a group, vectors, phases
+    planes: int  # points that are transformed at once
+    v_pitch: int
+    d_pitch: int
+    rows: int  # of the sums of a point, in whole tiles
+    columns: int
+    block_tiles: int
+    workers: int
+    by_tiles: int
+    by_rows: int
+    cycles: float
+
+
 @lru_cache(maxsize=1024)
-def _plan(correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, workers: int, host: Level) -> Plan:
-    """How to compute the gradient by tiles of outputs × outputs, all points of a block at once or row by row."""
+def _divided(
+    correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, workers: int, host: Level
+) -> _Division:
+    """How to cut the work into blocks of tiles of outputs × outputs, all points of a block at once or row by row."""
     c, k, lanes = correlation.channels_in, correlation.channels_out, vector_of(dtype).lanes
-    depth, points, tiles = correlation.kernel_size[0] * c, outputs + TAPS - 1, tiles_of(correlation, outputs)
-    (groups, rows, wide, phases), products = gradient_tile(1, depth, -(-k // lanes), host)
-    code = product_kernel(dtype, groups, rows, wide, phases, masked=False)
-    padded_rows, padded_columns = rounded_up(depth, rows), rounded_up(k, wide * lanes)
-    v_pitch, d_pitch = max(copied_pitch(depth, lanes), padded_rows), max(copied_pitch(k, lanes), padded_columns)
+    depth, points, tiles = correlation.kernel_size[0] * c, outputs + TAPS - 1, tiles_of(correlation, outputs)[0]
+    tile, products = gradient_tile(1, depth, -(-k // lanes), host)
+    rows, columns = rounded_up(depth, tile[1]), rounded_up(k, tile[2] * lanes)
+    v_pitch, d_pitch = max(copied_pitch(depth, lanes), rows), max(copied_pitch(k, lanes), columns)
     planes = points**2 if whole else points
     tile_numbers = planes * (v_pitch + d_pitch) + (0 if whole else outputs**2 * (depth + k))
     fewest = FEWEST_TILES // (2 if whole else 1)
-    block_tiles = max(1, min(tiles[0], MOST_TILES, max(fewest, BLOCK_BYTES // (tile_numbers * dtype.itemsize))))
-    v_plane, d_plane = (block_tiles * pitch + 3 * lanes for pitch in (v_pitch, d_pitch))
-    sums_size = points**2 * correlation.groups * padded_rows * padded_columns
-    sums_bytes, blocks = sums_size * dtype.itemsize, -(-tiles[0] // block_tiles)
+    block_tiles = max(1, min(tiles, MOST_TILES, max(fewest, BLOCK_BYTES // (tile_numbers * dtype.itemsize))))
+    sums_size = points**2 * correlation.groups * rows * columns
+    sums_bytes, blocks = sums_size * dtype.itemsize, -(-tiles // block_tiles)
     work = _cycles(correlation, outputs, whole, products, lanes) + blocks * _sums_cycles(sums_bytes)
-    row_parts = 1 if whole else points
     workers = int(max(1, min(workers, work // SERIAL_CYCLES)))
-    by_tiles, by_rows, cycles = _split(work, tiles[0], row_parts, correlation.groups, sums_bytes, workers)
-    cycles += sums_size / lanes / points**2 * transform_cycles(MATRICES[outputs], FILTER_GRADIENT)
-    d_start, patch_start = planes * v_plane, planes * (v_plane + d_plane)
-    fields = [window_field(correlation, v_pitch, v_plane), output_field(correlation, d_pitch, d_plane), np.array(tiles)]
+    row_parts = 1 if whole else points
+    by_tiles, by_rows, cycles = _split(work, tiles, row_parts, correlation.groups, sums_bytes, workers)
+    cycles += sums_size / lanes / points**2 * transform_cycles(outputs, FILTER_GRADIENT)
+    return _Division(
+        tile, planes, v_pitch, d_pitch, rows, columns, block_tiles, workers, by_tiles, by_rows, cycles
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _plan(correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, workers: int, host: Level) -> Plan:
+    """How to compute the gradient by tiles of outputs × outputs, all points of a block at once or row by row."""
+    way, lanes = _divided(correlation, outputs, whole, dtype, workers, host), vector_of(dtype).lanes
+    points, (_, rows, wide, _) = outputs + TAPS - 1, way.tile
+    code = product_kernel(dtype, *way.tile, masked=False)
+    v_plane, d_plane = (way.block_tiles * pitch + 3 * lanes for pitch in (way.v_pitch, way.d_pitch))
+    d_start, patch_start = way.planes * v_plane, way.planes * (v_plane + d_plane)
     # fmt: off
-    layout = dict(enumerate(np.concatenate(fields))) | {
-        TILE_KERNEL: code.address, TILE_ROWS: rows, TILE_WIDTH: wide * lanes, ROWS: padded_rows,
-        BLOCKS: padded_columns // (wide * lanes), GROUPS: correlation.groups, BLOCK_TILES: block_tiles,
-        PIXEL_PARTS: by_tiles, ROW_PARTS: by_rows, PARTS: by_tiles * by_rows * correlation.groups, WORKSPACES: workers,
-        D_START: d_start, PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
-        SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), SUMS_SIZE: sums_size,
+    layout = places_of(correlation, outputs, way.v_pitch, v_plane, way.d_pitch, d_plane) | {
+        TILE_KERNEL: code.address, TILE_ROWS: rows, TILE_WIDTH: wide * lanes, ROWS: way.rows,
+        BLOCKS: way.columns // (wide * lanes), GROUPS: correlation.groups, BLOCK_TILES: way.block_tiles,
+        PIXEL_PARTS: way.by_tiles, ROW_PARTS: way.by_rows, PARTS: way.by_tiles * way.by_rows * correlation.groups,
+        WORKSPACES: way.workers, D_START: d_start, PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
+        SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes),
+        SUMS_SIZE: points**2 * correlation.groups * way.rows * way.columns,
         Y_START: correlation.y_start, FETCH: is_far(correlation, dtype),
     }
     # fmt: on
-    return Plan(outputs, whole, code, laid_out(layout, LAYOUT_SIZE), cycles)
+    return Plan(outputs, whole, code, laid_out(layout, LAYOUT_SIZE))
 
 
 @lru_cache(maxsize=1024)
@@ -282,11 +310,11 @@ def _best(correlation: Correlation, dtype: np.dtype, workers: int, host: Level, 
     pixels = correlation.rows * correlation.output_size[2]
     if pixels == 0 or not fits(correlation, vector_of(dtype).lanes):
         return None
-    sizes = [outputs for outputs in MATRICES if outputs <= largest]
-    plans = [_plan(correlation, *way, dtype, workers, host) for way in product(sizes, (False, True))]
-    best = min(plans, key=lambda plan: plan.cycles, default=None)
+    ways = product([outputs for outputs in MATRICES if outputs <= largest], (False, True))
+    cycles = {way: _divided(correlation, *way, dtype, workers, host).cycles for way in ways}
     direct = pixels * min(tiling.cycles for tiling in tilings(correlation, dtype, host))
-    return best if best and best.cycles < direct else None
+    best = min(cycles, key=cycles.__getitem__, default=None)
+    return _plan(correlation, *best, dtype, workers, host) if best and cycles[best] < direct else None
 
 
 def plan(correlation: Correlation, dtype: np.dtype) -> Plan | None:

@@ -18,8 +18,8 @@ from .caches import last_level_bytes
 from .correlation import Correlation
 from .launch import helper, value
 from .output_tiles import rounded_up
-from .simd import lanes, load, prefetch, splat, store
-from .winograd_transforms import MATRICES, TAPS, Matrices, operations, transform
+from .simd import lanes, load, pointer_at, prefetch, splat, store
+from .winograd_transforms import MATRICES, TAPS, operations, transform
 
 CHOICES = (0, *MATRICES)  # outputs of a tile along one dimension; 0: no Winograd at all
 STORE_CYCLES = 2.5  # to store a vector, or to fetch one from the L2 cache
@@ -32,6 +32,8 @@ EDGE_CYCLES = 2  # to copy a vector of a window that reaches beyond the image, a
 ) = range(18)  # fmt: skip
 # And of the tiles.
 TILES, TILES_D, TILES_H, TILES_W, TILES_SIZE = range(5)
+# Where these stand in a plan's layout: first those of x, of y, and of the tiles.
+X, Y, OF_TILES, FIELDS_SIZE = 0, FIELD_SIZE, 2 * FIELD_SIZE, 2 * FIELD_SIZE + TILES_SIZE
 
 
 def _checked(given: int | str) -> int:
@@ -92,17 +94,16 @@ def tiles_at_edges(correlation: Correlation, outputs: int) -> float:
     return 1 - shares[0] * shares[1]
 
 
-def window_field(correlation: Correlation, pitch: int, plane: int) -> np.ndarray:
-    """The numbers of x."""
+def places_of(
+    correlation: Correlation, outputs: int, v_pitch: int, v_plane: int, y_pitch: int, y_plane: int
+) -> dict[int, int]:
+    """The numbers of x, of y and of the tiles, where they stand in a layout; the pitches and planes are those of their
+    transformed tiles."""
     c = correlation
     depth = c.kernel_size[0], c.strides[0], c.dilation[0]
-    return np.array([*c.input_size, *c.x_strides, *c.before, *depth, c.channels_in, pitch, plane], np.int64)
-
-
-def output_field(correlation: Correlation, pitch: int, plane: int) -> np.ndarray:
-    """The numbers of y, or of its gradient."""
-    c = correlation
-    return np.array([*c.output_size, *c.y_strides, 0, 0, 0, 1, 1, 1, c.channels_out, pitch, plane], np.int64)
+    of_x = [*c.input_size, *c.x_strides, *c.before, *depth, c.channels_in, v_pitch, v_plane]
+    of_y = [*c.output_size, *c.y_strides, 0, 0, 0, 1, 1, 1, c.channels_out, y_pitch, y_plane]
+    return dict(enumerate([*of_x, *of_y, *tiles_of(c, outputs)]))
 
 
 def is_far(correlation: Correlation, dtype: np.dtype) -> bool:
@@ -111,10 +112,10 @@ def is_far(correlation: Correlation, dtype: np.dtype) -> bool:
     return c.batch * prod(c.input_size) * c.groups * c.channels_in * dtype.itemsize > last_level_bytes() // 4
 
 
-def transform_cycles(matrices: Matrices, which: int) -> float:
+def transform_cycles(outputs: int, which: int) -> float:
     """About how many cycles it takes to transform a tile of vectors."""
-    rows, columns = matrices[which].shape
-    return operations(matrices[which]) / 2 + columns**2 / 2 + rows**2 * STORE_CYCLES
+    rows, columns = MATRICES[outputs][which].shape
+    return operations(outputs, which) / 2 + columns**2 / 2 + rows**2 * STORE_CYCLES
 
 
 def copied_pitch(numbers: int, lanes: int) -> int:
@@ -135,37 +136,42 @@ def tile_place(tiles, tile):
 
 
 @helper
-def _copy_window(vector, x, source, field, size, row, column, is_inside, patch):
-    """A vector of each of the size × size pixels from (row, column) of the plane that `source` begins, zeros where
-    there is no image."""
-    for i in range(size):
-        for j in range(size):
-            h, w, at = row + i, column + j, (i * size + j) * lanes(vector)
-            if is_inside and 0 <= h < field[SIZE_H] and 0 <= w < field[SIZE_W]:
-                store(patch, at, load(vector, x, source + h * field[STEP_H] + w * field[STEP_W]))
-            else:
-                store(patch, at, splat(vector, 0))
+def _inside(first, count, size):
+    """(begin, end): which of `count` places from `first` on lie in 0 … size."""
+    begin = min(max(-first, 0), count)
+    return begin, max(min(size - first, count), begin)
 
 
 @helper
-def _transform_window(outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field):
-    """All vectors of one window, from (h, w) of the plane that `source` begins."""
-    points = value(outputs) + TAPS - 1
+def _copy_window(vector, x, field, size, row, column, is_inside, patch):
+    """A vector of each of the size × size pixels from (row, column) of the plane x, zeros where there is no image."""
+    top, bottom = _inside(row, size, field[SIZE_H] if is_inside else 0)
+    left, right = _inside(column, size, field[SIZE_W])
+    at, nothing = 0, splat(vector, 0)
+    for i in range(size):
+        source = (row + i) * field[STEP_H] + column * field[STEP_W]
+        for j in range(size):
+            if top <= i < bottom and left <= j < right:
+                store(patch, at, load(vector, x, source + j * field[STEP_W]))
+            else:
+                store(patch, at, nothing)
+            at += lanes(vector)
+
+
+@helper
+def _transform_window(outputs, which, size, vector, row, x, h, w, is_inside, v, target, patch, field):
+    """All vectors of one window, from (h, w) of the plane x."""
+    points, plane = value(outputs) + TAPS - 1, field[PLANE]
     whole = is_inside and h >= 0 and w >= 0 and h + size <= field[SIZE_H] and w + size <= field[SIZE_W]
-    step_h, step_w, plane, last = field[STEP_H], field[STEP_W], field[PLANE], field[FIELD_CHANNELS] - lanes(vector)
-    pixel, block = source + h * step_h + w * step_w, 0
+    last, block = field[FIELD_CHANNELS] - lanes(vector), 0
     while block < field[FIELD_CHANNELS]:
         c = min(block, last)
-        if whole:
-            transform(
-                outputs, which, row, vector, x, pixel + c, step_h, step_w, v, target + c, points * plane, plane
-            )  # fmt: skip
-        else:
-            _copy_window(vector, x, source + c, field, size, h, w, is_inside, patch)
-            transform(
-                outputs, which, row, vector, patch, 0, size * lanes(vector), lanes(vector),
-                v, target + c, points * plane, plane,
-            )  # fmt: skip
+        source, step_h, step_w = pointer_at(x, c), field[STEP_H], field[STEP_W]
+        window = pointer_at(source, h * step_h + w * step_w)
+        if not whole:
+            _copy_window(vector, source, field, size, h, w, is_inside, patch)
+            window, step_h, step_w = pointer_at(patch, 0), size * lanes(vector), lanes(vector)
+        transform(outputs, which, row, vector, window, 0, step_h, step_w, v, target + c, points * plane, plane)
         block += lanes(vector)
 
 
@@ -179,11 +185,8 @@ def transform_tiles(outputs, which, size, vector, row, x, v, patch, field, tiles
         for tap in range(field[TAPS_D]):
             d = depth * field[STRIDE_D] + tap * field[DILATION_D] - field[BEFORE_D]
             target = (tile - first) * field[PITCH] + tap * field[FIELD_CHANNELS]
-            source = n * field[STEP_N] + d * field[STEP_D]
-            is_inside = 0 <= d < field[SIZE_D]
-            _transform_window(
-                outputs, which, size, vector, row, x, source, h, w, is_inside, v, target, patch, field
-            )  # fmt: skip
+            plane, is_inside = pointer_at(x, n * field[STEP_N] + d * field[STEP_D]), 0 <= d < field[SIZE_D]
+            _transform_window(outputs, which, size, vector, row, plane, h, w, is_inside, v, target, patch, field)
         column += 1
         if column == tiles[TILES_W]:
             n, depth, tile_row, column = tile_place(tiles, tile + 1)

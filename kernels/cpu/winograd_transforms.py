@@ -23,6 +23,7 @@ Computations, SIAM 1980; on the choice of points: B. Barabasz et al.: Error Anal
 Winograd Convolution for Deep Neural Networks, ACM Transactions on Mathematical Software 46, 2020.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +31,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import ConstantType, helper, kernel, scratch, unpack, value
-from .simd import INT64, VectorType, fma_value, lanes, llvm_vector, load_value, splat_value, store_value, stream_value
+from .launch import ConstantType
+from .simd import INT64, VectorType, fma_value, llvm_vector, load_value, splat_value, store_value, stream_value
 
 TAPS = 3  # of a filter, along one dimension
 MOST_IN_REGISTERS = 16  # vectors, half of what the widest instruction sets have
@@ -49,7 +50,6 @@ class Matrices(NamedTuple):
 
 
 WINDOW, FILTER, OUTPUT, OUTPUT_GRADIENT, FILTER_GRADIENT = range(5)
-PATCH_SIZE = TAPS * TAPS * 16  # numbers of a filter's gradient, of the widest vectors
 
 
 def _cook_toom(points: tuple[float, ...]) -> Matrices:
@@ -69,34 +69,131 @@ def _cook_toom(points: tuple[float, ...]) -> Matrices:
 MATRICES = {outputs: _cook_toom(points) for outputs, points in POINTS.items()}
 
 
-def operations(matrix: np.ndarray) -> int:
-    """Additions and multiplications of matrix · tile · matrixᵀ, a fused one counted once."""
-    one_side = sum(max(0, np.count_nonzero(row) - 1) + (1 not in row and -1 not in row) for row in matrix)
-    return one_side * sum(matrix.shape)
+# ---- sums ------------------------------------------------------------------------------------------------------------
 
 
-# ---- products with tiles of vectors ----------------------------------------------------------------------------------
+class _Arithmetic:
+    """Sums and products of vectors, as LLVM's instructions."""
+
+    def __init__(self, builder):
+        self.builder = builder
+
+    def add(self, a, b):
+        return self.builder.fadd(a, b)
+
+    def subtract(self, a, b):
+        return self.builder.fsub(a, b)
+
+    def times(self, weight: float, vector):
+        return self.builder.fmul(self._number(weight, vector), vector)
+
+    def plus_times(self, total, weight: float, vector):
+        return fma_value(self.builder, self._number(weight, vector), vector, total)
+
+    def _number(self, number: float, like):
+        """The number in all lanes."""
+        return splat_value(self.builder, ir.Constant(like.type.element, float(number)), like.type.count)
 
 
-def _weighted_sum(builder, weights: np.ndarray, values: list):
-    """Σ weights[i] · values[i], without the products by 0 and ±1."""
+class _Counter:
+    """Counts them."""
+
+    def __init__(self):
+        self.count = 0
+
+    def _one(self, *_):
+        self.count += 1
+        return 0
+
+    add = subtract = times = plus_times = _one
+
+
+def _plus(arithmetic, total, weight: float, vector):
+    """total + weight · vector."""
+    if abs(weight) == 1:
+        return arithmetic.add(total, vector) if weight > 0 else arithmetic.subtract(total, vector)
+    return arithmetic.plus_times(total, weight, vector)
+
+
+def _weighted_sum(arithmetic, weights, values: list):
+    """Σ weights[i] · values[i], without the products by 0 and 1."""
     terms = [(weight, value) for weight, value in zip(weights, values, strict=True) if weight]
     weight, total = terms.pop(next((i for i, term in enumerate(terms) if term[0] == 1), 0))
-    if weight == -1:
-        total = builder.fneg(total)
-    elif weight != 1:
-        total = builder.fmul(_number(builder, weight, total), total)
+    if weight != 1:
+        total = arithmetic.times(weight, total)
     for weight, term in terms:
-        if abs(weight) == 1:
-            total = builder.fadd(total, term) if weight > 0 else builder.fsub(total, term)
-        else:
-            total = fma_value(builder, _number(builder, weight, term), term, total)
+        total = _plus(arithmetic, total, weight, term)
     return total
 
 
-def _number(builder, number: float, like):
-    """The number in all lanes."""
-    return splat_value(builder, ir.Constant(like.type.element, float(number)), like.type.count)
+def _mirrored(a: np.ndarray, b: np.ndarray) -> bool:
+    """True if a and b are the sum and the difference of two parts: they differ in some signs, and agree elsewhere."""
+    return np.array_equal(np.abs(a), np.abs(b)) and bool(np.any((a == b) & (a != 0)) and np.any(a != b))
+
+
+def _pairs(lines: np.ndarray) -> list[tuple[int, int]]:
+    """The neighbouring lines that mirror each other: those of a point and of its negative."""
+    return [(i, i + 1) for i in range(len(lines) - 1) if _mirrored(lines[i], lines[i + 1])]
+
+
+def _sum_and_difference(arithmetic, a: np.ndarray, b: np.ndarray, values: list) -> tuple:
+    """(a · values, b · values) of two that mirror each other: what they share is summed once."""
+    odd = np.where(a == b, 0, a)
+    even = _weighted_sum(arithmetic, a - odd, values)
+    scales = [weight for weight in odd if weight and np.array_equal(odd / weight, (odd / weight).astype(np.float32))]
+    scale = scales[0] if scales else 1  # exact, or none
+    rest = _weighted_sum(arithmetic, odd / scale, values)
+    return _plus(arithmetic, even, scale, rest), _plus(arithmetic, even, -scale, rest)
+
+
+def _products(arithmetic, matrix: np.ndarray, rows: tuple[int, ...], values: list):
+    """(row, Σ matrix[row, i] · values[i]) for these rows; pairs of values, and pairs of rows, that are used in one way
+    but for their signs are added and subtracted once."""
+    matrix, values = matrix[list(rows)], list(values)
+    for i, j in _pairs(matrix.T):
+        both = np.array([matrix[:, i] + matrix[:, j], matrix[:, i] - matrix[:, j]]) / 2
+        a, b = values[i], values[j]
+        values[i] = arithmetic.add(a, b) if both[0].any() else None
+        values[j] = arithmetic.subtract(a, b) if both[1].any() else None
+        matrix[:, [i, j]] = both.T
+    paired = dict(_pairs(matrix))
+    for r, row in enumerate(rows):
+        if r in paired:
+            both = _sum_and_difference(arithmetic, matrix[r], matrix[r + 1], values)
+            yield from zip(rows[r : r + 2], both, strict=True)
+        elif r - 1 not in paired:
+            yield row, _weighted_sum(arithmetic, matrix[r], values)
+
+
+@cache
+def _groups(matrix_of: tuple[int, int]) -> list[tuple[int, ...]]:
+    """The rows of a matrix that are computed together, so many that their sums over all columns stay in registers:
+    pairs, or else rows that use the same sums or differences of columns."""
+    matrix = MATRICES[matrix_of[0]][matrix_of[1]]
+    most = max(1, MOST_IN_REGISTERS // matrix.shape[1])
+    paired = _pairs(matrix)
+    single = [row for row in range(len(matrix)) if all(row not in pair for pair in paired)]
+    single.sort(key=lambda row: [abs(matrix[row, i] - matrix[row, j]) for i, j in _pairs(matrix.T)])
+    units, groups = [*paired, *((row,) for row in single)], [()]
+    for unit in units:
+        if groups[-1] and len(groups[-1]) + len(unit) > most:
+            groups.append(())
+        groups[-1] += unit
+    return groups
+
+
+@cache
+def operations(outputs: int, which: int) -> int:
+    """Additions and multiplications of matrix · tile · matrixᵀ, a fused one counted once."""
+    matrix, first, second = MATRICES[outputs][which], _Counter(), _Counter()
+    rows, columns = matrix.shape
+    for group in _groups((outputs, which)):
+        list(_products(first, matrix, group, [0] * columns))
+    list(_products(second, matrix, tuple(range(rows)), [0] * columns))
+    return first.count * columns + second.count * rows
+
+
+# ---- products with tiles of vectors ----------------------------------------------------------------------------------
 
 
 def _at(builder, index, row_step, column_step, i: int, j: int):
@@ -125,54 +222,17 @@ class _Grid:
         ]
 
 
-def _transformed(builder, matrix: np.ndarray, rows: np.ndarray, grid: _Grid):
-    """Row after row of matrix · grid · matrixᵀ, for those `rows` of the first matrix."""
-    between = _Waiting(builder, grid.kind, len(rows), matrix.shape[1])
-    for j in range(matrix.shape[1]):
-        column = grid.column(rows, j)
-        between.put(j, [_weighted_sum(builder, row, column) for row in rows])
-    for r in range(len(rows)):
-        line = between.row(r)
-        yield [_weighted_sum(builder, row, line) for row in matrix]
-
-
-class _Waiting:
-    """rows × columns vectors between the two products: in registers if they are few, else in memory, column by column
-    and row by row. Left to itself, LLVM begins the rows' sums early and spills many more."""
-
-    def __init__(self, builder, kind: ir.VectorType, rows: int, columns: int):
-        self.builder, self.rows, self.columns, self.room = builder, rows, columns, None
-        self.values: dict[tuple[int, int], ir.Value] = {}
-        if rows * columns > MOST_IN_REGISTERS:
-            with builder.goto_entry_block():
-                self.room = builder.alloca(kind, rows * columns)
-            self.room.align = 64
-
-    def _place(self, r: int, j: int):
-        return self.builder.gep(self.room, [ir.Constant(INT64, r * self.columns + j)])
-
-    def _fence(self) -> None:
-        """Keeps the compiler from moving loads and stores across."""
-        kind = ir.FunctionType(ir.VoidType(), [self.room.type])
-        self.builder.asm(kind, "", "r,~{memory}", [self.room], True)
-
-    def put(self, j: int, column: list) -> None:
-        """Keeps a column."""
-        for r, vector in enumerate(column):
-            if self.room is None:
-                self.values[r, j] = vector
-            else:
-                self.builder.store(vector, self._place(r, j))
-        if self.room is not None:
-            self._fence()
-
-    def row(self, r: int) -> list:
-        """A row, when all columns are there."""
-        if self.room is None:
-            return [self.values[r, j] for j in range(self.columns)]
-        if r:
-            self._fence()
-        return [self.builder.load(self._place(r, j)) for j in range(self.columns)]
+def _transformed(builder, matrix: np.ndarray, groups: list[tuple[int, ...]], grid: _Grid):
+    """(row, column, vector) of matrix · grid · matrixᵀ, group of rows after group: each loads the grid anew, which
+    takes less than to store what registers cannot hold and to load it again."""
+    arithmetic, (rows, columns) = _Arithmetic(builder), matrix.shape
+    for group in groups:
+        weights = matrix[list(group)]
+        sums = [dict(_products(arithmetic, matrix, group, grid.column(weights, j))) for j in range(columns)]
+        for row in group:
+            line = [column[row] for column in sums]
+            for column, vector in _products(arithmetic, matrix, tuple(range(rows)), line):
+                yield row, column, vector
 
 
 @intrinsic
@@ -187,17 +247,16 @@ def transform(
     def generate(context, builder, signature, arguments):
         number, _, source, index, row_step, column_step, target, start, target_row, target_column = arguments[2:]
 
-        def write(rows):
+        def write(groups, first=0):
             grid = _Grid(builder, kind, source, index, row_step, column_step)
-            for r, line in enumerate(_transformed(builder, matrix, rows, grid)):
-                for c, vector in enumerate(line):
-                    place = _at(builder, start, target_row, target_column, r, c)
-                    store_value(builder, vector, builder.gep(target, [place]))
+            for r, c, vector in _transformed(builder, matrix, groups, grid):
+                place = _at(builder, start, target_row, target_column, r - first, c)
+                store_value(builder, vector, builder.gep(target, [place]))
 
         if row == types.none:
-            write(matrix)
+            write(_groups((outputs.number, which.number)))
         else:
-            _switch(builder, number, [lambda r=r: write(matrix[r : r + 1]) for r in range(len(matrix))])
+            _switch(builder, number, [lambda r=r: write([(r,)], r) for r in range(len(matrix))])
         return context.get_dummy_value()
 
     row = types.none if isinstance(row, types.NoneType) else n
@@ -233,106 +292,11 @@ def transform_output(
         grid = _Grid(builder, kind, source, index, row, plane)
         constant = load_value(builder, bias, llvm_vector(kind))
         least = splat_value(builder, floor, kind.lanes)
-        for r, line in enumerate(_transformed(builder, matrix, matrix, grid)):
-            for c, total in enumerate(line):
-                total = builder.fadd(total, constant)
-                total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
-                place = _at(builder, start, target_row, target_column, r, c)
-                write(builder, total, builder.gep(target, [place]))
+        for r, c, total in _transformed(builder, matrix, _groups((outputs.number, OUTPUT)), grid):
+            total = builder.fadd(total, constant)
+            total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
+            place = _at(builder, start, target_row, target_column, r, c)
+            write(builder, total, builder.gep(target, [place]))
         return context.get_dummy_value()
 
     return types.void(outputs, vector, streamed, source, n, n, bias, floor, target, n, n, n), generate
-
-
-# ---- filters ---------------------------------------------------------------------------------------------------------
-
-
-# What `transform_filters` finds where: the sizes of the filters, and the steps that lead through them.
-(
-    DEPTH, INPUTS, COLUMNS, BLOCKS, GROUP_STEP, BLOCK_STEP, DEPTH_STEP, ROW_STEP, COLUMN_STEP, INPUT_STEP, START,
-    FILTER_NUMBERS,
-) = range(12)  # fmt: skip
-
-
-@helper
-def _copy_filters(vector, weight, source, numbers, patch, count):
-    """`count` filters side by side, and zeros for the rest of a vector."""
-    for t in range(TAPS * TAPS):
-        place = source + t // TAPS * numbers[ROW_STEP] + t % TAPS * numbers[COLUMN_STEP]
-        for i in range(lanes(vector)):
-            patch[t * lanes(vector) + i] = weight[place + i] if i < count else 0
-
-
-@kernel
-def transform_filters(begin, end, arguments):
-    """weight → transformed (points², group, block of output channels, depth, input channel, width of a block): G g Gᵀ,
-    zeros beyond the last output channel, for the items (group, block, depth, input channel). Output channels lie side
-    by side in the weights; the points lie `plane` apart."""
-    outputs, filters, vector, weight, transformed, width, plane, numbers = unpack(arguments)
-    points, patch = value(outputs) + TAPS - 1, scratch(weight, PATCH_SIZE)
-    for item in range(begin, end):
-        outer, depth = item // numbers[INPUTS] // numbers[DEPTH], item // numbers[INPUTS] % numbers[DEPTH]
-        group, block = outer // numbers[BLOCKS], outer % numbers[BLOCKS]
-        source = numbers[START] + group * numbers[GROUP_STEP] + block * numbers[BLOCK_STEP]
-        source += depth * numbers[DEPTH_STEP] + item % numbers[INPUTS] * numbers[INPUT_STEP]
-        j = 0
-        while j < width:
-            count, target = numbers[COLUMNS] - block * width - j, item * width + j
-            if count >= lanes(vector):
-                transform(
-                    outputs, filters, None, vector, weight, source + j, numbers[ROW_STEP], numbers[COLUMN_STEP],
-                    transformed, target, points * plane, plane,
-                )  # fmt: skip
-            else:
-                _copy_filters(vector, weight, source + j, numbers, patch, count)
-                step = lanes(vector)
-                transform(
-                    outputs, filters, None, vector, patch, 0, TAPS * step, step,
-                    transformed, target, points * plane, plane,
-                )  # fmt: skip
-            j += lanes(vector)
-
-
-@helper
-def _add_sums(sums, own, step, plane, points, parts, count):
-    """`count` numbers of each point: those of all parts, `step` apart, are added to the first part's."""
-    for part in range(1, parts):
-        for point in range(points * points):
-            target = own + point * plane
-            other = target + part * step
-            for k in range(count):
-                sums[target + k] += sums[other + k]
-
-
-@kernel
-def gather_filter_gradients(begin, end, arguments):
-    """dweight (outer, 3, 3, inner, group · K) = Gᵀ S G, where S (parts, points², group, block of columns, rows, width)
-    is summed over the parts first, in their order; for the items (group, outer · inner), the first of S's rows."""
-    outputs, gradients, vector, sums, dweight, outer, inner, channels, groups, rows, width, blocks, parts = unpack(
-        arguments
-    )
-    points = value(outputs) + TAPS - 1
-    plane, tap = groups * blocks * rows * width, inner * groups * channels
-    patch = scratch(dweight, PATCH_SIZE)
-    for item in range(begin, end):
-        group, index = item // (outer * inner), item % (outer * inner)
-        target = index // inner * TAPS * TAPS * tap + (index % inner * groups + group) * channels
-        k = 0
-        while k < channels:
-            source = ((group * blocks + k // width) * rows + index) * width + k % width
-            count = min(lanes(vector), channels - k)
-            _add_sums(sums, source, points * points * plane, plane, points, parts, lanes(vector))
-            if count == lanes(vector):
-                transform(
-                    outputs, gradients, None, vector, sums, source, points * plane, plane,
-                    dweight, target + k, TAPS * tap, tap,
-                )  # fmt: skip
-            else:
-                step = lanes(vector)
-                transform(
-                    outputs, gradients, None, vector, sums, source, points * plane, plane, patch, 0, TAPS * step, step
-                )  # fmt: skip
-                for t in range(TAPS * TAPS):
-                    for i in range(count):
-                        dweight[target + t * tap + k + i] = patch[t * step + i]
-            k += lanes(vector)

@@ -16,7 +16,7 @@ from .simd import INT64
 
 def workspaces(count: int, size: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """(memory for `count` workspaces of `size` numbers, which of them are taken)."""
-    return empty((count * size,), dtype), np.zeros(count, np.int64)
+    return empty((count * size,), dtype), np.zeros(2 * count, np.int64)
 
 
 @intrinsic

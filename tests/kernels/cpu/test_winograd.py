@@ -202,27 +202,56 @@ def test_every_register_width(level, outputs, case):
         check_gradient(case, outputs, whole=True)
 
 
+def forget_plans():
+    """Lets plans be made anew."""
+    for remembering in (winograd._plan, winograd._divided, winograd_gradient._plan, winograd_gradient._divided):
+        remembering.cache_clear()
+
+
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks so small that every loop over blocks goes round, and parts for more threads than there are."""
+    for name, number in [("BLOCKS_OF_TILES", (2,)), ("MOST_TILES", 2), ("MOST_INPUTS", 16), ("PART_COLUMNS", 16)]:
+        monkeypatch.setattr(winograd, name, number)
+    for name, number in [("BLOCK_BYTES", 1), ("FEWEST_TILES", 2)]:
+        monkeypatch.setattr(winograd_gradient, name, number)
     for module in (winograd, winograd_gradient):
-        for name, number in [("BLOCK_BYTES", 1), ("FEWEST_TILES", 2), ("SERIAL_CYCLES", 1)]:
-            monkeypatch.setattr(module, name, number)
-        module._plan.cache_clear()
-    monkeypatch.setattr(winograd, "PART_COLUMNS", 16)
+        monkeypatch.setattr(module, "SERIAL_CYCLES", 1)
+    forget_plans()
     yield
-    for module in (winograd, winograd_gradient):
-        module._plan.cache_clear()
+    forget_plans()
 
 
 @pytest.mark.parametrize("outputs", MATRICES)
-def test_blocks_and_parts_make_no_difference(small_blocks, outputs):
+@pytest.mark.parametrize("kept", [False, True])
+def test_blocks_and_parts_make_no_difference(small_blocks, monkeypatch, outputs, kept):
+    monkeypatch.setattr(winograd, "KEPT_BYTES", 2**30 if kept else 0)
     case = Case(1, np.float32, 3, (14, 17), ((1, 1), (1, 1)), 2, 18, 50)
+    for chosen, module in [
+        (case.plan(outputs), winograd),
+        (case.plan(outputs, winograd_gradient, True), winograd_gradient),
+        (case.plan(outputs, winograd_gradient, False), winograd_gradient),
+    ]:
+        assert chosen.layout[module.BLOCK_TILES] < chosen.layout[module.OF_TILES] / 4
+    assert case.plan(outputs).layout[winograd.KEPT] == kept
     check_convolution(case, outputs, relu=False)
     for whole in (False, True):
-        chosen = case.plan(outputs, winograd_gradient, whole)
-        assert chosen.layout[winograd_gradient.BLOCK_TILES] < chosen.layout[winograd_gradient.OF_TILES] / 4
         check_gradient(case, outputs, whole)
+
+
+@pytest.mark.parametrize("outputs", MATRICES)
+@pytest.mark.parametrize("groups, c, k", [(1, 16, 16), (1, 40, 50), (2, 33, 17)])
+def test_the_inputs_gradient_transforms_transposed_weights(outputs, groups, c, k):
+    case = Case(5, np.float32, 2, (9, 14), ((1, 1), (0, 2)), groups, c, k)
+    (work,), _ = correlation.of_transpose(
+        2, case.expected.shape[1:-1], case.size, (3, 3), *case.geometry[:3], groups, k * groups, c * groups
+    )  # fmt: skip
+    dx = np.full(case.x.shape, 7, case.dtype)
+    chosen = winograd._plan(work, outputs, case.dtype, threads(), simd.level())
+    winograd.launch(chosen, case.dy, case.weight, None, dx)
+    arrays = (a.astype(np.float64) for a in (case.dy, case.weight))
+    expected = reference.conv_transpose(*arrays, None, case.size, *case.geometry)
+    np.testing.assert_allclose(dx, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("outputs", MATRICES)
