@@ -92,6 +92,7 @@ MOST_TILES = max(BLOCKS_OF_TILES)
 PART_COLUMNS = 64  # output channels whose products wait side by side
 MOST_INPUTS = 256  # whose weights are transformed at once, to be used while they are near
 TURNING_CYCLES = 3  # to transpose a vector of weights
+STREAMED = Constant(False), Constant(True)
 KEPT_BYTES = 4 * 1024 * 1024  # of transformed weights that a worker may keep
 
 # What the driver finds where in a plan's layout, after the numbers of x, of y, of the tiles and of the weights.
@@ -277,8 +278,10 @@ class Plan:
     items: int
     workers: int
     scratch_size: int
-    bias_size: int  # with the rest of the last vector
+    no_bias: np.ndarray  # zeros, with the rest of the last vector
+    whole: bool  # the output channels of a group are whole vectors
     aligned: bool  # all vectors of outputs, if y itself is
+    constants: tuple  # which tiles and vectors the body is compiled for
 
 
 @dataclass(frozen=True)
@@ -394,8 +397,10 @@ def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int,
     }
     # fmt: on
     aligned = not any(step % lanes for step in (*correlation.y_strides, correlation.y_start, k))
-    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), items, way.workers, layout[SCRATCH_SIZE],
-                correlation.groups * k + lanes, aligned)  # fmt: skip
+    constants = Constant(outputs), Constant(WINDOW), Constant(FILTER), vector_of(dtype)
+    no_bias = np.zeros(correlation.groups * k + lanes, dtype)
+    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), items, way.workers, layout[SCRATCH_SIZE], no_bias,
+                k % lanes == 0, aligned, constants)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
@@ -422,13 +427,14 @@ def launch(
     chosen: Plan, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False
 ) -> None:
     """y = bias + correlation of x with weight, then maybe ReLU, by a plan. All arrays C-contiguous."""
-    padded = np.zeros(chosen.bias_size, y.dtype)
-    if bias is not None:
-        padded[: bias.size] = bias
+    if bias is None:
+        bias = chosen.no_bias
+    elif not (chosen.whole and bias.flags.c_contiguous):
+        bias = np.append(bias, chosen.no_bias[bias.size :])
     workers, items = chosen.workers, chosen.items
     scratch, taken = workspaces(workers, chosen.scratch_size, y.dtype)
     slots, floor = np.empty(workers * (SLOTS + 8), np.int64), y.dtype.type(0 if relu else -np.inf)
-    streamed = Constant(chosen.aligned and too_large_for_caches(y))
-    constants = Constant(chosen.outputs), Constant(WINDOW), Constant(FILTER), vector_of(y.dtype), streamed
+    streamed = STREAMED[chosen.aligned and too_large_for_caches(y)]
     grain = items if workers == 1 else 1
-    run(convolve, items, grain, *constants, x, weight, padded, floor, y, scratch, taken, slots, chosen.layout)
+    run(convolve, items, grain, *chosen.constants, streamed, x, weight, bias, floor, y, scratch, taken, slots,
+        chosen.layout)  # fmt: skip
