@@ -30,7 +30,13 @@ def last_level_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) 
     return max(sizes, default=COMMON_SIZE)
 
 
+def are_far(size: int) -> bool:
+    """True if so many bytes are taken to lie in main memory when they are read next: they take a quarter of the largest
+    cache or more, and what else is in use, by others too, takes the rest."""
+    return size >= last_level_bytes() // 4
+
+
 def too_large_for_caches(y: np.ndarray) -> bool:
-    """True if y should be stored past the caches: it takes half of the largest or more (whoever reads it next needs
-    room too), and begins at a multiple of a vector's size."""
-    return y.nbytes >= last_level_bytes() // 2 and address_of_array(y) % max(1, level().bytes) == 0
+    """True if y should be stored past the caches: it will not be found there, and begins at a multiple of a vector's
+    size."""
+    return are_far(y.nbytes) and address_of_array(y) % max(1, level().bytes) == 0

@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from .caches import last_level_bytes
+from .caches import are_far
 from .correlation import Correlation
 from .launch import helper, value
 from .output_tiles import rounded_up
@@ -107,9 +107,9 @@ def places_of(
 
 
 def is_far(correlation: Correlation, dtype: np.dtype) -> bool:
-    """True if the input is taken to lie in main memory: it is larger than a quarter of the largest cache."""
+    """True if the input is taken to lie in main memory."""
     c = correlation
-    return c.batch * prod(c.input_size) * c.groups * c.channels_in * dtype.itemsize > last_level_bytes() // 4
+    return are_far(c.batch * prod(c.input_size) * c.groups * c.channels_in * dtype.itemsize)
 
 
 def transform_cycles(outputs: int, which: int) -> float:

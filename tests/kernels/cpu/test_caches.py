@@ -25,7 +25,7 @@ def test_this_machine_has_a_cache():
 
 
 def test_large_aligned_arrays_pass_the_caches_by(monkeypatch):
-    monkeypatch.setattr(caches, "last_level_bytes", lambda: 2 * 65536)
+    monkeypatch.setattr(caches, "last_level_bytes", lambda: 4 * 65536)
     y = memory.empty((65536,), np.uint8)
     assert caches.too_large_for_caches(y)
     assert not caches.too_large_for_caches(y[:-64])
