@@ -15,15 +15,17 @@ TUNED = {  # glibc's malloc keeps freed memory of any size instead of giving its
     "MALLOC_MMAP_THRESHOLD_": "17179869184",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
 }
+ONE_THREAD = "one-thread"
 Answer = dict[str, Any]
 
 
 def environment(engine: str, threads: int, **more: str) -> dict[str, str]:
-    """The environment of an engine's process: its threads, and the tuned allocator if the engine's name says so."""
+    """The environment of an engine's process: its threads, one or the tuned allocator if the engine's name says so."""
+    variants = engine.split(":")[1:]
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOMOGRAD_NUM_THREADS", "NUMBA_NUM_THREADS")
     given = {name: value for name, value in os.environ.items() if name not in TUNED}
-    tuned = TUNED if "tuned" in engine.split(":") else {}
-    return {**given, **dict.fromkeys(names, str(threads)), **tuned, **more}
+    tuned = TUNED if "tuned" in variants else {}
+    return {**given, **dict.fromkeys(names, "1" if ONE_THREAD in variants else str(threads)), **tuned, **more}
 
 
 class Worker:

@@ -21,7 +21,7 @@ from tomograd.failures import UserError
 
 from . import machine
 from .catalogue import KERNELS, MEMORY, SECTIONS, STARTUP, STEPS, Entry, entries
-from .processes import TUNED, Worker, probe
+from .processes import ONE_THREAD, TUNED, Worker, probe
 from .results import COPIES, OURS, PEAK, Ceiling, Measured, Report, Row
 
 ROUNDS = {KERNELS: 5, STEPS: 5, STARTUP: 3, MEMORY: 3}
@@ -38,8 +38,10 @@ PEERS: dict[str, dict[str, list[str]]] = {
         STEPS: [*_LAYOUTS, "compile", *(f"{variant}:tuned" for variant in (*_LAYOUTS, "compile"))],
         STARTUP: ["nchw"],
         MEMORY: _LAYOUTS,
-    }
+    },
+    ONE_THREAD: {section: [ONE_THREAD] for section in SECTIONS},
 }
+PACKAGES = {ONE_THREAD: OURS}  # of peers that are not called as their package is
 Say = Callable[[str], None]
 
 
@@ -92,7 +94,7 @@ def begin(options: Options) -> Report:
         threads=threads,
         rounds=rounds,
         machine=machine.machine(),
-        versions=machine.versions(options.peer),
+        versions=machine.versions(PACKAGES.get(options.peer or OURS, options.peer)),
         engines=[OURS, *peer_engines(options)],
         allocators=allocators(options),
     )
@@ -104,10 +106,11 @@ def peer_engines(options: Options) -> list[str]:
         return []
     if options.peer not in PEERS:
         raise UserError(None, f"--peer {options.peer}: expected one of {', '.join(PEERS)}")
-    if importlib.util.find_spec(options.peer) is None:
+    package = PACKAGES.get(options.peer, options.peer)
+    if importlib.util.find_spec(package) is None:
         raise UserError(None, f'--peer {options.peer}: it is not installed; pip install "tomograd[bench]" installs it')
-    suffix = ":fused" if options.fused_adam and options.section in (STEPS, MEMORY) else ""
-    return [f"{options.peer}:{variant}{suffix}" for variant in PEERS[options.peer][options.section]]
+    suffix = ":fused" if options.fused_adam and options.section in (STEPS, MEMORY) and package != OURS else ""
+    return [f"{package}:{variant}{suffix}" for variant in PEERS[options.peer][options.section]]
 
 
 def allocators(options: Options) -> dict[str, str]:

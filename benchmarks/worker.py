@@ -23,12 +23,13 @@ import numpy as np
 from . import catalogue
 from .answers import private_output, reason
 from .built import Built, NotApplicable
+from .processes import ONE_THREAD
 
 WARM_UP = 0.15  # seconds, or so many runs: caches, page faults and the allocators' thresholds settle in
 WARM_UP_RUNS = 10
 SAMPLES = 512
 PEAK, CASE = "multiply-adds", "case"
-VARIANTS_OF_ENVIRONMENT = ("tuned",)
+VARIANTS_OF_ENVIRONMENT = ("tuned", ONE_THREAD)
 
 
 class Engine:

@@ -12,7 +12,10 @@ from tomograd.failures import UserError
 
 OUTPUTS = ("table", "json", "html")
 
-Peer = Annotated[str | None, typer.Option(help="Measure this engine too: torch (the bench extra installs it).")]
+Peer = Annotated[
+    str | None,
+    typer.Option(help="Measure beside it: torch (the bench extra installs it), or one-thread, tomograd on one thread."),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of every engine; all processors if left out.")]
 Shape = Annotated[str, typer.Option(help="Only rows whose label or source holds this text, such as 'depthwise'.")]
 Rounds = Annotated[int | None, typer.Option(help="Alternating rounds; their medians are reported.")]

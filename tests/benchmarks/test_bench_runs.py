@@ -245,6 +245,20 @@ def test_samples_are_taken_at_the_same_places():
     assert worker.sample(None) == {} and worker.sample(np.zeros((0, 3))) == {}
 
 
+def test_one_thread_as_the_peer():
+    report = suite.measure(suite.Options(KERNELS, peer="one-thread", rounds=1, shape=SMALL))
+    assert report.engines == ["tomograd", "tomograd:one-thread"]
+    assert [report.facts[engine]["threads"] for engine in report.engines] == [machine.cores(), 1]
+    assert report.versions.keys() >= {"tomograd"} and report.rows[0].ratio() > 0
+
+
+@pytest.mark.parametrize(
+    "engine, threads", [("tomograd", "3"), ("tomograd:one-thread", "1"), ("torch:nchw:tuned", "3")]
+)
+def test_the_number_of_threads_of_an_engine(engine, threads):
+    assert processes.environment(engine, 3)["TOMOGRAD_NUM_THREADS"] == threads
+
+
 @pytest.mark.skipif(not HAS_TORCH, reason="the peer is not installed")
 @pytest.mark.slow
 def test_a_small_run_beside_the_peer():
