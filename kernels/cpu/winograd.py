@@ -30,7 +30,7 @@ from .correlation import Correlation
 from .launch import Constant, helper, kernel, run, threads, unpack, value
 from .output_tiles import SERIAL_CYCLES, laid_out, rounded_up
 from .output_tiles import cycles as direct_cycles
-from .simd import Level, finish_streams, lanes, level, pointer_at, vector_of
+from .simd import Level, finish_streams, lanes, level, load, pointer_at, store_part, vector_of
 from .tile_kernel import (
     ADD,
     COLUMNS,
@@ -92,6 +92,7 @@ MOST_TILES = max(BLOCKS_OF_TILES)
 PART_COLUMNS = 64  # output channels whose products wait side by side
 MOST_INPUTS = 256  # whose weights are transformed at once, to be used while they are near
 TURNING_CYCLES = 3  # to transpose a vector of weights
+CALL_CYCLES = 10_000  # more than a call of the direct convolution whose weights need no packing
 STREAMED = Constant(False), Constant(True)
 KEPT_BYTES = 4 * 1024 * 1024  # of transformed weights that a worker may keep
 
@@ -134,9 +135,8 @@ def _store_pixels(vector, patch, m, y, start, field, rows, columns, count):
     """The first rows × columns pixels of a patch of m × m vectors, `count` channels each, into y."""
     for i in range(rows):
         for j in range(columns):
-            target = start + i * field[STEP_H] + j * field[STEP_W]
-            for k in range(count):
-                y[target + k] = patch[(m * i + j) * lanes(vector) + k]
+            pixel = load(vector, patch, (m * i + j) * lanes(vector))
+            store_part(y, start + i * field[STEP_H] + j * field[STEP_W], pixel, count)
 
 
 @helper
@@ -411,7 +411,8 @@ def _best(correlation: Correlation, dtype: np.dtype, workers: int, host: Level, 
     sizes = [outputs for outputs in MATRICES if outputs <= largest]
     cycles = {outputs: _divided(correlation, outputs, dtype, workers, host).cycles for outputs in sizes}
     best = min(cycles, key=cycles.__getitem__, default=None)
-    wins = best and cycles[best] < direct_cycles((correlation,), dtype, host)
+    more = CALL_CYCLES if correlation.weight_strides[4] == 1 else 0
+    wins = best and cycles[best] + more < direct_cycles((correlation,), dtype, host)
     return _plan(correlation, best, dtype, workers, host) if wins else None
 
 

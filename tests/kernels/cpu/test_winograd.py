@@ -357,6 +357,25 @@ def test_it_needs_a_vector_of_channels(c, k):
         assert winograd_gradient.plan(large().correlation, case.dtype) is None
 
 
+def test_only_the_tiles_that_are_taken_are_compiled(monkeypatch):
+    case = large()
+    compiled = {module: [] for module in (winograd, winograd_gradient)}
+    for module in compiled:
+        taken = compiled[module]
+        monkeypatch.setattr(
+            module, "_plan", lambda *arguments, plan=module._plan, taken=taken: taken.append(1) or plan(*arguments)
+        )
+        for largest, most in [(4, 1), (0, 0)]:
+            taken.clear()
+            module._best.cache_clear()
+            with using_winograd(largest):
+                module.plan(case.correlation, case.dtype)
+            assert len(taken) == most
+    small = Case(0, np.float32, 1, (7, 7), ((1, 1), (1, 1)), 1, 16, 16)
+    assert winograd.plan(small.correlation, small.dtype) is None
+    assert not compiled[winograd]
+
+
 def test_it_is_not_used_where_the_direct_sum_takes_fewer_cycles(monkeypatch):
     case = large()
     monkeypatch.setattr(winograd, "direct_cycles", lambda *_: 1)
