@@ -57,7 +57,7 @@ from .tile_kernel import (
     tile_kernel,
 )
 from .tiles import TileShape
-from .tiling import TILE_OVERHEAD, apart_tile, dot_tile, output_tile, short_run_tile
+from .tiling import SCATTERED_CYCLES, TILE_OVERHEAD, apart_tile, dot_tile, output_tile, short_run_tile
 
 BLOCK_BYTES = 384 * 1024  # of packed weights that stay in the L2 cache while a chunk of tiles uses them
 CHUNK_CYCLES = 100_000  # of work in one chunk of tiles, over all blocks
@@ -67,6 +67,9 @@ SHORT_RUN = 12  # runs up to this length are compiled by themselves, unrolled
 LINE_BYTES = 64  # of a cache line
 PACKING_CYCLES = 1  # to pack a weight
 TRANSPOSING_CYCLES = 2  # and if an input channel's weights lie apart
+NOWHERE = 1 << 32  # no number of rows
+MOVED_CYCLES = 60  # that one more call of a tile's kernel takes, beside its loads and stores
+COPIED_CYCLES = 40  # to begin and end the copy of one run of a window
 LAUNCH_CYCLES = 2000  # that one more correlation takes in a launch
 PACKING_GRAIN = 20_000  # weights that make a second thread worth its while
 
@@ -145,8 +148,9 @@ def pack(begin, end, arguments):
     TILE_KERNEL, TILE_ROWS, TILE_WIDTH, APART, CHANNELS, PITCH, TAPS_W, WEIGHT_ADVANCE, WEIGHT_STEP, WEIGHT_TAP,
     WEIGHT_BLOCK, LAST_WEIGHT, WEIGHT_GROUP, WEIGHT_START, BIAS_BLOCK, BIAS_START, BLOCKS, LAST_CHANNEL, GROUPS,
     CHANNELS_OUT, TILES_PER_ROW, TILES, CHUNK, RUN, PIECE, ITEMS, PARTS, END_PART, PATCH_WIDTH, PATCH_SIZE,
-    SCRATCH_SIZE, SLOTS_SIZE, FINISH, Y_START, LAYOUT_SIZE,
-) = range(NUMBERS, NUMBERS + 35)  # fmt: skip
+    SCRATCH_SIZE, SLOTS_SIZE, FINISH, Y_START, WEIGHT_COLUMN, MOVES, SUMS_SIZE, SUMS_COLUMNS, ITEM_BYTES, NEXT_ROW,
+    LAYOUT_SIZE,
+) = range(NUMBERS, NUMBERS + 41)  # fmt: skip
 
 
 @helper
@@ -181,20 +185,43 @@ def row_position(numbers, row):
 
 
 @helper
-def _list_taps(table, layout, kernel_rows, piece, x_d, x_h, x_w):
-    """Fills the table with the taps of some kernel rows; x_d, x_h, x_w lead from tap to tap in the input. Returns how
-    many."""
+def _table_of(layout, columns):
+    """Where in the slots the table for so many of the kernel's columns stands, behind those for fewer."""
+    tables = columns - 1
+    entries = tables if layout[TAPS_W] == 1 else columns * tables // 2
+    return SLOTS + layout[KERNEL + 2] + 3 * (entries * layout[KERNEL] * layout[KERNEL + 1] + tables)
+
+
+@helper
+def _list_taps(table, layout, kernel_rows, columns, count, x_d, x_h, x_w):
+    """Fills the table with the first columns of some kernel rows, `count` numbers each: those of a row together, if
+    they are one run. x_d, x_h, x_w lead from tap to tap in the input. Returns how many entries."""
     kd_begin, kd_end, kh_begin, kh_end = kernel_rows
-    taps = 0
+    in_row, taps = 1 if layout[TAPS_W] == 1 else columns, 0
     for kd in range(kd_begin, kd_end):
         for kh in range(kh_begin, kh_end):
-            for kw in range(layout[TAPS_W]):
-                position = (kd * layout[KERNEL + 1] + kh) * layout[TAPS_W] + kw
+            row = (kd * layout[KERNEL + 1] + kh) * layout[TAPS_W]
+            for kw in range(in_row):
                 table[3 * taps] = kd * x_d + kh * x_h + kw * x_w
-                table[3 * taps + 1] = position * layout[WEIGHT_TAP]
-                table[3 * taps + 2] = piece
+                table[3 * taps + 1] = row * layout[WEIGHT_TAP] + kw * layout[WEIGHT_COLUMN]
+                table[3 * taps + 2] = count
                 taps += 1
+    table[3 * taps] = table[0]  # what comes next, until someone knows
     return taps
+
+
+@helper
+def _list_columns(slots, layout, kernel_rows, piece):
+    """Fills the table for all columns of the kernel, and if tiles are moved those for fewer. Returns how many kernel
+    rows they hold."""
+    x_d, x_h = layout[DILATION] * layout[X + 1], layout[DILATION + 1] * layout[X + 2]
+    x_w, columns = layout[DILATION + 2] * layout[X + 3], layout[KERNEL + 2]
+    if layout[MOVES]:
+        for some in range(1, columns):
+            count = layout[PITCH] * (some if layout[TAPS_W] == 1 else 1)
+            _list_taps(pointer_at(slots, _table_of(layout, some)), layout, kernel_rows, some, count, x_d, x_h, x_w)
+    table = pointer_at(slots, _table_of(layout, columns))
+    return _list_taps(table, layout, kernel_rows, columns, piece, x_d, x_h, x_w) // layout[TAPS_W]
 
 
 @helper
@@ -222,60 +249,148 @@ def copy_windows(x, source, numbers, kernel_rows, origin, patch, patch_width, pi
 
 
 @helper
-def _output_row(x, x_row, y, y_row, patch, waiting, slots, layout, kernel_rows, taps, begin, column, count):
-    """`count` tiles of a row from the tile `column`, for the piece of the depth that starts at `begin`. `taps`: how
-    many the table lists for tiles inside the row and, after them, for those at its ends. Between pieces, sums are
-    `waiting`."""
-    tile_rows, tile_size = layout[TILE_ROWS], layout[TILE_ROWS] * layout[TILE_WIDTH]
-    is_last = begin + layout[PIECE] >= layout[RUN]
-    bias, columns = slots[START], slots[COLUMNS]
-    slots[FLAGS] = (START_TILE if begin else START_ROW) | (layout[FINISH] if is_last else 0)
-    slots[OUT_STEP] = layout[Y + 3] if is_last else layout[TILE_WIDTH]
-    slots[COLUMNS] = columns if is_last else layout[TILE_WIDTH]
-    for i in range(count):
-        ow = min((column + i) * tile_rows, layout[OUTPUT + 2] - tile_rows)
-        origin = ow * layout[STRIDES + 2] - layout[BEFORE + 2]
-        source = x_row + origin * layout[X + 3]
-        at_end = origin < 0 or origin + layout[PATCH_WIDTH] > layout[INPUT + 2]
-        if at_end:
-            channels = layout[PITCH]
-            copy_windows(x, source, layout, kernel_rows, origin, patch, layout[PATCH_WIDTH], channels, channels)
-        slots[X_POINTER] = address_of(patch, begin) if at_end else address_of(x, source + begin)
-        slots[STEP] = layout[STRIDES + 2] * (layout[PITCH] if at_end else layout[X + 3])
-        slots[TABLE] = address_of(slots, SLOTS + (3 * taps[0] if at_end else 0))
-        if begin:
-            slots[START] = address_of(waiting, i * tile_size)
-        slots[OUT] = address_of(y, y_row + ow * layout[Y + 3]) if is_last else address_of(waiting, i * tile_size)
-        call_tile_kernel(layout[TILE_KERNEL], taps[1] if at_end else taps[0], slots)
-    slots[START], slots[COLUMNS] = bias, columns
+def _find_shifts(shifts, layout, origin):
+    """By how many rows the tile at an end of a row must move for each tap, so that all its rows meet the input there;
+    NOWHERE for taps that no row meets. False if for some tap it cannot move, or for none it may stay."""
+    stride, rows, size = layout[STRIDES + 2], layout[TILE_ROWS], layout[INPUT + 2]
+    can_move, can_stay = layout[MOVES] != 0, False
+    for kw in range(layout[KERNEL + 2]):
+        pixel = origin + kw * layout[DILATION + 2]
+        first, end = max(-pixel, 0), min(size - pixel, rows)
+        if stride > 1:  # divisions take long
+            first, end = first_tap(pixel, stride), end_tap(pixel, stride, rows, size)
+        shift = first if first > 0 else end - rows
+        pixel += shift * stride
+        if first >= end:
+            shift = NOWHERE
+        else:
+            can_move &= (first == 0 or end == rows) and pixel >= 0 and pixel + (rows - 1) * stride < size
+            can_stay |= shift == 0
+        shifts[kw] = shift
+    return can_move and can_stay
 
 
 @helper
-def _output_piece(x, x_block, y, y_block, scratch, slots, layout, first, last, begin):
+def _repeat_bias(sums, bias, first, end, width):
+    """Rows first … end of a tile start from the bias."""
+    for row in range(first, end):
+        for j in range(width):
+            sums[row * width + j] = bias[j]
+
+
+@helper
+def _sum_columns(x, source, weights, slots, layout, kernel_rows, first, end):
+    """Runs the tile's kernel for some columns of some rows of its own kernel; x and weights: those of column 0."""
+    columns = end - first
+    slots[X_POINTER] = address_of(x, source + first * layout[DILATION + 2] * layout[X + 3])
+    slots[W_POINTER] = weights + first * layout[WEIGHT_COLUMN] * layout[ITEM_BYTES]
+    slots[TABLE] = address_of(slots, _table_of(layout, columns))
+    call_tile_kernel(layout[TILE_KERNEL], kernel_rows if layout[TAPS_W] == 1 else kernel_rows * columns, slots)
+
+
+@helper
+def _output_moved(x, source, bias, sums, shifts, slots, layout, kernel_rows):
+    """A tile at an end of a row, whose slots are filled but for the input and the table. Windows are not copied: taps
+    that some of the tile's rows miss are added to all rows of a tile some pixels further on, of which the last or the
+    first are then nobody's."""
+    start, out, flags, out_step, columns = slots[START], slots[OUT], slots[FLAGS], slots[OUT_STEP], slots[COLUMNS]
+    width, rows, weights = layout[TILE_WIDTH], layout[TILE_ROWS], slots[W_POINTER]
+    own, pixel = pointer_at(sums, rows * width), layout[STRIDES + 2] * layout[X + 3]
+    slots[OUT_STEP], slots[COLUMNS], slots[FLAGS] = width, layout[SUMS_COLUMNS], START_ROW
+    first, end, whole, end_whole = 0, 0, 0, 0
+    while first < layout[KERNEL + 2]:
+        shift = shifts[first]
+        while end < layout[KERNEL + 2] and shifts[end] == shift:
+            end += 1
+        if shift == 0:
+            whole, end_whole = first, end
+        elif shift != NOWHERE:
+            slots[OUT] = address_of(own, shift * width)
+            if slots[FLAGS] == START_TILE:
+                slots[START] = slots[OUT]
+            _sum_columns(x, source + shift * pixel, weights, slots, layout, kernel_rows, first, end)
+            if slots[FLAGS] == START_ROW:
+                _repeat_bias(own, bias, 0, shift, width)
+                _repeat_bias(own, bias, rows + min(shift, 0), rows, width)
+                slots[FLAGS] = START_TILE
+        first = end
+    slots[OUT], slots[OUT_STEP], slots[COLUMNS] = out, out_step, columns
+    if slots[FLAGS] == START_TILE:
+        slots[START], slots[FLAGS] = address_of(own, 0), flags + START_TILE - START_ROW
+    else:
+        slots[FLAGS] = flags
+    _sum_columns(x, source, weights, slots, layout, kernel_rows, whole, end_whole)
+    slots[START], slots[FLAGS], slots[W_POINTER] = start, flags, weights
+
+
+@helper
+def _output_copied(x, source, patch, slots, layout, kernel_rows, origin, begin, piece):
+    """A tile at an end of a row, whose slots are filled but for the input and the table, from a copy of its windows."""
+    channels, width, step = layout[PITCH], layout[PATCH_WIDTH], slots[STEP]
+    copy_windows(x, source, layout, kernel_rows, origin, patch, width, channels, channels)
+    x_h, x_w = width * channels, layout[DILATION + 2] * channels
+    table = pointer_at(slots, _table_of(layout, layout[KERNEL + 2] + 1))
+    taps = _list_taps(table, layout, kernel_rows, layout[KERNEL + 2], piece, layout[KERNEL + 1] * x_h, x_h, x_w)
+    slots[X_POINTER], slots[STEP] = address_of(patch, begin), layout[STRIDES + 2] * channels
+    slots[TABLE] = address_of(table, 0)
+    call_tile_kernel(layout[TILE_KERNEL], taps, slots)
+    slots[STEP] = step
+
+
+@helper
+def _output_row(x, x_row, y, y_row, bias, scratch, waiting, slots, layout, kernel_rows, listed, begin, column, count):
+    """`count` tiles of a row from the tile `column`, for the piece of the depth that starts at `begin`. The tables list
+    so many kernel rows. Between pieces, sums are `waiting`."""
+    tile_rows, tile_size = layout[TILE_ROWS], layout[TILE_ROWS] * layout[TILE_WIDTH]
+    is_last = begin + layout[PIECE] >= layout[RUN]
+    start, columns, stride = slots[START], slots[COLUMNS], layout[STRIDES + 2]
+    slots[FLAGS] = (START_TILE if begin else START_ROW) | (layout[FINISH] if is_last else 0)
+    slots[OUT_STEP] = layout[Y + 3] if is_last else layout[TILE_WIDTH]
+    slots[COLUMNS] = columns if is_last else layout[TILE_WIDTH]
+    slots[STEP] = stride * layout[X + 3]
+    table, taps = _table_of(layout, layout[KERNEL + 2]), listed * layout[TAPS_W]
+    for i in range(count):
+        ow = min((column + i) * tile_rows, layout[OUTPUT + 2] - tile_rows)
+        origin = ow * stride - layout[BEFORE + 2]
+        source = x_row + origin * layout[X + 3]
+        if begin:
+            slots[START] = address_of(waiting, i * tile_size)
+        slots[OUT] = address_of(y, y_row + ow * layout[Y + 3]) if is_last else address_of(waiting, i * tile_size)
+        if origin >= 0 and origin + layout[PATCH_WIDTH] <= layout[INPUT + 2]:
+            following = tile_rows * slots[STEP] if i + 1 < count else layout[NEXT_ROW] - source + x_row
+            slots[table + 3 * taps] = slots[table] + following
+            slots[X_POINTER], slots[TABLE] = address_of(x, source + begin), address_of(slots, table)
+            call_tile_kernel(layout[TILE_KERNEL], taps, slots)
+        elif _find_shifts(pointer_at(slots, SLOTS), layout, origin):
+            sums, shifts = pointer_at(scratch, layout[PATCH_SIZE]), pointer_at(slots, SLOTS)
+            _output_moved(x, source, bias, sums, shifts, slots, layout, listed)
+        else:
+            piece = min(layout[PIECE], layout[RUN] - begin)
+            _output_copied(x, source, scratch, slots, layout, kernel_rows, origin, begin, piece)
+    slots[START], slots[COLUMNS] = start, columns
+
+
+@helper
+def _output_piece(x, x_block, y, y_block, bias, scratch, slots, layout, first, last, begin):
     """The tiles first … last of a block, row after row, for the piece of the depth that starts at `begin`."""
-    table, waiting = pointer_at(slots, SLOTS), pointer_at(scratch, layout[PATCH_SIZE])
+    waiting = pointer_at(scratch, layout[PATCH_SIZE] + layout[SUMS_SIZE])
     piece = min(layout[PIECE], layout[RUN] - begin)
-    patch_h = layout[PATCH_WIDTH] * layout[PITCH]
     row, column, done = first // layout[TILES_PER_ROW], first % layout[TILES_PER_ROW], first
-    listed, taps = (-1, 0, 0, 0), (0, 0)
+    listed, rows_listed = (-1, 0, 0, 0), 0
     while done < last:
         n, od, oh = row_position(layout, row)
         origin_d = od * layout[STRIDES] - layout[BEFORE]
         origin_h = oh * layout[STRIDES + 1] - layout[BEFORE + 1]
         kernel_rows = kernel_rows_inside(layout, origin_d, origin_h)
         if kernel_rows != listed:
-            listed = kernel_rows
-            x_d, x_h = layout[DILATION] * layout[X + 1], layout[DILATION + 1] * layout[X + 2]
-            x_w, patch_w = layout[DILATION + 2] * layout[X + 3], layout[DILATION + 2] * layout[PITCH]
-            inside = _list_taps(table, layout, kernel_rows, piece, x_d, x_h, x_w)
-            table_at_end, patch_d = pointer_at(table, 3 * inside), layout[KERNEL + 1] * patch_h
-            at_end = _list_taps(table_at_end, layout, kernel_rows, piece, patch_d, patch_h, patch_w)
-            taps = (inside, at_end)
+            listed, rows_listed = kernel_rows, _list_columns(slots, layout, kernel_rows, piece)
         x_row = x_block + n * layout[X] + origin_d * layout[X + 1] + origin_h * layout[X + 2]
         y_row = y_block + n * layout[Y] + od * layout[Y + 1] + oh * layout[Y + 2]
         own = pointer_at(waiting, (done - first) * layout[TILE_ROWS] * layout[TILE_WIDTH])
         count = min(layout[TILES_PER_ROW] - column, last - done)
-        _output_row(x, x_row, y, y_row, scratch, own, slots, layout, kernel_rows, taps, begin, column, count)
+        _output_row(
+            x, x_row, y, y_row, bias, scratch, own, slots, layout, kernel_rows, rows_listed, begin, column, count
+        )
         row, column, done = row + 1, 0, done + count
 
 
@@ -291,12 +406,13 @@ def _output_chunk(x, w, bias, y, scratch, slots, layout, item):
     w_block = min(block * layout[WEIGHT_BLOCK], layout[LAST_WEIGHT])
     w_block += layout[WEIGHT_START] + group * layout[WEIGHT_GROUP]
     slots[COLUMNS] = min(layout[TILE_WIDTH], layout[CHANNELS_OUT] - channel)
-    slots[START] = address_of(bias, layout[BIAS_START] + (group * layout[BLOCKS] + block) * layout[BIAS_BLOCK])
+    own_bias = pointer_at(bias, layout[BIAS_START] + (group * layout[BLOCKS] + block) * layout[BIAS_BLOCK])
+    slots[START] = address_of(own_bias, 0)
     slots[W_ADVANCE], slots[W_STEP] = layout[WEIGHT_ADVANCE], layout[WEIGHT_STEP]
     begin = 0
     while begin < layout[RUN]:  # not a range: that would allow for a negative step
         slots[W_POINTER] = address_of(w, w_block + begin * layout[WEIGHT_ADVANCE])
-        _output_piece(x, x_block, y, y_block, scratch, slots, layout, first, last, begin)
+        _output_piece(x, x_block, y, y_block, own_bias, scratch, slots, layout, first, last, begin)
         begin += layout[PIECE]
 
 
@@ -474,7 +590,7 @@ def _kernel_for(
         return tile_kernel(
             dtype, shape, length=layout[RUN], step=step, advance=1, shared=tiles.shared, streamed=streamed
         )
-    return tile_kernel(dtype, shape, advance=1, streamed=streamed)
+    return tile_kernel(dtype, shape, advance=1, streamed=streamed, ahead=True)
 
 
 def _divide(tile_cycles: float, tiles: int, blocks: int, pieces: int, most_parts: int) -> tuple[int, int]:
@@ -501,10 +617,22 @@ def _weights_layout(correlation: Correlation, tiles: _Tiles, run: int, blocks: i
                 LAST_WEIGHT: last_channel * step, WEIGHT_GROUP: group, WEIGHT_START: correlation.weight_start,
                 LAST_CHANNEL: last_channel}  # fmt: skip
     advance = correlation.weight_strides[3] if in_place else width * tiles.dot_lanes
-    block = width if in_place else block
-    return {WEIGHT_ADVANCE: advance, WEIGHT_STEP: tiles.dot_lanes, WEIGHT_TAP: run * advance if in_place else tap,
+    tap, block = (run * advance, width) if in_place else (tap, block)
+    return {WEIGHT_ADVANCE: advance, WEIGHT_STEP: tiles.dot_lanes, WEIGHT_TAP: tap,
+            WEIGHT_COLUMN: tap // correlation.kernel_size[2] if correlation.joined_taps else tap,
             WEIGHT_BLOCK: block, LAST_WEIGHT: (blocks - 1) * block, WEIGHT_GROUP: blocks * block,
             LAST_CHANNEL: last_channel}  # fmt: skip
+
+
+def _moves(correlation: Correlation, tiles: _Tiles, patch_width: int) -> bool:
+    """True if tiles at a row's ends are computed in several calls rather than from copies of their windows."""
+    if tiles.dot_lanes > 1 or tiles.apart or _has_short_runs(correlation):
+        return False
+    c, (kd, kh, kw) = correlation.channels_in, correlation.kernel_size
+    calls = min(kw - 1, -(-correlation.before[2] // correlation.dilation[2]))
+    moved = calls * (3 * tiles.rows * tiles.vectors + MOVED_CYCLES)
+    lines = patch_width * c * tiles.vectors / tiles.width
+    return moved < kd * kh * (lines * SCATTERED_CYCLES + COPIED_CYCLES)
 
 
 def _work_layout(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, most_parts: int) -> dict[int, int]:
@@ -525,11 +653,16 @@ def _work_layout(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, most_
     patch_width = (tiles.rows - 1) * correlation.strides[2] + (kw - 1) * correlation.dilation[2] + 1
     patch_size = kd * kh * patch_width * pitch if correlation.has_side_padding else 0
     waiting = chunk * tiles.rows * width if pieces > 1 else 0
+    moves = pieces == 1 and patch_size > 0 and _moves(correlation, tiles, patch_width)
+    sums = 3 * tiles.rows * width if moves else 0
+    entries = kd * kh * (kw if runs == 1 else runs * (runs + 1) // 2)
     # fmt: off
     return {
         BLOCKS: blocks, PITCH: pitch, TAPS_W: runs, TILES_PER_ROW: tiles_per_row, TILES: count, CHUNK: chunk,
         RUN: run, PIECE: piece, ITEMS: -(-count // chunk) * all_blocks, PARTS: parts, PATCH_WIDTH: patch_width,
-        PATCH_SIZE: patch_size, SCRATCH_SIZE: patch_size + waiting, SLOTS_SIZE: 6 * kd * kh * runs,
+        PATCH_SIZE: patch_size, SCRATCH_SIZE: patch_size + sums + waiting, MOVES: moves, SUMS_SIZE: sums,
+        SLOTS_SIZE: kw + 3 * (entries + kw + kd * kh * runs + 1), ITEM_BYTES: dtype.itemsize,
+        NEXT_ROW: correlation.strides[1] * correlation.x_strides[2] - correlation.before[2] * correlation.x_strides[3],
     }
     # fmt: on
 
@@ -585,6 +718,7 @@ def plan(
         own_places = _bias_places(correlation, tiles, layout[BLOCKS])
         parts += layout[PARTS]
         layout |= _weights_layout(correlation, tiles, layout[RUN], layout[BLOCKS], in_place)
+        layout[SUMS_COLUMNS] = tiles.width + streamed  # so that sums are stored to where they are read from
         layout |= {
             TILE_KERNEL: kernels[-1].address, TILE_ROWS: tiles.rows, TILE_WIDTH: tiles.width, APART: tiles.apart,
             CHANNELS: correlation.channels_in, GROUPS: correlation.groups, CHANNELS_OUT: correlation.channels_out,

@@ -66,7 +66,7 @@ def sum_tile(begin, end, arguments):
         advance,
         shared,
         streamed,
-        group_step,
+        ahead,
         w_advance,
         x,
         w,
@@ -85,7 +85,8 @@ def sum_tile(begin, end, arguments):
         tile = zero_tile(shape)
     for t in range(begin, end):
         x_offset, w_offset, count = table[3 * t], table[3 * t + 1], _length(length, table[3 * t + 2])
-        tile = accumulate(tile, x, x_offset, step, group_step, advance, w, w_offset, w_advance, count, shared)
+        following = table[3 * t + 3]  # not read unless `ahead` is `Constant(True)`
+        tile = accumulate(tile, x, x_offset, step, 0, advance, w, w_offset, w_advance, count, shared, ahead, following)
     if flags & ADD:
         tile = add_tiles(tile, load_tile(shape, out, 0))
     if flags & RELU:
@@ -138,15 +139,17 @@ def tile_kernel(
     advance: int | None = None,
     shared: bool = False,
     streamed: bool = False,
+    ahead: bool = False,
 ) -> TileKernel:
     """`sum_tile` for tiles of `shape`. A length, step or advance that is given is compiled in; the others are read
     from the slots. `shared`: what windows have in common is loaded once (see `accumulate`). `streamed`: whole tiles go
-    past the caches (see `store_tile`)."""
+    past the caches (see `store_tile`). `ahead`: while a piece is summed, caches are asked for what the next one reads
+    of x; behind the last piece the table has one more offset in x, where another tile begins."""
     data, table = np.empty(1, dtype), np.empty(1, np.int64)
     length, step, advance = (0 if number is None else Constant(number) for number in (length, step, advance))
-    shared, streamed = (Constant(True) if wanted else 0 for wanted in (shared, streamed))
+    shared, streamed, ahead = (Constant(True) if wanted else 0 for wanted in (shared, streamed, ahead))
     code = compiled(
-        sum_tile, shape, length, step, advance, shared, streamed, 0, 0, data, data, table, data, data, 0, 0, 0
+        sum_tile, shape, length, step, advance, shared, streamed, ahead, 0, data, data, table, data, data, 0, 0, 0
     )
     return TileKernel(shape, code.address, code)
 

@@ -20,8 +20,10 @@ from numba.extending import intrinsic, models, register_model
 
 from .launch import CompileTimeType, ConstantType
 from .simd import (
+    INT32,
     INT64,
     VectorType,
+    call_intrinsic,
     fma_value,
     llvm_vector,
     load_value,
@@ -208,7 +210,7 @@ def _store(builder, tile: TileType, value, pointer, index, step, masks, streamed
 def store_tile(typing, tile, pointer, index, step, streamed):
     """pointer[index + r·step : … + width] = tile[r, :]. With `Constant(True)` as `streamed` the caches are passed by,
     and each vector goes to a multiple of its size; `finish_streams` comes last."""
-    past_caches = isinstance(streamed, ConstantType) and bool(streamed.number)
+    past_caches = _is_true(streamed)
 
     def generate(context, builder, signature, arguments):
         number = _number(step, arguments[3])
@@ -262,29 +264,54 @@ def add_tiles(typing, tile, other):
     return tile(tile, tile), generate
 
 
+# A load takes once or twice any of these multiples of a step; where rows are many, more of them spare bases.
+_MULTIPLES = [(1,), (1, 3, 4, 5)]
+
+
+def _within_reach(multiples: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """{rows from a base: (multiple of the step, how many times)} for all rows that one load reaches."""
+    return {multiple * times: (multiple, times) for times in (2, 1) for multiple in multiples} | {0: (0, 1)}
+
+
+def _first_rows(rows: int, multiples: Sequence[int]) -> dict[int, int]:
+    """{row: the row whose address is the base of its own}, few such rows."""
+    firsts: dict[int, int] = {}
+    for first in range(rows):
+        if first not in firsts:
+            firsts = {first + reach: first for reach in _within_reach(multiples)} | firsts
+    return {row: firsts[row] for row in range(rows)}
+
+
 def row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[tuple]]:
     """(bases, places): the input of row r is at bases[places[r][0]] + places[r][1]. Few bases: x86 has 15 address
     registers, and adds a register times 1, 2, 4 or 8, or a constant, for free in each load."""
-    run = tile.rows // tile.groups
-    together = run if isinstance(step, ir.Constant) else 3
-    bases, found, addresses = [], {}, []
-    for r in range(tile.rows):
-        group, inner = divmod(r, run)
-        key = group, inner // together
-        if key not in found:
-            found[key] = len(bases)
-            start = times(builder, step, inner)
-            bases.append(builder.add(times(builder, group_step, group), start) if tile.groups > 1 else start)
-        addresses.append((found[key], times(builder, step, inner % together)))
-    return bases, addresses
+    run, fixed = tile.rows // tile.groups, isinstance(step, ir.Constant)
+    ways = [(multiples, _first_rows(run, multiples)) for multiples in _MULTIPLES]
+    multiples, firsts = min(ways, key=lambda way: len(set(way[1].values())) * tile.groups + len(way[0]))
+    if fixed:
+        multiples, firsts = (1,), dict.fromkeys(range(run), 0)
+    held = {multiple: times(builder, step, multiple) for multiple in multiples}
+    if len(multiples) > 1:
+        held = {multiple: _opaque(builder, number) for multiple, number in held.items()}
+    bases, addresses = {}, []
+    for row in range(tile.rows):
+        group, inner = divmod(row, run)
+        first = firsts[inner]
+        if (group, first) not in bases:
+            start = times(builder, step, first)
+            bases[group, first] = builder.add(times(builder, group_step, group), start) if tile.groups > 1 else start
+        multiple, count = (1, inner) if fixed else _within_reach(multiples)[inner - first]
+        offset = times(builder, held[multiple], count) if multiple else ir.Constant(INT64, 0)
+        addresses.append((list(bases).index((group, first)), offset))
+    return list(bases.values()), addresses
 
 
-def _opaque(builder, pointer):
-    """The same pointer, of which LLVM knows nothing: so each keeps a register of its own, rather than being worked
-    out from another one in each round. `convergent` keeps the loop from being unrolled, which takes more registers
-    than there are."""
-    kind = ir.FunctionType(pointer.type, [pointer.type])
-    result = builder.asm(kind, "", "=r,0", [pointer], side_effect=False)
+def _opaque(builder, value):
+    """The same pointer or number, of which LLVM knows nothing: so each keeps a register of its own, rather than being
+    worked out from another one in each round. `convergent` keeps the loop from being unrolled, which takes more
+    registers than there are."""
+    kind = ir.FunctionType(value.type, [value.type])
+    result = builder.asm(kind, "", "=r,0", [value], side_effect=False)
     result.attributes.add("convergent")
     return result
 
@@ -342,16 +369,31 @@ def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: l
     return assemble(builder, tile, finals)
 
 
+def _fetch(builder, pointer) -> None:
+    """Asks for the cache line at `pointer`; where there is no memory that is no error."""
+    options = [ir.Constant(INT32, option) for option in (0, 3, 1)]  # to read, into the first cache, data
+    address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *options])
+
+
+def _is_true(kind) -> bool:
+    """True for the type of `Constant(True)`."""
+    return isinstance(kind, ConstantType) and bool(kind.number)
+
+
 def _accumulate(builder, kinds, arguments):
     """The code of `accumulate` position after position of the run."""
     tile = kinds[0]
-    start, x, x_index, _, _, _, w, w_index, _, _ = arguments[:10]
+    start, x, x_index, _, _, _, w, w_index, _, _, _, _, following = arguments
     step, group_step, advance = (_number(kinds[i], arguments[i]) for i in (3, 4, 5))
     w_advance, count = (_number(kinds[i], arguments[i]) for i in (8, 9))
     bases, addresses = row_addresses(builder, tile, step, group_step)
+    ahead = _is_true(kinds[11]) and not isinstance(count, ir.Constant)
 
     def outer_product(accumulators, pointers):
-        weights = _load_row(builder, tile, pointers[-1])
+        weights = _load_row(builder, tile, pointers[len(bases)])
+        if ahead:
+            _fetch(builder, pointers[-1])
         sums = []
         for r, (base, offset) in enumerate(addresses):
             number = builder.load(builder.gep(pointers[base], [offset]))
@@ -365,14 +407,19 @@ def _accumulate(builder, kinds, arguments):
 
     first = builder.gep(x, [x_index])
     pointers = [*(builder.gep(first, [base]) for base in bases), builder.gep(w, [w_index])]
-    return emit_loop(builder, tile, start, count, pointers, [*[advance] * len(bases), w_advance], outer_product)
+    advances = [*[advance] * len(bases), w_advance]
+    if ahead:  # in as many steps as there are positions over all that the next piece's rows span
+        between = builder.sdiv(times(builder, step, tile.rows - 1), count)
+        pointers.append(builder.gep(x, [following]))
+        advances.append(builder.add(between, ir.Constant(INT64, 2)))
+    return emit_loop(builder, tile, start, count, pointers, advances, outer_product)
 
 
 def _accumulate_shared(builder, kinds, arguments):
     """The code of `accumulate` number after number of x, each loaded once for all rows whose windows hold it, while all
     weights of the run stay in registers. Step and count are constants, the advance is 1."""
     tile, step, count = kinds[0], kinds[3].number, kinds[9].number
-    start, x, x_index, _, _, _, w, w_index, w_advance, _ = arguments[:10]
+    start, x, x_index, _, _, _, w, w_index, w_advance = arguments[:9]
     first, weight, sums = builder.gep(x, [x_index]), builder.gep(w, [w_index]), vectors_of(builder, tile, start)
     weights = [_load_row(builder, tile, builder.gep(weight, [times(builder, w_advance, s)])) for s in range(count)]
     for position in sorted({r * step + s for r in range(tile.rows) for s in range(count)}):
@@ -388,20 +435,23 @@ def _accumulate_shared(builder, kinds, arguments):
 
 
 @intrinsic
-def accumulate(typing, tile, x, x_index, step, group_step, advance, w, w_index, w_advance, count, shared):
+def accumulate(
+    typing, tile, x, x_index, step, group_step, advance, w, w_index, w_advance, count, shared, ahead, following
+):
     """tile[r, :] += Σ_s x[x_index + row(r) + s·advance] · w[w_index + s·w_advance : … + width] for 0 ≤ s < count,
 
     where row(r) = (r mod run)·step + (r div run)·group_step with run = rows / groups. The steps, advances and the count
     may be `Constant`s. With `Constant(True)` as `shared`, what several rows read of x is loaded once: for a single
-    group, a constant step and count, and registers for all weights.
+    group, a constant step and count, and registers for all weights. With `Constant(True)` as `ahead`, caches are asked
+    for what the same sum reads of x when x_index is `following`: for an advance of 1 and a count that is not constant.
     """
-    code = _accumulate_shared if isinstance(shared, ConstantType) and shared.number else _accumulate
+    code = _accumulate_shared if _is_true(shared) else _accumulate
 
     def generate(context, builder, signature, arguments):
         return code(builder, signature.args, arguments)
 
     i = types.intp
-    return tile(tile, x, i, step, group_step, advance, w, i, w_advance, count, shared), generate
+    return tile(tile, x, i, step, group_step, advance, w, i, w_advance, count, shared, ahead, i), generate
 
 
 @intrinsic

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .simd import Level
 
-MOST_ROWS = 14  # more rows need more address registers than x86 has
+MOST_ROWS = 14  # of tiles of channels apart; more rows need more address registers than x86 has
 LATENCY = 4  # cycles from a multiply-add's operands to its result, on current processors
 SCATTERED_CYCLES = 3  # to bring a cache line from the L2 cache where lines lie apart
 ALONE = 2  # cycles more, for each tap and vector, where a pixel has to find out what lies inside the input
@@ -51,7 +51,7 @@ def output_tile(pixels: int, vectors: int, depth: int, level: Level) -> Choice:
 
     shapes = [
         Choice(rows, wide, cost(rows, wide))
-        for rows in range(1, min(MOST_ROWS, pixels) + 1)
+        for rows in range(1, min(level.registers, pixels) + 1)
         for wide in range(1, min(vectors, MOST_VECTORS) + 1)
         if fits(rows, wide, level)
     ]

@@ -183,6 +183,43 @@ def test_first_layers(channels, kernel, stride, width, level, seed):
 
 
 @given(
+    width=st.integers(1, 70),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 4),
+    sides=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    channels=st.sampled_from([(16, 16), (33, 16), (16, 35), (20, 64), (64, 20)]),
+    groups=st.integers(1, 2),
+    level=st.sampled_from(["avx512", "avx2"]),
+    seed=seeds,
+)
+@settings(max_examples=40)
+def test_ends_of_rows(width, kernel, stride, dilation, sides, channels, groups, level, seed):
+    """Tiles of which some rows, or all, meet padding at some taps; rows shorter than a tile; padding wider than one."""
+    rng = np.random.default_rng(seed)
+    width = max(width, (kernel - 1) * dilation + 1 - sum(sides))
+    geometry = (1, stride), ((1, 1), sides), (1, dilation), groups
+    x = rng.integers(-4, 5, (2, 4, width, channels[0] * groups)).astype(np.float32)
+    w = rng.integers(-4, 5, (3, kernel, channels[0], channels[1] * groups)).astype(np.float32)
+    bias = rng.integers(-4, 5, channels[1] * groups).astype(np.float32)
+    with simd.using_level(level):
+        y = cpu.conv(x, w, bias, *geometry, "relu")
+        assert_equal(y, reference.conv(x, w, bias, *geometry, "relu"))
+        dy = rng.integers(-4, 5, y.shape).astype(np.float32)
+        arguments = dy, w, None, x.shape[1:-1], *geometry
+        assert_equal(cpu.conv_transpose(*arguments), reference.conv_transpose(*arguments))
+
+
+def test_not_a_number_stays_where_it_is_seen():
+    """Tiles at a row's ends read pixels for rows that are nobody's."""
+    x = np.ones((1, 5, 40, 16), np.float32)
+    x[0, 2, 20], x[0, 4, 39] = np.nan, np.inf
+    w = np.ones((3, 5, 16, 16), np.float32)
+    arguments = x, w, None, (1, 1), ((1, 1), (2, 2)), (1, 1), 1
+    assert_equal(cpu.conv(*arguments), reference.conv(*arguments))
+
+
+@given(
     width=st.integers(1, 23),
     kernel=st.integers(1, 8),
     stride=st.integers(2, 5),
