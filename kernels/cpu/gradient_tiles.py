@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic, models, register_model
 
 from .launch import CompileTimeType, Constant, compiled, kernel, unpack
-from .simd import INT32, INT64, call_intrinsic, fma_value, load_value, mask_of_first, splat_value
+from .simd import INT32, INT64, call_intrinsic, fma_value, load_value, mask_of_first, pointer_at, splat_value
 from .tile_kernel import ADD, TileKernel
 from .tiles import (
     TileShape,
@@ -37,6 +37,8 @@ from .tiles import (
 )
 
 MEMORY_CYCLES = 400  # from asking main memory to its answer, about
+ASKED, ASK_STEP = 11, 5  # slots of `sum_products`, with which memory is asked for what comes later
+ASKING = 16  # times the number of pieces over which it is, in the flags
 
 
 def _kept(builder, mask):
@@ -54,20 +56,11 @@ def _kept(builder, mask):
     return builder.icmp_signed("<", held, ir.Constant(kind, None))
 
 
-def _fetch_ahead(builder, pointer, advance, pixels: int, count: int, line: int) -> None:
-    """Asks for `count` cache lines, `line` numbers apart, of the pixel `pixels` pixels on: the caches' own prefetching
-    does not follow rows of pixels of which only some channels are read. What lies beyond the array is not read."""
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    ahead = builder.gep(pointer, [times(builder, advance, pixels)])
-    for j in range(count):
-        address = builder.bitcast(builder.gep(ahead, [ir.Constant(INT64, j * line)]), byte)
-        flags = [ir.Constant(number, 0), ir.Constant(number, 3), ir.Constant(number, 1)]  # to read, into all, data
-        call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *flags])
-
-
-def _ahead(cycles: float) -> int:
-    """How many pixels ahead memory should be asked, if one takes so many cycles."""
-    return min(64, max(4, round(MEMORY_CYCLES / cycles)))
+def _ask_for(builder, pointer) -> None:
+    """Asks for the cache line at a pointer, to be kept in the second-level cache."""
+    address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    options = [ir.Constant(INT32, option) for option in (0, 2, 1)]  # to read, into the second cache, data
+    call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *options])
 
 
 def _last_mask(builder, tile, columns):
@@ -76,65 +69,76 @@ def _last_mask(builder, tile, columns):
     return [None] * (tile.vectors - 1) + [_kept(builder, mask_of_first(builder, beyond, tile.lanes))]
 
 
+def _emit_products(builder, tile, shape, masked, arguments, asks: bool):
+    """The code of `accumulate_products`, or of `accumulate_and_ask`."""
+    start, x, x_index, group_step, advance, w, w_index, w_advance, count, columns, *asked = arguments
+    single, number = TileType(*shape.parts), tile.rows // shape.rows
+    masks = _last_mask(builder, single, columns) if masked.number else [None] * single.vectors
+    bases, addresses = row_addresses(builder, single, ir.Constant(INT64, 1), group_step)
+
+    def products(accumulators, pointers, pixels):
+        sums = []
+        for pixel in range(pixels):
+            if asks:
+                _ask_for(builder, builder.gep(pointers[-1], [times(builder, asked[1], pixel)]))
+            row = builder.gep(pointers[len(bases)], [times(builder, w_advance, pixel)])
+            weights = [
+                load_value(builder, builder.gep(row, [ir.Constant(INT64, j * single.lanes)]), single.vector, mask)
+                for j, mask in enumerate(masks)
+            ]
+            for r, (base, offset) in enumerate(addresses):
+                at = builder.add(times(builder, advance, pixel), offset)
+                value = splat_value(builder, builder.load(builder.gep(pointers[base], [at])), single.lanes)
+                first = (pixel * single.rows + r) * single.vectors
+                sums += [fma_value(builder, value, weights[j], accumulators[first + j]) for j in range(single.vectors)]
+        return sums + accumulators[len(sums) :]
+
+    first = builder.gep(x, [x_index])
+    pointers = [*(builder.gep(first, [base]) for base in bases), builder.gep(w, [w_index]), *asked[:1]]
+    advances = [*[advance] * len(bases), w_advance, *asked[1:]]
+    together = ir.Constant(INT64, number)
+    steps = builder.sdiv(count, together) if number > 1 else count
+    sums = emit_loop(
+        builder, tile, start, steps, pointers, [times(builder, step, number) for step in advances],
+        lambda accumulators, current: products(accumulators, current, number),
+    )  # fmt: skip
+    if number > 1:  # the pixels that are left
+        done = builder.mul(steps, together)
+        pairs = zip(pointers, advances, strict=True)
+        pointers = [builder.gep(pointer, [builder.mul(done, step)]) for pointer, step in pairs]
+        sums = emit_loop(
+            builder, tile, sums, builder.sub(count, done), pointers, advances,
+            lambda accumulators, current: products(accumulators, current, 1),
+        )  # fmt: skip
+    return sums
+
+
 @intrinsic
 def accumulate_products(
-    typing, tile, phases, masked, fetch, x, x_index, group_step, advance, w, w_index, w_advance, count, columns
+    typing, tile, shape, masked, x, x_index, group_step, advance, w, w_index, w_advance, count, columns
 ):
     """tile[phase, r, :] += Σ_s x[x_index + row(r) + s·advance] · w[w_index + s·w_advance : … + width] over those
-    0 ≤ s < count whose phase it is. Rows of a group lie side by side, groups `group_step` apart. With `masked`, of the
-    last vector only what lies among the first `columns` is touched; with `fetch`, memory is asked ahead of time."""
-    number, is_masked, fetches = phases.number, bool(masked.number), bool(fetch.number)
-    single = TileType(tile.element, tile.lanes, tile.rows // number, tile.vectors, tile.groups)
+    0 ≤ s < count whose phase it is; `shape` is that of one phase. Rows of a group lie side by side, groups `group_step`
+    apart. With `masked`, of the last vector only what lies among the first `columns` is touched."""
 
     def generate(context, builder, signature, arguments):
-        start, _, _, _, x, x_index, group_step, advance, w, w_index, w_advance, count, columns = arguments
-        masks = _last_mask(builder, single, columns) if is_masked else [None] * single.vectors
-        bases, addresses = row_addresses(builder, single, ir.Constant(INT64, 1), group_step)
-
-        distance = _ahead(single.size / 2)
-
-        def products(accumulators, pointers, pixels):
-            sums = []
-            for pixel in range(pixels):
-                if fetches:
-                    at = number + pixel + distance
-                    _fetch_ahead(builder, pointers[-1], w_advance, at, single.vectors, single.lanes)
-                    _fetch_ahead(builder, pointers[0], advance, at, 1, 0)
-                row = builder.gep(pointers[-1], [times(builder, w_advance, pixel)])
-                weights = [
-                    load_value(builder, builder.gep(row, [ir.Constant(INT64, j * single.lanes)]), single.vector, mask)
-                    for j, mask in enumerate(masks)
-                ]
-                for r, (base, offset) in enumerate(addresses):
-                    at = builder.add(times(builder, advance, pixel), offset)
-                    value = splat_value(builder, builder.load(builder.gep(pointers[base], [at])), single.lanes)
-                    first = (pixel * single.rows + r) * single.vectors
-                    sums += [
-                        fma_value(builder, value, weights[j], accumulators[first + j]) for j in range(single.vectors)
-                    ]
-            return sums + accumulators[len(sums) :]
-
-        first = builder.gep(x, [x_index])
-        pointers = [*(builder.gep(first, [base]) for base in bases), builder.gep(w, [w_index])]
-        advances = [*[advance] * len(bases), w_advance]
-        together = ir.Constant(INT64, number)
-        steps = builder.sdiv(count, together) if number > 1 else count
-        sums = emit_loop(
-            builder, tile, start, steps, pointers, [times(builder, step, number) for step in advances],
-            lambda accumulators, current: products(accumulators, current, number),
-        )  # fmt: skip
-        if number > 1:  # the pixels that are left
-            done = builder.mul(steps, together)
-            pairs = zip(pointers, advances, strict=True)
-            pointers = [builder.gep(pointer, [builder.mul(done, step)]) for pointer, step in pairs]
-            sums = emit_loop(
-                builder, tile, sums, builder.sub(count, done), pointers, advances,
-                lambda accumulators, current: products(accumulators, current, 1),
-            )  # fmt: skip
-        return sums
+        return _emit_products(builder, tile, shape, masked, [arguments[0], *arguments[3:]], asks=False)
 
     i = types.intp
-    return tile(tile, phases, masked, fetch, x, i, i, i, w, i, i, i, i), generate
+    return tile(tile, shape, masked, x, i, i, i, w, i, i, i, i), generate
+
+
+@intrinsic
+def accumulate_and_ask(
+    typing, tile, shape, masked, x, x_index, group_step, advance, w, w_index, w_advance, count, columns, asked, ask_step
+):
+    """The same; and memory is asked for asked[s·ask_step], to be brought to the second-level cache."""
+
+    def generate(context, builder, signature, arguments):
+        return _emit_products(builder, tile, shape, masked, [arguments[0], *arguments[3:]], asks=True)
+
+    i = types.intp
+    return tile(tile, shape, masked, x, i, i, i, w, i, i, i, i, asked, i), generate
 
 
 @intrinsic
@@ -154,16 +158,24 @@ def sum_phases(typing, tile, shape):
 
 @kernel
 def sum_products(begin, end, arguments):
-    """One tile over the pieces begin … end of its table."""
+    """One tile over the pieces begin … end of its table. Over the first of them memory is asked, a step further with
+    each pixel, for what other tiles will need: so it comes while this one computes."""
     (
-        shape, all_phases, phases, advance, masked, fetch, group_step, w_advance, x, w, table, _, out, out_step,
+        shape, all_phases, _, advance, masked, ask_step, group_step, w_advance, x, w, table, asked, out, out_step,
         columns, flags,
     ) = unpack(arguments)  # fmt: skip
-    tile = zero_tile(all_phases)
-    for t in range(begin, end):
+    tile, asking, done = zero_tile(all_phases), flags // ASKING, 0
+    for t in range(begin, asking):
+        x_index, w_index, count = table[3 * t], table[3 * t + 1], table[3 * t + 2]
+        tile = accumulate_and_ask(
+            tile, shape, masked, x, x_index, group_step, advance, w, w_index, w_advance, count, columns,
+            pointer_at(asked, done), ask_step,
+        )  # fmt: skip
+        done += count * ask_step
+    for t in range(asking, end):
         x_index, w_index, count = table[3 * t], table[3 * t + 1], table[3 * t + 2]
         tile = accumulate_products(
-            tile, phases, masked, fetch, x, x_index, group_step, advance, w, w_index, w_advance, count, columns
+            tile, shape, masked, x, x_index, group_step, advance, w, w_index, w_advance, count, columns
         )
     total = sum_phases(tile, shape)
     if flags & ADD:
@@ -174,16 +186,14 @@ def sum_products(begin, end, arguments):
         store_tile_part(total, out, 0, out_step, columns)
 
 
-def product_kernel(
-    dtype: np.dtype, groups: int, rows: int, vectors: int, phases: int, masked: bool, fetch: bool = False
-) -> TileKernel:
-    """`sum_products` for tiles of `groups` × `rows` rows; with `fetch`, for inputs that lie in main memory."""
+def product_kernel(dtype: np.dtype, groups: int, rows: int, vectors: int, phases: int, masked: bool) -> TileKernel:
+    """`sum_products` for tiles of `groups` × `rows` rows."""
     data, table = np.empty(1, dtype), np.empty(1, np.int64)
     shape = TileShape(dtype, groups * rows, vectors, groups)
     all_phases = shape if phases == 1 else TileShape(dtype, groups * rows * phases, vectors, groups)
     code = compiled(
-        sum_products, shape, all_phases, Constant(phases), 0, Constant(masked), Constant(fetch), 0, 0, data, data,
-        table, data, data, 0, 0, 0,
+        sum_products, shape, all_phases, 0, 0, Constant(masked), 0, 0, 0, data, data, table, data, data,
+        0, 0, 0,
     )  # fmt: skip
     return TileKernel(shape, code.address, code)
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..memory import empty
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Correlation, X, Y
-from .gradient_tiles import ChannelPattern, channel_kernel, product_kernel
+from .gradient_tiles import ASK_STEP, ASKED, ASKING, ChannelPattern, channel_kernel, product_kernel
 from .launch import helper, kernel, run, threads, unpack
 from .output_tiles import (
     copy_windows,
@@ -64,8 +64,7 @@ SERIAL_CYCLES = 20_000  # below this a second thread does not pay
 SWAP_CYCLES = 4  # to write one number of a gradient that was computed transposed
 FEW_CHANNELS = 12  # below this, tiles run over kernel positions too
 BYTES_PER_CYCLE = 16  # that all threads together read from memory, about
-CACHED_BYTES = 8 * 1024 * 1024  # of inputs, beyond which they are taken to lie in main memory
-FEW_PASSES = 8  # of tiles over the same inputs
+LINE_BYTES = 64  # of a cache line: what memory is asked for at once
 ENTRY = 6  # numbers in a row's entry in the table, at most
 
 PLAIN, COPIED, SWAPPED, APART = range(4)  # arrangements
@@ -75,8 +74,8 @@ PLAIN, COPIED, SWAPPED, APART = range(4)  # arrangements
     TILE_KERNEL, ARRANGEMENT, TILE_GROUPS, TILE_RUN, TILE_WIDTH, TAPS, KERNEL_ROWS, RUN, ROW_LENGTH, MAJOR_TILES,
     MINOR_TILES, BLOCKS, LAST_BLOCK, GROUPS, CHANNELS_IN, CHANNELS, OUTPUTS, WEIGHT_STEP, WEIGHT_GROUP, SEGMENTS,
     SEGMENT, ROWS, ROWS_AT_ONCE, TILES, PIXEL_PARTS, TILE_PARTS, SUMS_SIZE, DIRECT, PATCH_WIDTH, SCRATCH_SIZE,
-    SLOTS_SIZE, LAYOUT_SIZE,
-) = range(32)  # fmt: skip
+    SLOTS_SIZE, ASKS, LINE, LAYOUT_SIZE,
+) = range(34)  # fmt: skip
 
 
 @helper
@@ -204,13 +203,52 @@ def _point_at_inputs(x, dy, scratch, slots, layout, numbers, place):
 
 
 @helper
-def _pass_over(x, dy, dweight, sums, scratch, slots, layout, numbers, first, last, flags, tile_begin, tile_end):
-    """All tiles of a part over the block of pixel rows first … last."""
+def _end_of_inputs(layout, numbers, unit):
+    """Where x and dy end that row of pixels `unit` and those before it meet."""
+    n, od, oh = row_position(numbers, unit // layout[SEGMENTS])
+    end = (unit % layout[SEGMENTS] + 1) * layout[SEGMENT]
+    i_d = od * numbers[STRIDES] - numbers[BEFORE] + (numbers[KERNEL] - 1) * numbers[DILATION]
+    i_h = oh * numbers[STRIDES + 1] - numbers[BEFORE + 1] + (numbers[KERNEL + 1] - 1) * numbers[DILATION + 1]
+    x_row = n * numbers[X] + i_d * numbers[X + 1] + i_h * numbers[X + 2]
+    y_row = n * numbers[Y] + od * numbers[Y + 1] + oh * numbers[Y + 2]
+    return x_row + end * numbers[STRIDES + 2] * numbers[X + 3], y_row + end * numbers[Y + 3]
+
+
+@helper
+def _asking(share, pixels, rows, line):
+    """(rows of pixels, step from pixel to pixel) over which a tile asks for its share: of a cache line with each pixel,
+    if these are enough."""
+    rows = max(1, min(rows, share // (line * pixels)))
+    return rows if share > 0 else 0, -(-share // (rows * pixels))
+
+
+@helper
+def _shares(layout, numbers, last, following, tiles):
+    """How `tiles` share in asking memory for what the rows of pixels last … following will read: how many ask for dy,
+    the others for x; where in either array the first one begins, and how far from it the next one does."""
+    if not layout[ASKS] or last == following:
+        return 0, 0, 0, 0, 0
+    x_begin, y_begin = _end_of_inputs(layout, numbers, last - 1)
+    x_end, y_end = _end_of_inputs(layout, numbers, following - 1)
+    x_count, y_count = max(x_end - x_begin, 0), max(y_end - y_begin, 1)
+    for_y = (tiles * y_count + (x_count + y_count) // 2) // (x_count + y_count)
+    for_y = min(max(for_y, 1), tiles - 1) if tiles > 1 else for_y
+    return for_y, y_begin, -(-y_count // max(for_y, 1)), x_begin, -(-x_count // max(tiles - for_y, 1))
+
+
+@helper
+def _pass_over(
+    x, dy, dweight, sums, scratch, slots, layout, numbers, first, last, following, flags, tile_begin, tile_end
+):  # fmt: skip
+    """All tiles of a part over the block of pixel rows first … last, before that of last … following."""
     table = pointer_at(slots, SLOTS)
     listed, count = (-1, 0, 0), 0
     if layout[ARRANGEMENT] == COPIED:
         count = _copy_rows(x, scratch, table, layout, numbers, first, last)
     size = layout[TILE_GROUPS] * layout[TILE_RUN] * layout[TILE_WIDTH]
+    for_y, y_asked, y_share, x_asked, x_share = _shares(layout, numbers, last, following, tile_end - tile_begin)
+    y_asking, y_step = _asking(y_share, layout[SEGMENT], last - first, layout[LINE])
+    x_asking, x_step = _asking(x_share, layout[SEGMENT], last - first, layout[LINE])
     for index in range(tile_begin, tile_end):
         place = _place(layout, index)
         tap, _, column, kernel_row, position = place
@@ -222,7 +260,12 @@ def _pass_over(x, dy, dweight, sums, scratch, slots, layout, numbers, first, las
             listed, count = (tap, 0, 0), _list_rows(table, layout, numbers, tap, first, last)
         _point_at_inputs(x, dy, scratch, slots, layout, numbers, place)
         slots[COLUMNS] = min(layout[TILE_WIDTH], layout[CHANNELS] - column)
-        slots[FLAGS] = flags
+        if index - tile_begin < for_y:
+            slots[ASKED], slots[ASK_STEP] = address_of(dy, y_asked), y_step
+            slots[FLAGS], y_asked = flags + ASKING * min(y_asking, count), y_asked + y_share
+        else:
+            slots[ASKED], slots[ASK_STEP] = address_of(x, x_asked), x_step
+            slots[FLAGS], x_asked = flags + ASKING * min(x_asking, count), x_asked + x_share
         if layout[DIRECT]:
             slots[OUT], slots[OUT_STEP] = address_of(dweight, _in_gradient(layout, place)), layout[WEIGHT_STEP]
         else:
@@ -260,8 +303,10 @@ def sum_over_pixels(begin, end, arguments):
         flags = 0
         while True:  # once even if there are no pixels, for the zeros
             last = min(first + layout[ROWS_AT_ONCE], end_row)
+            following = min(last + layout[ROWS_AT_ONCE], end_row)
             _pass_over(
-                x, dy, dweight, own_sums, own_scratch, own, layout, numbers, first, last, flags, tile_begin, tile_end
+                x, dy, dweight, own_sums, own_scratch, own, layout, numbers, first, last, following, flags, tile_begin,
+                tile_end,
             )  # fmt: skip
             first, flags = last, ADD
             if first >= end_row:
@@ -329,16 +374,12 @@ class _Tiling:
     cycles: float  # for a pixel, over all taps and groups
     pattern: ChannelPattern | None = None  # of channels apart
 
-    def kernel(self, dtype: np.dtype, input_bytes: int) -> TileKernel:
-        """The tile kernel, compiled. Where tiles pass only a few times over inputs that lie in main memory, they ask it
-        ahead of time; otherwise that costs more than it gains."""
-        lanes = vector_of(dtype).lanes
-        masked, (groups, rows, wide, _) = self.columns % lanes != 0, self.shape
+    def kernel(self, dtype: np.dtype) -> TileKernel:
+        """The tile kernel, compiled."""
+        masked = self.columns % vector_of(dtype).lanes != 0
         if self.pattern is not None:
-            return channel_kernel(dtype, self.pattern, wide, masked)
-        passes = min(-(-self.kernel_rows // groups) * -(-self.run // rows), -(-self.columns // (wide * lanes)))
-        fetch = self.arrangement != COPIED and input_bytes > CACHED_BYTES and passes <= FEW_PASSES
-        return product_kernel(dtype, *self.shape, masked, fetch)
+            return channel_kernel(dtype, self.pattern, self.shape[2], masked)
+        return product_kernel(dtype, *self.shape, masked)
 
 
 def _apart(correlation: Correlation, lanes: int, host: Level) -> _Tiling | None:
@@ -397,7 +438,7 @@ def plan(correlation: Correlation, dtype: np.dtype, most_parts: int, host: Level
     best = min(tilings(correlation, dtype, host), key=lambda tiling: tiling.cycles)
     pixels = correlation.rows * correlation.output_size[2]
     inputs = dtype.itemsize * pixels * correlation.groups * (c * min(correlation.strides[2], kw) + k)
-    chosen, copied = best.kernel(dtype, inputs), best.arrangement == COPIED
+    chosen, copied = best.kernel(dtype), best.arrangement == COPIED
     tile_groups, tile_run, wide, _ = best.shape
     width, tile_rows, lanes = chosen.shape.width, tile_groups * tile_run, chosen.shape.width // wide
     blocks, vectors = -(-best.columns // width), -(-best.columns // lanes)
@@ -423,6 +464,8 @@ def plan(correlation: Correlation, dtype: np.dtype, most_parts: int, host: Level
     patch_width = (segment - 1) * correlation.strides[2] + kw
     scratch_size = rounded_up(rows_at_once * best.kernel_rows * patch_width * c, 64) if copied else 0
     slots_size = rounded_up(SLOTS + ENTRY * rows_at_once, 8)
+    # Groups whose arrays lie apart (matrix products) are not asked for; nor is what a single tile reads in order.
+    asks = best.pattern is None and correlation.y_strides[4] <= correlation.y_strides[3] and (tiles > 1 or copied)
     direct = pixel_parts == 1 and rows <= rows_at_once and best.arrangement != SWAPPED
     # fmt: off
     layout = {
@@ -434,6 +477,7 @@ def plan(correlation: Correlation, dtype: np.dtype, most_parts: int, host: Level
         SEGMENTS: segments, SEGMENT: segment, ROWS: rows, ROWS_AT_ONCE: rows_at_once, TILES: tiles,
         PIXEL_PARTS: pixel_parts, TILE_PARTS: tile_parts, SUMS_SIZE: sums_size, DIRECT: direct,
         PATCH_WIDTH: patch_width, SCRATCH_SIZE: scratch_size, SLOTS_SIZE: slots_size,
+        ASKS: asks, LINE: LINE_BYTES // dtype.itemsize,
     }
     # fmt: on
     parts = pixel_parts * tile_parts
