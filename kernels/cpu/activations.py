@@ -8,7 +8,7 @@ from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import activations as reference
 from ..reference.activations import GELU_TANH_CUBIC, GELU_TANH_SCALE, SELU_ALPHA, SELU_SCALE
-from .elementwise import elementwise, formula
+from .elementwise import elementwise, formula, number_if_repeated
 from .launch import scratch
 from .mathematics import (
     exp_bounded,
@@ -212,7 +212,7 @@ def activation(x: np.ndarray, name: str, parameter: float = 0.0) -> np.ndarray:
 @twin_of(reference.activation_gradient)
 def activation_gradient(dy: np.ndarray, x: np.ndarray, name: str, parameter: float = 0.0) -> np.ndarray:
     _, gradient = _formulas(name)
-    return elementwise(gradient, dy, x, x.dtype.type(parameter))
+    return elementwise(gradient, number_if_repeated(dy), x, x.dtype.type(parameter))
 
 
 # ---- softmax and its kin ---------------------------------------------------------------------------------------------

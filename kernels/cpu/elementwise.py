@@ -11,6 +11,7 @@ is compiled for itself into one loop over full vectors.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numba import types
@@ -18,12 +19,24 @@ from numba.extending import intrinsic, models, overload, register_model
 
 from ..memory import empty_like
 from .copying import contiguous
-from .launch import CompileTimeType, kernel, run, unpack
+from .launch import CompileTimeType, kernel, run, unpack, value
 from .mathematics import function
-from .simd import VectorType, lanes, llvm_vector, load_value, mask_of_first, store, store_part, vector_of
+from .simd import (
+    Vector,
+    VectorType,
+    finish_streams,
+    lanes,
+    llvm_vector,
+    load_value,
+    mask_of_first,
+    store_part,
+    vector_of,
+)
+from .streams import past_caches, put
 
 CHUNK = 1024  # elements that a part is a multiple of: whole vectors, whole pages
 GRAIN = 16  # chunks that are worth a thread
+TOGETHER = 2  # vector registers: each step of a formula waits for the one before, those of two overlap
 
 
 # ---- a formula as a compile-time argument ----------------------------------------------------------------------------
@@ -93,19 +106,32 @@ def load_each(typing, vector, inputs, index, count):
 @kernel
 def _elementwise(begin, end, arguments):
     given = unpack(arguments)
-    vector, formula, size, y, inputs = given[0], given[1], given[2], given[3], given[4:]
+    vector, formula, past, size, y, inputs = given[0], given[1], given[2], given[3], given[4], given[5:]
     i, stop = begin * CHUNK, min(end * CHUNK, size)
     while i + lanes(vector) <= stop:
-        store(y, i, apply(formula, load_each(vector, inputs, i, None)))
+        put(past, y, i, apply(formula, load_each(vector, inputs, i, None)))
         i += lanes(vector)
     if i < stop:
         store_part(y, i, apply(formula, load_each(vector, inputs, i, stop - i)), stop - i)
+    if value(past):
+        finish_streams()
 
 
-def elementwise(formula: Formula, x: np.ndarray, *operands: np.ndarray | np.floating) -> np.ndarray:
-    """formula(x, *operands) for arrays of one shape and type, and numbers of that type."""
-    x = contiguous(x)
+@cache
+def _several(dtype: np.dtype, lanes: int) -> Vector:
+    return Vector(dtype, TOGETHER * lanes)
+
+
+def elementwise(formula: Formula, *operands: np.ndarray | np.floating) -> np.ndarray:
+    """formula(*operands) for arrays of one shape and type, one at least, and numbers of that type."""
     operands = [contiguous(operand) if isinstance(operand, np.ndarray) else operand for operand in operands]
-    y = empty_like(x)
-    run(_elementwise, -(-x.size // CHUNK), GRAIN, vector_of(x.dtype), formula, x.size, y, x, *operands)
+    arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
+    y = empty_like(arrays[0])
+    vector, past = _several(y.dtype, vector_of(y.dtype).lanes), past_caches(y, *arrays)
+    run(_elementwise, -(-y.size // CHUNK), GRAIN, vector, formula, past, y.size, y, *operands)
     return y
+
+
+def number_if_repeated(x: np.ndarray) -> np.ndarray | np.floating:
+    """The number of an array that repeats one by broadcasting, as the gradient of a mean does; others as they are."""
+    return x.dtype.type(x.item(0)) if x.size > 1 and not any(x.strides) else x

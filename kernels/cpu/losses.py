@@ -9,7 +9,7 @@ from ..memory import empty, empty_like
 from ..reference import losses as reference
 from .channels import Lines, channel_sums, chunk_at, lines_of, strip_of
 from .copying import contiguous
-from .elementwise import elementwise, formula
+from .elementwise import elementwise, formula, number_if_repeated
 from .launch import kernel, run, scratch, unpack
 from .mathematics import exp_bounded, function, like, log, log1p, log1p_unit, sigmoid
 from .rows import (
@@ -245,7 +245,7 @@ def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 @twin_of(reference.binary_cross_entropy_gradient)
 def binary_cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return elementwise(logistic_loss_gradient, dloss, logits, targets)
+    return elementwise(logistic_loss_gradient, number_if_repeated(dloss), logits, targets)
 
 
 @twin_of(reference.squared_error)
@@ -255,7 +255,7 @@ def squared_error(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 @twin_of(reference.squared_error_gradient)
 def squared_error_gradient(dloss: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    return elementwise(square_gradient, dloss, prediction, target)
+    return elementwise(square_gradient, number_if_repeated(dloss), prediction, target)
 
 
 # ---- from probabilities ----------------------------------------------------------------------------------------------
@@ -414,7 +414,8 @@ def binary_cross_entropy_from_probabilities(p: np.ndarray, targets: np.ndarray, 
 def binary_cross_entropy_from_probabilities_gradient(
     dloss: np.ndarray, p: np.ndarray, targets: np.ndarray, epsilon: float
 ) -> np.ndarray:
-    return elementwise(binary_from_probabilities_gradient, dloss, p, targets, *_bounds(p, epsilon))
+    bounds = _bounds(p, epsilon)
+    return elementwise(binary_from_probabilities_gradient, number_if_repeated(dloss), p, targets, *bounds)
 
 
 # ---- Dice ------------------------------------------------------------------------------------------------------------
