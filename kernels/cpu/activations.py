@@ -25,6 +25,7 @@ from .mathematics import (
 from .rows import (
     BLOCK,
     TILE,
+    ask_ahead,
     block,
     finish,
     is_narrow,
@@ -269,7 +270,7 @@ def _softmax_gradient(vector, shape, width, first, rows, operands):
     dy_room, y_room, inner = scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
     slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
     values, _ = block(vector, shape, y, first, rows, width, y_room)
-    results, _ = target(vector, shape, dx, first, rows, width, dy_room)
+    results, to = target(vector, shape, dx, first, rows, width, dy_room)
     for strip in range(strips):
         total, start, j = splat(vector, 0), at + strip * size, 0
         while j + lanes(vector) <= size:
@@ -283,8 +284,10 @@ def _softmax_gradient(vector, shape, width, first, rows, operands):
     for strip in range(strips):
         total = known(vector, shape, inner, strip)
         for place in range(0, size, lanes(vector)):
-            j = at + strip * size + within(vector, shape, place, size)
-            store(results, j, load(vector, values, j) * (load(vector, slopes, j) - total))
+            j = strip * size + within(vector, shape, place, size)
+            ask_ahead(shape, slopes, at + j)
+            ask_ahead(shape, values, at + j)
+            store(results, to + j, load(vector, values, at + j) * (load(vector, slopes, at + j) - total))
     finish(vector, shape, dy_room, dx, first, rows, width)
 
 
@@ -295,13 +298,15 @@ def _log_softmax_gradient(vector, shape, width, first, rows, operands):
     dy_room, y_room, inner = scratch(y, TILE), scratch(y, TILE), scratch(y, BLOCK)
     slopes, at = block(vector, shape, dy, first, rows, width, dy_room)
     values, _ = block(vector, shape, y, first, rows, width, y_room)
-    results, _ = target(vector, shape, dx, first, rows, width, dy_room)
+    results, to = target(vector, shape, dx, first, rows, width, dy_room)
     sums(vector, shape, slopes, at, size, strips, inner)
     for strip in range(strips):
         total = known(vector, shape, inner, strip)
         for place in range(0, size, lanes(vector)):
-            j = at + strip * size + within(vector, shape, place, size)
-            store(results, j, load(vector, slopes, j) - exp_bounded(load(vector, values, j)) * total)
+            j = strip * size + within(vector, shape, place, size)
+            ask_ahead(shape, slopes, at + j)
+            ask_ahead(shape, values, at + j)
+            store(results, to + j, load(vector, slopes, at + j) - exp_bounded(load(vector, values, at + j)) * total)
     finish(vector, shape, dy_room, dx, first, rows, width)
 
 

@@ -20,6 +20,7 @@ from .simd import Vector, vector_of
 
 LINE = 256  # numbers, of which the length of a line is a multiple unless something else is asked for
 LONGEST = 2048  # numbers in a line that repeats its channels, at most
+CACHE_LINE = 64  # bytes
 CHUNK = 32768  # numbers in a chunk, about
 STRIP = 4  # vector registers worked on together: so many that sums and constants stay in registers too
 LEAST_LINES = 32  # lines in a chunk, at least: what is kept of a chunk must be small beside it
@@ -58,6 +59,12 @@ class Lines:
     def lanes(self) -> int:
         """Numbers in a line."""
         return self.repeats * self.channels
+
+    @cached_property
+    def aligned(self) -> bool:
+        """Whether all lines begin at a cache line, in an array that does."""
+        numbers = (self.lanes, 0 if self.samples == 1 else self.positions * self.channels)
+        return all(number * self.dtype.itemsize % CACHE_LINE == 0 for number in numbers)
 
     @cached_property
     def chunk_rows(self) -> int:

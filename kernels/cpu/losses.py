@@ -15,6 +15,7 @@ from .mathematics import exp_bounded, function, like, log, log1p, log1p_unit, si
 from .rows import (
     BLOCK,
     TILE,
+    ask_ahead,
     block,
     finish,
     is_narrow,
@@ -163,6 +164,7 @@ def _cross_entropy(vector, shape, width, first, rows, operands):
         shift, log_total = known(vector, shape, m, strip), known(vector, shape, total, strip)
         start, terms, j = at + strip * size, splat(vector, 0), 0
         while j + lanes(vector) <= size:
+            ask_ahead(shape, truth, start + j)
             log_probability = (load(vector, numbers, start + j) - shift) - log_total
             terms = terms + cross_term(load(vector, truth, start + j), log_probability)
             j += lanes(vector)
@@ -195,6 +197,7 @@ def _cross_entropy_gradient(vector, shape, width, first, rows, operands):
         scale = known(vector, shape, slope, strip)
         for place in range(0, size, lanes(vector)):
             j = strip * size + within(vector, shape, place, size)
+            ask_ahead(shape, truth, at + j)
             e = exp_bounded(load(vector, numbers, at + j) - shift)
             store(results, to + j, scale * fma(e, share, -load(vector, truth, at + j)))
     finish(vector, shape, room, dlogits, first, rows, width)

@@ -20,9 +20,11 @@ from ..reference import normalization as reference
 from .channels import Lines, add_chunks, chunk_at, lines_of, strip_of
 from .copying import contiguous
 from .launch import Constant, kernel, run, unpack, value
+from .layer_normalization import LONGEST, added_blocks, layer_norm, layer_norm_gradient
 from .mathematics import function, like
 from .simd import (
     apart,
+    finish_streams,
     first_lanes,
     fma,
     load,
@@ -30,10 +32,10 @@ from .simd import (
     maximum,
     select,
     splat,
-    store,
     store_part,
 )
 from .simd import lanes as width_of
+from .streams import THROUGH_CACHES, past_caches, put
 
 SMALL = 4096  # numbers in a sample, up to which it is worked on as a whole
 BLOCK = 32  # small samples that share one partial sum for gamma and beta
@@ -227,7 +229,7 @@ def _normalized(relu, x, center, scale, shift):
 @kernel
 def _normalize(begin, end, arguments):
     """y of each chunk, from the last to the first: the statistics have read the last one last."""
-    strip, relu, last, lanes, chunk_rows, chunks, positions, channels, known, x, y = unpack(arguments)
+    strip, relu, past, last, lanes, chunk_rows, chunks, positions, channels, known, x, y = unpack(arguments)
     for i in range(begin, end):
         sample, at, rows = chunk_at(last - i, chunk_rows, chunks, positions, channels)
         center, scale, shift = 3 * sample * lanes, (3 * sample + 1) * lanes, (3 * sample + 2) * lanes
@@ -235,7 +237,7 @@ def _normalize(begin, end, arguments):
         if lanes == width_of(strip):  # what is known stays in registers
             m, s, b = load(strip, known, center), load(strip, known, scale), load(strip, known, shift)
             while at + lanes <= stop:
-                store(y, at, _normalized(relu, load(strip, x, at), m, s, b))
+                put(past, y, at, _normalized(relu, load(strip, x, at), m, s, b))
                 at += lanes
         while at < stop:
             for j in range(0, min(lanes, stop - at), width_of(strip)):
@@ -246,17 +248,19 @@ def _normalize(begin, end, arguments):
                         load(strip, known, scale + j),
                         load(strip, known, shift + j),
                     )
-                    store(y, at + j, _normalized(relu, load(strip, x, at + j), m, s, b))
+                    put(past, y, at + j, _normalized(relu, load(strip, x, at + j), m, s, b))
                 else:
                     m, s = load_part(strip, known, center + j, columns), load_part(strip, known, scale + j, columns)
                     b, v = load_part(strip, known, shift + j, columns), load_part(strip, x, at + j, columns)
                     store_part(y, at + j, _normalized(relu, v, m, s, b), columns)
             at += lanes
+    if value(past):
+        finish_streams()
 
 
 def _apply(lines: Lines, x: np.ndarray, known: np.ndarray, relu: bool) -> np.ndarray:
     y = empty_like(x)
-    kinds = (strip_of(x.dtype), Constant(relu))
+    kinds = (strip_of(x.dtype), Constant(relu), past_caches(y, x) if lines.aligned else THROUGH_CACHES)
     run(_normalize, lines.count, lines.grain, *kinds, lines.count - 1, *lines.arguments, known, x, y)
     return y
 
@@ -360,7 +364,7 @@ def _gradient_of(relu, fixed, g, x, center, scale, shift, tilt, offset):
 @kernel
 def _gradient(begin, end, arguments):
     """dx of each chunk, from the last to the first: the sums have read the last one last."""
-    strip, relu, fixed, last, lanes, chunk_rows, chunks, positions, channels, known, dy, x, dx = unpack(arguments)
+    strip, relu, fixed, past, last, lanes, chunk_rows, chunks, positions, channels, known, dy, x, dx = unpack(arguments)
     for k in range(begin, end):
         sample, at, rows = chunk_at(last - k, chunk_rows, chunks, positions, channels)
         center, scale, shift = 5 * sample * lanes, (5 * sample + 1) * lanes, (5 * sample + 2) * lanes
@@ -370,7 +374,7 @@ def _gradient(begin, end, arguments):
             m, s, b = load(strip, known, center), load(strip, known, scale), load(strip, known, shift)
             t, o = load(strip, known, tilt), load(strip, known, offset)
             while at + lanes <= stop:
-                store(dx, at, _gradient_of(relu, fixed, load(strip, dy, at), load(strip, x, at), m, s, b, t, o))
+                put(past, dx, at, _gradient_of(relu, fixed, load(strip, dy, at), load(strip, x, at), m, s, b, t, o))
                 at += lanes
         while at < stop:
             for j in range(0, min(lanes, stop - at), width_of(strip)):
@@ -382,7 +386,7 @@ def _gradient(begin, end, arguments):
                         load(strip, known, shift + j),
                     )
                     t, o = load(strip, known, tilt + j), load(strip, known, offset + j)
-                    store(dx, i, _gradient_of(relu, fixed, load(strip, dy, i), load(strip, x, i), m, s, b, t, o))
+                    put(past, dx, i, _gradient_of(relu, fixed, load(strip, dy, i), load(strip, x, i), m, s, b, t, o))
                 else:
                     m, s = load_part(strip, known, center + j, columns), load_part(strip, known, scale + j, columns)
                     b, t = load_part(strip, known, shift + j, columns), load_part(strip, known, tilt + j, columns)
@@ -390,6 +394,8 @@ def _gradient(begin, end, arguments):
                     v = load_part(strip, x, i, columns)
                     store_part(dx, i, _gradient_of(relu, fixed, g, v, m, s, b, t, o), columns)
             at += lanes
+    if value(past):
+        finish_streams()
 
 
 def _group_gradient(
@@ -408,7 +414,8 @@ def _group_gradient(
     numbers = (lines.lanes, lines.chunks, lines.positions, lines.channels, mean.shape[1])
     arrays = (known, sums, totals, contiguous(variance), contiguous(gamma), float(epsilon), constants, shares)
     run(_gradient_constants, lines.samples, max(1, 4096 // (lines.chunks * lines.lanes)), *numbers, *arrays)
-    run(_gradient, count, grain, *kinds, Constant(fixed), count - 1, *lines.arguments, constants, dy, x, dx)
+    past = past_caches(dx, dy, x) if lines.aligned else THROUGH_CACHES
+    run(_gradient, count, grain, *kinds, Constant(fixed), past, count - 1, *lines.arguments, constants, dy, x, dx)
     dgamma, dbeta = shares.sum(0).astype(x.dtype)
     return dx, dgamma, dbeta
 
@@ -549,11 +556,20 @@ def _is_small(lines: Lines) -> bool:
     return 0 < lines.positions * lines.channels <= SMALL
 
 
+def _is_row(lines: Lines, groups: int) -> bool:
+    """Whether each sample is one row, normalised as a whole."""
+    return lines.samples > 0 and lines.positions == groups == 1 and 0 < lines.channels <= LONGEST
+
+
 @twin_of(reference.group_norm)
 def group_norm(
     x: np.ndarray, groups: int, gamma: np.ndarray, beta: np.ndarray, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, lines = contiguous(x), _samples(x)
+    if _is_row(lines, groups):
+        rows = x.reshape(lines.samples, lines.channels)
+        y, mean, variance = layer_norm(rows, contiguous(gamma), contiguous(beta), epsilon)
+        return y.reshape(x.shape), mean[:, None], variance[:, None]
     if _is_small(lines):
         y, (mean, variance) = empty_like(x), (empty((len(x), groups), x.dtype) for _ in range(2))
         numbers, grain = (lines.positions, lines.channels, groups), max(1, 8192 // (lines.positions * lines.channels))
@@ -575,6 +591,11 @@ def group_norm_gradient(
     epsilon: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     dy, x, lines = contiguous(dy), contiguous(x), _samples(x)
+    if _is_row(lines, groups):
+        rows, slopes = (array.reshape(lines.samples, lines.channels) for array in (x, dy))
+        statistics = contiguous(mean)[:, 0], contiguous(variance)[:, 0]
+        dx, dgamma, dbeta = layer_norm_gradient(slopes, rows, contiguous(gamma), *statistics, epsilon)
+        return dx.reshape(x.shape), dgamma, dbeta
     if not _is_small(lines):
         return _group_gradient(lines, dy, x, gamma, np.zeros_like(gamma), mean, variance, epsilon, False)
     dx, blocks = empty_like(x), -(-len(x) // BLOCK)
@@ -583,5 +604,5 @@ def group_norm_gradient(
     known = (contiguous(gamma), contiguous(mean), contiguous(variance), x.dtype.type(epsilon))
     grain = max(1, 8192 // (BLOCK * lines.positions * lines.channels))
     run(_small_groups_gradient, blocks, grain, *numbers, dy, x, *known, dx, sums)
-    dgamma, dbeta = sums.sum(0, dtype=np.float64).astype(x.dtype)
+    dgamma, dbeta = added_blocks(sums).astype(x.dtype)
     return dx, dgamma, dbeta

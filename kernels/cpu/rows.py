@@ -42,11 +42,13 @@ from .simd import (
     INT32,
     INT64,
     VectorType,
+    finish_streams,
     first_lanes,
     lanes,
     largest_of,
     llvm_vector,
     load,
+    load_part,
     load_value,
     maximum,
     prefetch,
@@ -54,10 +56,12 @@ from .simd import (
     select,
     splat,
     store,
+    store_part,
     store_value,
     sum_of,
     vector_of,
 )
+from .streams import PAST_CACHES, past_caches, stream
 
 NARROW = 47  # up to this width rows are transposed: beyond, few lanes of a row's vectors are idle
 TILE = 2048 + 16  # numbers in a tile: two strips at least; and so many that tiles do not lie a multiple of 4 KiB apart
@@ -65,6 +69,7 @@ BLOCK = 128  # rows in a block, at most
 WORK = 2048  # numbers in a block of wide rows, about: what one step leaves, the next finds in the first cache
 
 WIDE = 0
+PAST = 2**20  # wide rows whose results are stored past the caches
 FIXED = 7  # widths up to this are known at compile time: then one of C columns takes C − 1 shuffles, else about 7
 GROUP = 8  # columns that are transposed together where the width is not known
 
@@ -79,11 +84,11 @@ def grain(width: int) -> int:
     return max(1, 8192 // max(width, 1))
 
 
-def shape_argument(width: int) -> Constant:
+def shape_argument(width: int, past: bool = False) -> Constant:
     """What a body knows of the rows at compile time: the width, if it is fixed; else the negative of how many columns
-    are transposed at once; or that they are wide."""
+    are transposed at once; or that they are wide, and whether their results are stored past the caches."""
     if width > NARROW:
-        return Constant(WIDE)
+        return Constant(PAST if past and width <= WORK else WIDE)
     return Constant(width if width <= FIXED else -GROUP)
 
 
@@ -92,7 +97,22 @@ def is_narrow(typing, shape):
     """True (at compile time) if rows of this shape are transposed."""
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(ir.IntType(1), int(shape.number != WIDE))
+        return ir.Constant(ir.IntType(1), int(shape.number not in (WIDE, PAST)))
+
+    return types.boolean(shape), generate
+
+
+def _known_width(shape) -> int:
+    """The width, if it is known at compile time, else 0."""
+    return shape.number if 0 < shape.number < PAST else 0
+
+
+@intrinsic
+def _is_past(typing, shape):
+    """True (at compile time) if the results of these rows are stored past the caches."""
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(ir.IntType(1), int(shape.number == PAST))
 
     return types.boolean(shape), generate
 
@@ -102,7 +122,7 @@ def _is_fixed(typing, shape):
     """True (at compile time) if the width is known at compile time."""
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(ir.IntType(1), int(shape.number > 0))
+        return ir.Constant(ir.IntType(1), int(_known_width(shape) > 0))
 
     return types.boolean(shape), generate
 
@@ -112,7 +132,7 @@ def columns(typing, shape, width):
     """The width, as a constant where it is one."""
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(INT64, shape.number) if shape.number > 0 else arguments[1]
+        return ir.Constant(INT64, _known_width(shape)) if _known_width(shape) else arguments[1]
 
     return types.intp(shape, types.intp), generate
 
@@ -179,6 +199,8 @@ def _blocks(begin, end, arguments):
     while first < end:
         apply(work, (vector, shape, width, first, min(rows_at_once, end - first), operands))
         first += rows_at_once
+    if _is_past(shape):
+        finish_streams()
 
 
 def map_rows(work: Formula, y: np.ndarray, x: np.ndarray, *operands: np.ndarray | np.floating) -> np.ndarray:
@@ -188,10 +210,9 @@ def map_rows(work: Formula, y: np.ndarray, x: np.ndarray, *operands: np.ndarray 
     if not width:
         y.fill(0)
         return y
-    operands = [contiguous(operand) if isinstance(operand, np.ndarray) else operand for operand in operands]
-    run(
-        _blocks, rows, grain(width), vector_of(x.dtype), shape_argument(width), work, width, contiguous(x), *operands, y
-    )
+    operands = [contiguous(operand) if isinstance(operand, np.ndarray) else operand for operand in (x, *operands)]
+    past = past_caches(y, *[operand for operand in operands if isinstance(operand, np.ndarray)]) is PAST_CACHES
+    run(_blocks, rows, grain(width), vector_of(x.dtype), shape_argument(width, past), work, width, *operands, y)
     return y
 
 
@@ -280,7 +301,7 @@ def _picked(builder, sources: list, wanted: list[tuple[int, int]]):
 @intrinsic
 def _gather_fixed(typing, vector, shape, x, index, tile, at):
     """tile[at + c · lanes + l] = x[index + l · width + c] for all lanes l and columns c of a known width."""
-    kind, count, width = VectorType(vector.element, vector.lanes), vector.lanes, max(shape.number, 1)
+    kind, count, width = VectorType(vector.element, vector.lanes), vector.lanes, _known_width(shape) or 1
 
     def generate(context, builder, signature, arguments):
         _, _, x, index, tile, at = arguments
@@ -296,7 +317,7 @@ def _gather_fixed(typing, vector, shape, x, index, tile, at):
 @intrinsic
 def _scatter_fixed(typing, vector, shape, tile, at, y, index):
     """y[index + l · width + c] = tile[at + c · lanes + l] for all lanes l and columns c of a known width."""
-    kind, count, width = VectorType(vector.element, vector.lanes), vector.lanes, max(shape.number, 1)
+    kind, count, width = VectorType(vector.element, vector.lanes), vector.lanes, _known_width(shape) or 1
 
     def generate(context, builder, signature, arguments):
         _, _, tile, at, y, index = arguments
@@ -363,12 +384,27 @@ def target(vector, shape, y, first, rows, width, room):
         for j in range(first * width, (first + rows) * width, lanes(vector)):
             prefetch_to_write(y, j)
         return room, 0
-    return y, first * width
+    return (room, 0) if _is_past(shape) else (y, first * width)
+
+
+@function
+def _stream_out(vector, room, y, to, count):
+    """y[to : to + count] = room[: count], whole vectors past the caches."""
+    j = min((lanes(vector) - to % lanes(vector)) % lanes(vector), count)
+    if j > 0:
+        store_part(y, to, load_part(vector, room, 0, j), j)
+    while j + lanes(vector) <= count:
+        stream(y, to + j, load(vector, room, j))
+        j += lanes(vector)
+    if j < count:
+        store_part(y, to + j, load_part(vector, room, j, count - j), count - j)
 
 
 @function
 def finish(vector, shape, room, y, first, rows, width):
-    """Transposes the results of narrow rows from the room into y."""
+    """Takes results from the room into y: those of narrow rows are transposed."""
+    if _is_past(shape):
+        _stream_out(vector, room, y, first * width, rows * width)
     if is_narrow(shape):
         edge = scratch(y, TILE)
         size, at = strip_size(vector, shape, width), 0
@@ -390,6 +426,14 @@ def finish(vector, shape, room, y, first, rows, width):
 def only_last(vector, value, count):
     """The last `count` lanes, zeros before: what the last vector of a row adds to the sum of whole vectors."""
     return select(first_lanes(vector, lanes(vector) - count), like(value, 0.0), value)
+
+
+@function
+def ask_ahead(shape, x, at):
+    """Asks for the cache line of a wide row that lies a block after x[at]. Spread over a step that computes, so that
+    the next block comes meanwhile: by itself the processor asks for no more than it is about to read."""
+    if not is_narrow(shape):
+        prefetch(x, at + WORK)
 
 
 @function
@@ -437,6 +481,7 @@ def sums_of_exp(vector, shape, x, at, size, strips, m, total):
     for strip in range(strips):
         start, shift, terms, j = at + strip * size, known(vector, shape, m, strip), splat(vector, 0), 0
         while j + lanes(vector) <= size:
+            ask_ahead(shape, x, start + j)
             terms = terms + exp(load(vector, x, start + j) - shift)
             j += lanes(vector)
         if not is_narrow(shape) and j < size:
@@ -466,6 +511,7 @@ def softmax_of_block(vector, shape, x, at, y, to, size, strips, rows, m, total):
     for strip in range(strips):
         start, shift, terms, j = strip * size, known(vector, shape, m, strip), splat(vector, 0), 0
         while j + lanes(vector) <= size:
+            ask_ahead(shape, x, at + start + j)
             e = exp_bounded(load(vector, x, at + start + j) - shift)
             store(y, to + start + j, e)
             terms = terms + e

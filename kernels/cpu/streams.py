@@ -15,29 +15,43 @@ from .launch import Constant, address_of_array
 from .simd import INT32, store_value
 
 LINE = 64  # bytes: a cache line, and the widest vector
-_THROUGH, _PAST = Constant(False), Constant(True)
+THROUGH_CACHES, PAST_CACHES = Constant(False), Constant(True)
 
 
 def past_caches(y: np.ndarray, *operands: np.ndarray) -> Constant:
     """For `put`: whether y, made in one pass over `operands`, is to be stored past the caches."""
     together = y.nbytes + sum([operand.nbytes for operand in operands])
-    return _PAST if together > last_level_bytes() and address_of_array(y) % LINE == 0 else _THROUGH
+    return PAST_CACHES if together > last_level_bytes() and address_of_array(y) % LINE == 0 else THROUGH_CACHES
+
+
+def _stored_past(builder, value, pointer, index, element) -> None:
+    address = builder.bitcast(builder.gep(pointer, [index]), value.type.as_pointer())
+    stored = builder.store(value, address, align=min(value.type.count * element.bitwidth // 8, LINE))
+    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
+
+
+@intrinsic
+def stream(typing, pointer, index, value):
+    """pointer[index : index + lanes] = value past the caches. The address must be a multiple of a line, or of the
+    vector if that is shorter; `finish_streams` comes last."""
+
+    def generate(context, builder, signature, arguments):
+        _stored_past(builder, arguments[2], *arguments[:2], value.element)
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.intp, value), generate
 
 
 @intrinsic
 def put(typing, past, pointer, index, value):
-    """pointer[index : index + lanes] = value. With `past` (a Constant) the caches are passed by; then the address must
-    be a multiple of a line, or of the vector if that is shorter, and `finish_streams` comes last."""
+    """pointer[index : index + lanes] = value: with `past`, which is what `past_caches` gave, as `stream` does it."""
 
     def generate(context, builder, signature, arguments):
-        _, pointer, index, value = arguments
-        at = builder.gep(pointer, [index])
+        _, pointer, index, vector = arguments
         if past.number:
-            size = value.type.count * signature.args[3].element.bitwidth // 8
-            stored = builder.store(value, builder.bitcast(at, value.type.as_pointer()), align=min(size, LINE))
-            stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
+            _stored_past(builder, vector, pointer, index, value.element)
         else:
-            store_value(builder, value, at)
+            store_value(builder, vector, builder.gep(pointer, [index]))
         return context.get_dummy_value()
 
     return types.void(past, pointer, types.intp, value), generate

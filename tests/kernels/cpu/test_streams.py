@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tomograd.kernels import memory
+from tomograd.kernels import cpu, memory
 from tomograd.kernels.cpu import streams
 from tomograd.kernels.cpu.launch import Constant, kernel, run, unpack, value
 from tomograd.kernels.cpu.simd import Vector, finish_streams, lanes, load
@@ -40,3 +40,28 @@ def test_every_vector_arrives(dtype, width, past):
     run(_copied, 5, 1, Vector(x.dtype, width), Constant(past), x, y)
     np.testing.assert_array_equal(y[: x.size], x)
     assert not y[x.size :].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(37, 64), (5, 1001), (3, 4000), (70, 5)])
+def test_results_are_the_same_past_the_caches(monkeypatch, dtype, shape):
+    """Rows that do and do not begin at a cache line, more than fit into a block, narrow ones; cotangents that repeat
+    one number by broadcasting."""
+    rng = np.random.default_rng(shape[1])
+    x, dy, t = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
+    labels, dloss = rng.integers(0, shape[1], shape[0]), dy[:, 0].copy()
+    repeated = np.broadcast_to(dtype(0.5), shape)
+
+    def results():
+        y, log_y = cpu.softmax(x), cpu.log_softmax(x)
+        yield from (y, log_y, cpu.softmax_gradient(dy, y), cpu.log_softmax_gradient(dy, log_y))
+        yield from (cpu.sparse_cross_entropy_gradient(dloss, x, labels), cpu.cross_entropy_gradient(dloss, x, t))
+        yield from (cpu.activation_gradient(cotangent, x, "gelu") for cotangent in (repeated, repeated.copy()))
+        yield from (cpu.binary_cross_entropy_gradient(cotangent, x, t) for cotangent in (repeated, repeated.copy()))
+
+    through = list(results())
+    monkeypatch.setattr(streams, "last_level_bytes", lambda: 0)
+    for result, expected in zip(results(), through, strict=True):
+        np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(through[-1], through[-2])
+    np.testing.assert_array_equal(through[-3], through[-4])
