@@ -9,16 +9,34 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import pooling as reference
-from .channel_sum import sums_over_positions
+from .channel_sum import PARTIAL, ROOM, TOGETHER, WORK, sums_over_positions
+from .channel_sum import _add_to_totals as add_to_totals
+from .channel_sum import _eight_rows as eight_rows
+from .channel_sum import _one_row as one_row
 from .channels import Lines
 from .copying import contiguous
 from .covering import has_known_windows, reading, run_over_positions, walk_over_positions
 from .lane_maps import Axis
-from .launch import kernel, run, unpack
+from .launch import Constant, either, kernel, run, scratch, threads, unpack
 from .mathematics import function
 from .separable import apply
-from .simd import first_lanes, lanes, load, load_part, pointer_at, select, splat, store, store_part, vector_of
+from .simd import (
+    Vector,
+    first_lanes,
+    lanes,
+    load,
+    load_part,
+    pointer_at,
+    select,
+    splat,
+    store,
+    store_part,
+    to_float32,
+    vector_of,
+)
 from .windows import CUT, run_over_windows, tap, walk_over_channels, walk_over_numbers, windows_along
+
+_DOUBLE = np.zeros(1)  # an array of the type in which sums go on
 
 
 @lru_cache(maxsize=256)
@@ -37,12 +55,56 @@ def _average_axes(
     return [_average_axis(i, k, s, tuple(pair), count_include_pad) for i, k, s, pair in each]
 
 
+def _rounded(single, numbers):
+    return to_float32(numbers)
+
+
+def _exact(single, numbers):
+    return numbers
+
+
+_in_precision = either(_rounded, _exact)
+
+
+@kernel
+def _averages(begin, end, arguments):
+    """The averages of whole samples, a row of channels after the other added up as in `channel_sum`."""
+    vector, double, single, positions, channels, factor, like, x, y = unpack(arguments)
+    room, totals = scratch(x, ROOM), scratch(like, ROOM)
+    for sample in range(begin, end):
+        for column in range(0, channels, ROOM):
+            width, row = min(ROOM, channels - column), 0
+            for j in range(width):
+                totals[j] = 0
+            while row < positions:
+                stop, fresh = min(row + PARTIAL, positions), True
+                while row < stop:
+                    at = (sample * positions + row) * channels + column
+                    if row + TOGETHER <= stop:
+                        eight_rows(vector, x, at, channels, width, room, fresh)
+                        row += TOGETHER
+                    else:
+                        one_row(vector, x, at, width, room, fresh)
+                        row += 1
+                    fresh = False
+                add_to_totals(vector, room, width, totals, 0)
+            for j in range(0, width, lanes(double)):
+                mean = _in_precision(single, load_part(double, totals, j, width - j) * factor)
+                store_part(y, sample * channels + column + j, mean, width - j)
+
+
 def _average_of_all(x: np.ndarray) -> np.ndarray:
     """The average over all positions, (N, 1 …, C)."""
-    y = empty((len(x), *(1,) * (x.ndim - 2), x.shape[-1]), x.dtype)
-    if y.size:
-        positions = math.prod(x.shape[1:-1])
-        sums = sums_over_positions(contiguous(x).reshape(len(x), positions, x.shape[-1]))
+    x, channels, vector = contiguous(x), x.shape[-1], vector_of(x.dtype)
+    y = empty((len(x), *(1,) * (x.ndim - 2), channels), x.dtype)
+    if y.size and len(x) >= threads() and channels >= vector.lanes:
+        single, double = Constant(x.dtype == np.float32), Vector(_DOUBLE.dtype, vector.lanes)
+        positions = x.size // y.size
+        numbers = (positions, channels, 1 / positions, _DOUBLE)
+        run(_averages, len(x), 1 + WORK * len(x) // x.size, vector, double, single, *numbers, x, y)
+    elif y.size:  # few samples are shared by the threads
+        positions = x.size // y.size
+        sums = sums_over_positions(x.reshape(len(x), positions, channels))
         np.multiply(sums, 1 / positions, out=y.reshape(sums.shape), casting="same_kind")
     return y
 

@@ -14,7 +14,6 @@ from functools import cache, cached_property, lru_cache
 import numpy as np
 
 from ..memory import empty
-from .launch import kernel, run, unpack
 from .mathematics import function
 from .simd import Vector, vector_of
 
@@ -125,21 +124,3 @@ def add_chunks(lanes, chunks, channels, quantities, sums, sample, totals):
                 for c in range(channels):
                     totals[total + c] += sums[start + c]
                 start += channels
-
-
-@kernel
-def _channel_sums(begin, end, arguments):
-    lanes, chunks, channels, quantities, sums, totals = unpack(arguments)
-    for sample in range(begin, end):
-        add_chunks(lanes, chunks, channels, quantities, sums, sample, totals)
-
-
-def channel_sums(lines: Lines, sums: np.ndarray) -> np.ndarray:
-    """Sums of the chunks, (chunks altogether, quantities, lanes), added up: (samples, quantities, channels) float64."""
-    quantities = sums.shape[1]
-    totals = empty((lines.samples, quantities, lines.channels), np.float64)
-    if totals.size:
-        grain = max(1, CHUNK // max(quantities * lines.chunks * lines.lanes, 1))
-        arguments = (lines.lanes, lines.chunks, lines.channels, quantities, sums, totals)
-        run(_channel_sums, lines.samples, grain, *arguments)
-    return totals

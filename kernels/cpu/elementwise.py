@@ -11,7 +11,6 @@ is compiled for itself into one loop over full vectors.
 """
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 from numba import types
@@ -22,7 +21,6 @@ from .copying import contiguous
 from .launch import CompileTimeType, kernel, run, unpack, value
 from .mathematics import function
 from .simd import (
-    Vector,
     VectorType,
     finish_streams,
     lanes,
@@ -36,7 +34,6 @@ from .streams import past_caches, put
 
 CHUNK = 1024  # elements that a part is a multiple of: whole vectors, whole pages
 GRAIN = 16  # chunks that are worth a thread
-TOGETHER = 2  # vector registers: each step of a formula waits for the one before, those of two overlap
 
 
 # ---- a formula as a compile-time argument ----------------------------------------------------------------------------
@@ -117,18 +114,14 @@ def _elementwise(begin, end, arguments):
         finish_streams()
 
 
-@cache
-def _several(dtype: np.dtype, lanes: int) -> Vector:
-    return Vector(dtype, TOGETHER * lanes)
-
-
 def elementwise(formula: Formula, *operands: np.ndarray | np.floating) -> np.ndarray:
-    """formula(*operands) for arrays of one shape and type, one at least, and numbers of that type."""
+    """formula(*operands) for arrays of one shape and type, and numbers of that type; one of the first two is an
+    array."""
     operands = [contiguous(operand) if isinstance(operand, np.ndarray) else operand for operand in operands]
-    arrays = [operand for operand in operands if isinstance(operand, np.ndarray)]
-    y = empty_like(arrays[0])
-    vector, past = _several(y.dtype, vector_of(y.dtype).lanes), past_caches(y, *arrays)
-    run(_elementwise, -(-y.size // CHUNK), GRAIN, vector, formula, past, y.size, y, *operands)
+    x = operands[0] if isinstance(operands[0], np.ndarray) else operands[1]
+    y = empty_like(x)
+    past = past_caches(y, *operands)
+    run(_elementwise, -(-y.size // CHUNK), GRAIN, vector_of(y.dtype), formula, past, y.size, y, *operands)
     return y
 
 

@@ -1,16 +1,17 @@
 """Losses, each fused with its softmax, sigmoid or clipping, and their gradients: one pass over the scores."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import losses as reference
-from .channels import Lines, channel_sums, chunk_at, lines_of, strip_of
+from .channels import add_chunks, chunk_at, lines_of, strip_of
 from .copying import contiguous
 from .elementwise import elementwise, formula, number_if_repeated
-from .launch import kernel, run, scratch, unpack
+from .launch import kernel, run, scratch, unpack, value
 from .mathematics import exp_bounded, function, like, log, log1p, log1p_unit, sigmoid
 from .rows import (
     BLOCK,
@@ -35,6 +36,7 @@ from .rows import (
 )
 from .simd import (
     absolute,
+    finish_streams,
     fma,
     lanes,
     load,
@@ -46,6 +48,7 @@ from .simd import (
     store,
     store_part,
 )
+from .streams import THROUGH_CACHES, past_caches, put
 
 # ---- cross-entropy of a class index ----------------------------------------------------------------------------------
 
@@ -453,7 +456,7 @@ def _dice_sums(begin, end, arguments):
 @kernel
 def _dice_gradient(begin, end, arguments):
     """dp = share · (2t − coefficient), the chunks from the last to the first: the sums have read the last one last."""
-    strip, last, pitch, chunk_rows, chunks, positions, channels, known, t, dp = unpack(arguments)
+    strip, past, last, pitch, chunk_rows, chunks, positions, channels, known, t, dp = unpack(arguments)
     for k in range(begin, end):
         sample, line, rows = chunk_at(last - k, chunk_rows, chunks, positions, channels)
         share, coefficient = 2 * sample * pitch, (2 * sample + 1) * pitch
@@ -462,7 +465,7 @@ def _dice_gradient(begin, end, arguments):
             length, j = min(pitch, stop - line), 0
             while j + lanes(strip) <= length:
                 two = load(strip, t, line + j) * 2
-                store(dp, line + j, load(strip, known, share + j) * (two - load(strip, known, coefficient + j)))
+                put(past, dp, line + j, load(strip, known, share + j) * (two - load(strip, known, coefficient + j)))
                 j += lanes(strip)
             if j < length:
                 factor = load_part(strip, known, share + j, length - j)
@@ -470,33 +473,67 @@ def _dice_gradient(begin, end, arguments):
                 difference = two - load_part(strip, known, coefficient + j, length - j)
                 store_part(dp, line + j, factor * difference, length - j)
             line += pitch
+    if value(past):
+        finish_streams()
 
 
-def _dice_fraction(p: np.ndarray, t: np.ndarray, smooth: float) -> tuple[Lines, np.ndarray, np.ndarray]:
+@function
+def _dice_fraction(totals, at, channels, smooth):
+    """2·Σ p·t + smooth and Σ p + Σ t + smooth, of the three sums of a channel."""
+    return 2 * totals[at] + smooth, totals[at + channels] + totals[at + 2 * channels] + smooth
+
+
+@kernel
+def _dice_coefficients(begin, end, arguments):
+    pitch, chunks, channels, smooth, sums, totals, coefficients = unpack(arguments)
+    for sample in range(begin, end):
+        add_chunks(pitch, chunks, channels, 3, sums, sample, totals)
+        for c in range(channels):
+            numerator, denominator = _dice_fraction(totals, 3 * sample * channels + c, channels, smooth)
+            coefficients[sample * channels + c] = numerator / denominator if denominator != 0 else 1.0
+
+
+@kernel
+def _dice_constants(begin, end, arguments):
+    """For each sample the lines share = dcoefficient / denominator and coefficient."""
+    pitch, chunks, channels, smooth, sums, totals, slopes, known = unpack(arguments)
+    for sample in range(begin, end):
+        add_chunks(pitch, chunks, channels, 3, sums, sample, totals)
+        share, coefficient = 2 * sample * pitch, (2 * sample + 1) * pitch
+        for c in range(channels):
+            numerator, denominator = _dice_fraction(totals, 3 * sample * channels + c, channels, smooth)
+            known[share + c] = slopes[sample * channels + c] / denominator if denominator != 0 else 0.0
+            known[coefficient + c] = numerator / denominator if denominator != 0 else 1.0
+        for j in range(channels, pitch):
+            known[share + j], known[coefficient + j] = known[share + j - channels], known[coefficient + j - channels]
+
+
+def _of_samples(body: Callable, p: np.ndarray, t: np.ndarray, smooth: float, *arrays: np.ndarray) -> None:
+    """Takes the sums, and runs a body that makes of them what is known of the samples."""
     lines = lines_of(*p.shape, p.dtype, strip_of(p.dtype).lanes)
-    sums = empty((lines.count, 3, lines.lanes), p.dtype)
+    sums, totals = empty((lines.count, 3, lines.lanes), p.dtype), empty((lines.samples, 3, lines.channels), np.float64)
     run(_dice_sums, lines.count, lines.grain, strip_of(p.dtype), *lines.arguments, p, t, sums)
-    both, of_p, of_t = np.moveaxis(channel_sums(lines, sums), 1, 0)
-    return lines, 2 * both + smooth, of_p + of_t + smooth
+    grain = max(1, 4096 // max(lines.chunks * lines.lanes, 1))
+    run(body, lines.samples, grain, lines.lanes, lines.chunks, lines.channels, float(smooth), sums, totals, *arrays)
 
 
 @twin_of(reference.dice)
 def dice(probabilities: np.ndarray, targets: np.ndarray, smooth: float) -> np.ndarray:
     p, t = contiguous(probabilities), contiguous(targets)
-    _, numerator, denominator = _dice_fraction(p, t, smooth)
-    coefficient = np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator != 0)
-    return coefficient.astype(p.dtype)
+    coefficients = empty((p.shape[0], p.shape[2]), p.dtype)
+    _of_samples(_dice_coefficients, p, t, smooth, coefficients)
+    return coefficients
 
 
 @twin_of(reference.dice_gradient)
 def dice_gradient(
     dcoefficient: np.ndarray, probabilities: np.ndarray, targets: np.ndarray, smooth: float
 ) -> np.ndarray:
-    p, t = contiguous(probabilities), contiguous(targets)
-    lines, numerator, denominator = _dice_fraction(p, t, smooth)
-    coefficient = np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator != 0)
-    share = np.divide(dcoefficient, denominator, out=np.zeros_like(denominator), where=denominator != 0)
-    dp = empty_like(p)
-    arguments = (strip_of(p.dtype), lines.count - 1, *lines.arguments, lines.repeated(share, coefficient), t, dp)
+    p, t, dp = contiguous(probabilities), contiguous(targets), empty_like(probabilities)
+    lines = lines_of(*p.shape, p.dtype, strip_of(p.dtype).lanes)
+    known = empty((lines.samples, 2, lines.lanes), p.dtype)
+    _of_samples(_dice_constants, p, t, smooth, contiguous(dcoefficient), known)
+    past = past_caches(dp, p, t) if lines.aligned else THROUGH_CACHES
+    arguments = (strip_of(p.dtype), past, lines.count - 1, *lines.arguments, known, t, dp)
     run(_dice_gradient, lines.count, lines.grain, *arguments)
     return dp

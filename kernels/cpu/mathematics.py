@@ -98,34 +98,17 @@ def by_type(typing, x, for_float32, for_float64):
     return x(x, for_float32, for_float64), generate
 
 
-def joined(builder, parts: list):
-    """Vectors one after the other, a power of two of them."""
-    while len(parts) > 1:
-        every = ir.Constant(
-            ir.VectorType(ir.IntType(32), 2 * parts[0].type.count), list(range(2 * parts[0].type.count))
-        )
-        parts = [builder.shuffle_vector(a, b, every) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
-
-
 def _has_avx512(x: VectorType) -> bool:
-    """True if x fills registers of AVX-512, and the machine has it."""
-    return x.lanes * x.element.bitwidth % 512 == 0 and host_level().name == "avx512"
+    """True if x fills a register of AVX-512, and the machine has it."""
+    return x.lanes * x.element.bitwidth == 512 and host_level().name == "avx512"
 
 
-def _avx512(builder, name: str, arguments: list, *last):
-    """Calls an AVX-512 instruction that takes a vector to keep masked lanes from, and a mask: for each register of the
-    vectors that it is given."""
-    element, lanes = arguments[0].type.element, 16 if isinstance(arguments[0].type.element, ir.FloatType) else 8
-    register, kind = ir.VectorType(element, lanes), {16: "ps", 8: "pd"}[lanes]
-    undefined, every = ir.Constant(register, ir.Undefined), ir.Constant(ir.IntType(lanes), -1)
-    parts = []
-    for start in range(0, arguments[0].type.count, lanes):
-        places = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes)))
-        part = [builder.shuffle_vector(argument, argument, places) for argument in arguments]
-        given = [*part, undefined, every, *last]
-        parts.append(call_intrinsic(builder, f"llvm.x86.avx512.{name}.{kind}.512", register, given))
-    return joined(builder, parts)
+def _avx512(builder, name: str, x, arguments: list, *last):
+    """Calls an AVX-512 instruction that takes a vector to keep masked lanes from, and a mask."""
+    every = ir.Constant(ir.IntType(max(x.type.count, 8)), -1)
+    kind = {16: "ps", 8: "pd"}[x.type.count]
+    undefined = ir.Constant(x.type, ir.Undefined)
+    return call_intrinsic(builder, f"llvm.x86.avx512.{name}.{kind}.512", x.type, [*arguments, undefined, every, *last])
 
 
 def _power_of_two(builder, x: VectorType, n):
@@ -148,7 +131,7 @@ def scaled(typing, p, n):
     def generate(context, builder, signature, arguments):
         factor, exponent = arguments
         if _has_avx512(p):
-            return _avx512(builder, "mask.scalef", arguments, ir.Constant(ir.IntType(32), 4))
+            return _avx512(builder, "mask.scalef", factor, arguments, ir.Constant(ir.IntType(32), 4))
         magic = _all(llvm_element(p.element), 1.5 * 2.0 ** _bits(p)[1], p.lanes)
         half = builder.fmul(exponent, _all(llvm_element(p.element), 0.5, p.lanes))
         half = builder.fsub(builder.fadd(half, magic), magic)  # in two steps, to reach infinity and subnormal numbers
@@ -165,7 +148,7 @@ def power_of_two(typing, n):
     def generate(context, builder, signature, arguments):
         if _has_avx512(n):
             one = _all(llvm_element(n.element), 1.0, n.lanes)
-            return _avx512(builder, "mask.scalef", [one, arguments[0]], ir.Constant(ir.IntType(32), 4))
+            return _avx512(builder, "mask.scalef", one, [one, arguments[0]], ir.Constant(ir.IntType(32), 4))
         return _power_of_two(builder, n, arguments[0])
 
     return n(n), generate

@@ -37,7 +37,7 @@ from numba.extending import intrinsic
 from .copying import contiguous
 from .elementwise import Formula, apply
 from .launch import Constant, kernel, run, scratch, unpack
-from .mathematics import exp, exp_bounded, function, joined, like, log
+from .mathematics import exp, exp_bounded, function, like, log
 from .simd import (
     INT32,
     INT64,
@@ -211,7 +211,7 @@ def map_rows(work: Formula, y: np.ndarray, x: np.ndarray, *operands: np.ndarray 
         y.fill(0)
         return y
     operands = [contiguous(operand) if isinstance(operand, np.ndarray) else operand for operand in (x, *operands)]
-    past = past_caches(y, *[operand for operand in operands if isinstance(operand, np.ndarray)]) is PAST_CACHES
+    past = past_caches(y, *operands) is PAST_CACHES
     run(_blocks, rows, grain(width), vector_of(x.dtype), shape_argument(width, past), work, width, *operands, y)
     return y
 
@@ -242,6 +242,14 @@ def _transposed(builder, vectors: list) -> list:
     return vectors
 
 
+def _joined(builder, parts: list):
+    """Vectors one after the other."""
+    while len(parts) > 1:
+        every = list(range(2 * parts[0].type.count))
+        parts = [_shuffled(builder, a, b, every) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
 @intrinsic
 def _gather_group(typing, vector, shape, x, index, width, tile, at):
     """tile[at + c · lanes + l] = x[index + l · width + c] for all lanes l and the columns c of a group."""
@@ -254,7 +262,7 @@ def _gather_group(typing, vector, shape, x, index, width, tile, at):
         for row in range(count):
             start = builder.add(index, builder.mul(width, ir.Constant(INT64, row)))
             lines.append(load_value(builder, builder.gep(x, [start]), part))
-        blocks = _transposed(builder, [joined(builder, lines[k::group]) for k in range(group)])
+        blocks = _transposed(builder, [_joined(builder, lines[k::group]) for k in range(group)])
         for c, block in enumerate(blocks):
             store_value(builder, block, _offset(builder, tile, at, c * count))
         return context.get_dummy_value()

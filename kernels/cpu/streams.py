@@ -14,12 +14,15 @@ from .caches import last_level_bytes
 from .launch import Constant, address_of_array
 from .simd import INT32, store_value
 
+SMALL = 1024**2  # bytes of a result that whoever reads it next should find in a cache, whatever it was made of
 LINE = 64  # bytes: a cache line, and the widest vector
 THROUGH_CACHES, PAST_CACHES = Constant(False), Constant(True)
 
 
-def past_caches(y: np.ndarray, *operands: np.ndarray) -> Constant:
+def past_caches(y: np.ndarray, *operands: np.ndarray | np.floating) -> Constant:
     """For `put`: whether y, made in one pass over `operands`, is to be stored past the caches."""
+    if y.nbytes <= SMALL:
+        return THROUGH_CACHES
     together = y.nbytes + sum([operand.nbytes for operand in operands])
     return PAST_CACHES if together > last_level_bytes() and address_of_array(y) % LINE == 0 else THROUGH_CACHES
 

@@ -12,9 +12,11 @@ from tomograd.kernels.cpu.streams import past_caches, put
 
 def test_what_the_caches_cannot_hold_together_passes_them_by(monkeypatch):
     monkeypatch.setattr(streams, "last_level_bytes", lambda: 3 * 65536)
+    monkeypatch.setattr(streams, "SMALL", 65535)
     x, y = memory.empty(65536, np.uint8), memory.empty(65536, np.uint8)
     assert not value_of(past_caches(y, x, x))
     assert value_of(past_caches(y, x, x, x))
+    assert not value_of(past_caches(y[:-64], x, x, x, x))
     assert not value_of(past_caches(memory.empty(65537, np.uint8)[1:], x, x, x))  # begins within a line
 
 
@@ -61,6 +63,7 @@ def test_results_are_the_same_past_the_caches(monkeypatch, dtype, shape):
 
     through = list(results())
     monkeypatch.setattr(streams, "last_level_bytes", lambda: 0)
+    monkeypatch.setattr(streams, "SMALL", 0)
     for result, expected in zip(results(), through, strict=True):
         np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(through[-1], through[-2])
