@@ -571,8 +571,9 @@ def run(body: Callable, count: int, grain: int, *arguments) -> None:
 class Notes(Protocol):
     """What takes down launches (`recording`)."""
 
-    def take(self, launch: ctypes.Array, workers: int, arguments: tuple) -> None:
-        """A launch of so many workers, with its header, and the arguments that it was made from."""
+    def take(self, header: ctypes.Array, workers: int, arguments: tuple) -> None:
+        """A launch of so many workers, made from these arguments, that is just to begin: its header and arguments in
+        memory."""
 
 
 _notes: ContextVar[Notes | None] = ContextVar("notes of launches", default=None)

@@ -10,13 +10,12 @@ number of threads all launches stay the same but for the numbers in the input, s
     recording.run()                        # the same launches on the same memory: y holds the new result
 
 It is a recording of *launches*: what Python or NumPy does with numbers in between is not repeated. Whoever records has
-to see to it that there is no such thing, or that it depends on nothing that changes (`prepared`).
+to see to it that there is no such thing, or that it depends on nothing that changes.
 """
 
 import time
-from collections.abc import Callable
-from ctypes import addressof
-from typing import Any
+from ctypes import Array, addressof
+from dataclasses import dataclass
 
 import numpy as np
 from llvmlite import ir
@@ -44,8 +43,7 @@ from .launch import (
 from .simd import level
 from .winograd_tiles import largest_tile
 
-PREPARED_BYTES = 1 << 20  # of an array that is made only once: a larger one had better be made again near the caches
-
+STATE_BYTES = 16 * 1024  # of an array that a launch may use for itself: larger ones hold weights
 ALONE_SECONDS = 100e-6  # a sleeping thread takes about 25 µs to wake, and each launch on two threads 2 µs more
 TRIES = 3
 ALONE = 1  # the place among `_repeat`'s arguments
@@ -96,13 +94,21 @@ def _repeat(begin, end, arguments):
                 call_body(header[BODY], begin_part, end_part, launch + 8 * HEADER)
 
 
+@kernel
+def _restore(begin, end, arguments):
+    """array = what it was."""
+    was, array = unpack(arguments)
+    for i in range(begin, end):
+        array[i] = was[i]
+
+
 class Recording:
     """Launches in order, and the memory that they work on. Recorded once, by `with recording:`; `run` may then be
     called as often as one likes, by one thread at a time."""
 
     def __init__(self) -> None:
         self.room = Room()
-        self._launches: list[tuple[object, int]] = []
+        self._launches: list[_Launch] = []
         self._kept: list[object] = []  # what the launches need besides the room's blocks
         self._contexts = within(self.room), noted_by(self)
 
@@ -119,15 +125,17 @@ class Recording:
     def __exit__(self, *exception: object) -> None:
         for context in reversed(self._contexts):
             context.__exit__(*exception)
-        parallel = any(workers > 1 for _, workers in self._launches)
+        parallel = any(launch.workers > 1 for launch in self._launches)
         self._make_call(layer() if parallel else None)
 
     def _make_call(self, threads: Threads | None) -> None:
         """Lays down the table, and what `_repeat` is called with."""
-        self._table = np.zeros((len(self._launches), ENTRY), np.int64)
-        for row, (launch, workers) in zip(self._table, self._launches, strict=True):
-            row[LAUNCH] = addressof(launch)
-            row[WORKERS] = threads.workers[workers] if threads is not None and workers > 1 else 0
+        every = [each for launch in self._launches for each in (*launch.restoring(), launch)]
+        self._kept += every
+        self._table = np.zeros((len(every), ENTRY), np.int64)
+        for row, launch in zip(self._table, every, strict=True):
+            row[LAUNCH] = addressof(launch.header)
+            row[WORKERS] = threads.workers[launch.workers] if threads is not None and launch.workers > 1 else 0
         pointers = (0,) * 4 if threads is None else (threads.address, threads.work, threads.nothing, threads.team())
         self._code = compiled(_repeat, self._table, 0, *pointers)
         self._arguments = self._code.slots()
@@ -138,7 +146,7 @@ class Recording:
 
     def run(self) -> None:
         """Repeats the launches. Where a threading layer takes one caller at a time, on this thread."""
-        self._code.call(0, len(self._launches), addressof(self._arguments) + 8 * HEADER)
+        self._code.call(0, len(self._table), addressof(self._arguments) + 8 * HEADER)
 
     def choose_threads(self) -> None:
         """Finds out whether all of it is too short for a second thread to be woken, and keeps to this thread if so. The
@@ -156,26 +164,34 @@ class Recording:
         for block in self.room.free():
             block.fill(0xFF)
 
-    def take(self, launch: object, workers: int, arguments: tuple) -> None:
-        """A launch of so many workers, made from these arguments."""
-        self._launches.append((launch, workers))
-        self._kept += [a for a in arguments if isinstance(a, np.ndarray) and not is_in(a, self.room)]
-
-    def once(self, make: Callable[..., np.ndarray], arguments: tuple) -> np.ndarray:
-        """make(*arguments), which is not repeated: the array stays as it is."""
-        with noted_by(None):
-            array = make(*arguments)
-        self._kept.append(array)
-        return array
+    def take(self, header: Array, workers: int, arguments: tuple) -> None:
+        """A launch of so many workers, made from these arguments, that is just to begin."""
+        others = [a for a in arguments if isinstance(a, np.ndarray) and not is_in(a, self.room)]
+        self._launches.append(_Launch(header, workers, [(a, a.copy()) for a in others if a.nbytes <= STATE_BYTES]))
+        self._kept += others
 
 
-def prepared(size: int, make: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
-    """make(*arguments): an array of about `size` bytes that is made of weights alone. Recordings make it once, if it is
-    not too large, since their weights stay as they are."""
-    taker = notes()
-    if isinstance(taker, Recording) and size <= PREPARED_BYTES:
-        return taker.once(make, arguments)
-    return make(*arguments)
+@dataclass
+class _Launch:
+    """A launch: its header and arguments in memory, its workers, and small arrays that are not the room's, as they are
+    and as they were before it: such as flags that it raises."""
+
+    header: Array
+    workers: int
+    arrays: list[tuple[np.ndarray, np.ndarray]]
+
+    def restoring(self) -> list["_Launch"]:
+        """Launches that make the arrays what they were, for those that have changed."""
+        found = []
+        for array, was in self.arrays:
+            if array.tobytes() != was.tobytes():
+                array, was = array.reshape(-1).view(np.uint8), was.reshape(-1).view(np.uint8)
+                code = compiled(_restore, was, array)
+                header = code.slots()
+                addresses = address_of_array(was), address_of_array(array)
+                code.pack(header, 0, code.address, array.size, 1, 0, *addresses)
+                found.append(_Launch(header, 1, [(array, was)]))
+        return found
 
 
 def is_recording() -> bool:

@@ -74,27 +74,26 @@ def test_a_recording_keeps_what_its_launches_need():
     np.testing.assert_array_equal(y, expected)
 
 
-def test_what_is_made_of_weights_is_made_once():
-    calls = []
-
-    def make(weight):
-        calls.append(weight)
-        result = memory.empty(weight.shape, weight.dtype)
-        launch.run(_double, weight.size, 1, weight, result)
-        return result
-
-    weight, made = np.arange(40.0), recording.Recording()
+def test_what_a_launch_keeps_for_itself_is_put_back():
+    """Such as a flag that says what has been done."""
+    flag, x, y = np.zeros(1, np.int64), np.arange(5.0), np.zeros(5)
+    made = recording.Recording()
     with made:
-        small = recording.prepared(weight.nbytes, make, weight)
-        large = recording.prepared(recording.PREPARED_BYTES + 1, make, weight)
-    assert len(made) == 1 and len(calls) == 2
-    made.forget()
-    large.fill(0)
-    made.run()
-    np.testing.assert_array_equal(large, 2 * weight)
-    np.testing.assert_array_equal(small, 2 * weight)
-    np.testing.assert_array_equal(recording.prepared(8, make, weight), 2 * weight)
-    assert len(calls) == 3
+        launch.run(_double_once, 5, 5, x, y, flag)
+    assert flag == [1]
+    for _ in range(2):
+        y.fill(0)
+        made.run()
+        np.testing.assert_array_equal(y, 2 * x)
+
+
+@launch.kernel
+def _double_once(begin, end, arguments):
+    x, y, flag = launch.unpack(arguments)
+    for i in range(begin, end):
+        if flag[0] == 0:
+            y[i] = 2 * x[i]
+    flag[0] = 1
 
 
 @launch.kernel
