@@ -25,7 +25,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .caches import last_level_bytes, too_large_for_caches
+from .caches import too_large_for_caches
 from .correlation import Correlation
 from .launch import Constant, helper, kernel, run, threads, unpack, value
 from .output_tiles import SERIAL_CYCLES, laid_out, rounded_up
@@ -75,6 +75,7 @@ from .winograd_tiles import (
     is_far,
     largest_tile,
     places_of,
+    reading_cycles,
     tile_place,
     tiles_at_edges,
     tiles_of,
@@ -84,9 +85,6 @@ from .winograd_tiles import (
 from .winograd_transforms import FILTER, MATRICES, OUTPUT, TAPS, WINDOW, transform_output
 from .workspaces import claim, release, workspaces
 
-BLOCK_BYTES = 512 * 1024  # of a block's transformed inputs: what is larger is read from beyond the L2 cache
-CACHE_BYTES_PER_CYCLE = 20  # from there, about
-MEMORY_BYTES_PER_CYCLE = 5  # and from where no cache has room for the blocks of all workers
 BLOCKS_OF_TILES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # how many tiles a block may have, about
 MOST_TILES = max(BLOCKS_OF_TILES)
 PART_COLUMNS = 64  # output channels whose products wait side by side
@@ -313,13 +311,6 @@ def _tile_cycles(correlation: Correlation, outputs: int, lanes: int) -> tuple[fl
     return into * (transform_cycles(outputs, WINDOW) + edges), out_of * transform_cycles(outputs, OUTPUT)
 
 
-def _reading_cycles(size: float, workers: int) -> float:
-    """About how many cycles it takes a worker to read so many bytes that it has written not long ago."""
-    if size <= BLOCK_BYTES:
-        return 0
-    return size / (CACHE_BYTES_PER_CYCLE if size <= last_level_bytes() / 2 / workers else MEMORY_BYTES_PER_CYCLE)
-
-
 def _ways(correlation: Correlation, outputs: int, tile: Choice, dtype: np.dtype, workers: int) -> Iterator[_Division]:
     """The ways to cut the work that may be worth their while."""
     c, lanes, points = correlation, vector_of(dtype).lanes, outputs + TAPS - 1
@@ -339,12 +330,12 @@ def _ways(correlation: Correlation, outputs: int, tile: Choice, dtype: np.dtype,
             splits = -(-blocks // -(-blocks // wanted))
             own = -(-blocks // splits) / blocks  # of the weights
             item = windows * block_tiles + own * (product * block_tiles / tile.rows + results * block_tiles)
-            item += own * blocks / part * _reading_cycles(inputs, workers)
+            item += own * blocks / part * reading_cycles(inputs, workers)
             rounds = -(-of_tiles * splits * c.groups // workers)
             cycles = rounds * (item + own * filters)
             yield _Division(tile, block_tiles, splits, False, part, min(piece, depth), workers, cycles)
             if c.groups * weights <= KEPT_BYTES:
-                cycles = rounds * (item + _reading_cycles(own * weights, workers)) + c.groups * filters
+                cycles = rounds * (item + reading_cycles(own * weights, workers)) + c.groups * filters
                 yield _Division(tile, block_tiles, splits, True, part, depth, workers, cycles)
 
 

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from .correlation import Correlation
 from .launch import helper, kernel, scratch, unpack, value
 from .rows import _transposed as transposed
-from .simd import VectorType, lanes, llvm_vector, load_value, pointer_at, prefetch, store_value
+from .simd import VectorType, lanes, llvm_vector, load, load_value, pointer_at, prefetch, store_part, store_value
 from .winograd_transforms import TAPS, transform
 
 PATCH_SIZE = TAPS * TAPS * 16  # numbers of a filter's gradient, of the widest vectors
@@ -102,6 +102,20 @@ def transform_filters(
 
 
 @helper
+def gather_filters(outputs, gradients, vector, sums, source, plane, dweight, target, tap, count, patch):
+    """dweight[target + t·tap : … + count] = Gᵀ S G for the taps t of a vector of filters, whose sums lie `plane`
+    apart."""
+    points, step = value(outputs) + TAPS - 1, lanes(vector)
+    to, at, row, column = dweight, target, TAPS * tap, tap
+    if count < step:
+        to, at, row, column = patch, 0, TAPS * step, step
+    transform(outputs, gradients, None, vector, sums, source, points * plane, plane, to, at, row, column)
+    if count < step:
+        for t in range(TAPS * TAPS):
+            store_part(dweight, target + t * tap, load(vector, patch, t * step), count)
+
+
+@helper
 def _add_sums(sums, own, step, plane, points, parts, count):
     """`count` numbers of each point: those of all parts, `step` apart, are added to the first part's."""
     for part in range(1, parts):
@@ -128,19 +142,9 @@ def gather_filter_gradients(begin, end, arguments):
         k = 0
         while k < channels:
             source = ((group * blocks + k // width) * rows + index) * width + k % width
-            count = min(lanes(vector), channels - k)
             _add_sums(sums, source, points * points * plane, plane, points, parts, lanes(vector))
-            if count == lanes(vector):
-                transform(
-                    outputs, gradients, None, vector, sums, source, points * plane, plane,
-                    dweight, target + k, TAPS * tap, tap,
-                )  # fmt: skip
-            else:
-                step = lanes(vector)
-                transform(
-                    outputs, gradients, None, vector, sums, source, points * plane, plane, patch, 0, TAPS * step, step
-                )  # fmt: skip
-                for t in range(TAPS * TAPS):
-                    for i in range(count):
-                        dweight[target + t * tap + k + i] = patch[t * step + i]
+            gather_filters(
+                outputs, gradients, vector, sums, source, plane, dweight, target + k, tap,
+                min(lanes(vector), channels - k), patch,
+            )  # fmt: skip
             k += lanes(vector)

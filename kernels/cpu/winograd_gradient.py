@@ -17,6 +17,7 @@ from itertools import product
 import numpy as np
 
 from ..memory import empty
+from . import winograd_deep_gradient as deep
 from .correlation import Correlation
 from .gradient_tiles import product_kernel
 from .launch import Constant, helper, kernel, run, threads, unpack, value
@@ -305,19 +306,27 @@ def _plan(correlation: Correlation, outputs: int, whole: bool, dtype: np.dtype, 
 
 
 @lru_cache(maxsize=1024)
-def _best(correlation: Correlation, dtype: np.dtype, workers: int, host: Level, largest: int) -> Plan | None:
+def _best(
+    correlation: Correlation, dtype: np.dtype, workers: int, host: Level, largest: int
+) -> Plan | deep.Plan | None:
     """The plan that takes the fewest cycles; None where the direct method does, or no tile fits."""
     pixels = correlation.rows * correlation.output_size[2]
     if pixels == 0 or not fits(correlation, vector_of(dtype).lanes):
         return None
-    ways = product([outputs for outputs in MATRICES if outputs <= largest], (False, True))
-    cycles = {way: _divided(correlation, *way, dtype, workers, host).cycles for way in ways}
+    sizes = [outputs for outputs in MATRICES if outputs <= largest]
+    found = {way: _divided(correlation, *way, dtype, workers, host).cycles for way in product(sizes, (False, True))}
+    by_channels = [deep.divided(correlation, outputs, dtype, workers, host) for outputs in sizes]
+    found |= {way: way.cycles for way in by_channels if way}
     direct = pixels * min(tiling.cycles for tiling in tilings(correlation, dtype, host))
-    best = min(cycles, key=cycles.__getitem__, default=None)
-    return _plan(correlation, *best, dtype, workers, host) if best and cycles[best] < direct else None
+    best = min(found, key=found.__getitem__, default=None)
+    if best is None or found[best] >= direct:
+        return None
+    if isinstance(best, deep.Division):
+        return deep.plan(correlation, best, dtype)
+    return _plan(correlation, *best, dtype, workers, host)
 
 
-def plan(correlation: Correlation, dtype: np.dtype) -> Plan | None:
+def plan(correlation: Correlation, dtype: np.dtype) -> Plan | deep.Plan | None:
     """How to compute the gradient in the weight of a correlation, if it should be computed by this module."""
     return _best(correlation, dtype, threads(), level(), largest_tile())
 
@@ -325,8 +334,13 @@ def plan(correlation: Correlation, dtype: np.dtype) -> Plan | None:
 # ---- the launcher ----------------------------------------------------------------------------------------------------
 
 
-def launch(chosen: Plan, correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> None:
+def launch(
+    chosen: Plan | deep.Plan, correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray
+) -> None:
     """The gradient of a correlation in its weight, which lies in order, by a plan. All arrays C-contiguous."""
+    if isinstance(chosen, deep.Plan):
+        deep.launch(chosen, x, dy, dweight)
+        return
     layout, outputs, vector = chosen.layout, chosen.outputs, vector_of(x.dtype)
     workers, by_tiles = int(layout[WORKSPACES]), int(layout[PIXEL_PARTS])
     sums = empty((by_tiles * int(layout[SUMS_SIZE]),), x.dtype)

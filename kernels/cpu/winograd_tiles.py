@@ -24,6 +24,9 @@ from .winograd_transforms import MATRICES, TAPS, operations, transform
 CHOICES = (0, *MATRICES)  # outputs of a tile along one dimension; 0: no Winograd at all
 STORE_CYCLES = 2.5  # to store a vector, or to fetch one from the L2 cache
 EDGE_CYCLES = 2  # to copy a vector of a window that reaches beyond the image, and to find out that it does
+NEAR_BYTES = 512 * 1024  # that an L2 cache holds beside other things
+CACHE_BYTES_PER_CYCLE = 20  # of what is larger, about
+MEMORY_BYTES_PER_CYCLE = 5  # and where no cache has room for that of all workers
 
 # What a body finds where: of an array of images, and of its transformed tiles.
 (
@@ -116,6 +119,13 @@ def transform_cycles(outputs: int, which: int) -> float:
     """About how many cycles it takes to transform a tile of vectors."""
     rows, columns = MATRICES[outputs][which].shape
     return operations(outputs, which) / 2 + columns**2 / 2 + rows**2 * STORE_CYCLES
+
+
+def reading_cycles(size: float, workers: int) -> float:
+    """About how many cycles it takes a worker to read so many bytes that it has written not long ago."""
+    if size <= NEAR_BYTES:
+        return 0
+    return size / (CACHE_BYTES_PER_CYCLE if size <= last_level_bytes() / 2 / workers else MEMORY_BYTES_PER_CYCLE)
 
 
 def copied_pitch(numbers: int, lanes: int) -> int:

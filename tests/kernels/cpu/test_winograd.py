@@ -15,6 +15,7 @@ from strategies import seeds
 
 from tomograd.kernels import cpu, memory, reference
 from tomograd.kernels.cpu import correlation, simd, winograd, winograd_gradient, winograd_tiles
+from tomograd.kernels.cpu import winograd_deep_gradient as deep
 from tomograd.kernels.cpu.launch import threads, using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.cpu.winograd_transforms import MATRICES
@@ -102,6 +103,15 @@ class Case:
         winograd_gradient.launch(chosen, self.correlation, self.x, self.dy, dweight)
         return dweight
 
+    def deep_gradient(self, outputs):
+        """The gradient by tiles of this size, all at once for some channels at a time."""
+        dweight = np.full(self.weight.shape, 7, self.dtype)
+        way = deep.divided(self.correlation, outputs, self.dtype, threads(), simd.level())
+        if way is None:  # too many tiles
+            return self.weight_gradient(outputs, True)
+        deep.launch(deep.plan(self.correlation, way, self.dtype), self.x, self.dy, dweight)
+        return dweight
+
     def windows(self, outputs):
         """Σ over the depth's taps of the largest |x| in the window of each tile: (N, D, tile rows, tile columns, C)."""
         d, tiles = len(self.size), [-(-n // outputs) for n in self.expected.shape[-3:-1]]
@@ -160,10 +170,11 @@ def check_convolution(case, outputs, relu):
 
 
 def check_gradient(case, outputs, whole):
-    """Errors of each weight, against the bound of its channels."""
+    """Errors of each weight, against the bound of its channels; `whole` is None for all tiles at once."""
     arrays = (a.astype(np.float64) for a in (case.x, case.dy))
     expected = reference.conv_weight_gradient(*arrays, case.kernel, *case.geometry)
-    actual, u = case.weight_gradient(outputs, whole), np.finfo(case.dtype).eps / 2
+    actual = case.deep_gradient(outputs) if whole is None else case.weight_gradient(outputs, whole)
+    u = np.finfo(case.dtype).eps / 2
     dy = np.abs(case.dy.astype(np.float64)).reshape(len(case.dy), -1, *case.dy.shape[-3:])
     dy = np.pad(dy, [(0, 0)] * 2 + [(0, -n % outputs) for n in dy.shape[2:4]] + [(0, 0)])
     tiles = dy.reshape(*dy.shape[:2], dy.shape[2] // outputs, outputs, dy.shape[3] // outputs, outputs, -1).sum((3, 5))
@@ -179,7 +190,7 @@ def test_errors_of_the_convolution_stay_within_the_bound(case, outputs, relu):
     check_convolution(case, outputs, relu)
 
 
-@given(case=cases, outputs=sizes_of_tiles, whole=st.booleans())
+@given(case=cases, outputs=sizes_of_tiles, whole=st.sampled_from([None, False, True]))
 @settings(max_examples=40)
 def test_errors_of_the_weights_gradient_stay_within_the_bound(case, outputs, whole):
     check_gradient(case, outputs, whole)
@@ -199,13 +210,17 @@ def test_a_third_dimension_makes_the_sums_longer(case, outputs):
 def test_every_register_width(level, outputs, case):
     with simd.using_level(level):
         check_convolution(case, outputs, relu=True)
-        check_gradient(case, outputs, whole=True)
+        for whole in (None, True):
+            check_gradient(case, outputs, whole)
 
 
 def forget_plans():
     """Lets plans be made anew."""
-    for remembering in (winograd._plan, winograd._divided, winograd_gradient._plan, winograd_gradient._divided):
-        remembering.cache_clear()
+    for module in (winograd, winograd_gradient):
+        module._plan.cache_clear()
+        module._divided.cache_clear()
+    deep.plan.cache_clear()
+    deep.divided.cache_clear()
 
 
 @pytest.fixture
@@ -213,6 +228,8 @@ def small_blocks(monkeypatch):
     """Blocks so small that every loop over blocks goes round, and parts for more threads than there are."""
     for name, number in [("BLOCKS_OF_TILES", (2,)), ("MOST_TILES", 2), ("MOST_INPUTS", 16), ("PART_COLUMNS", 16)]:
         monkeypatch.setattr(winograd, name, number)
+    for name in ("BLOCK_CHANNELS", "PART_COLUMNS"):
+        monkeypatch.setattr(deep, name, 16)
     for name, number in [("BLOCK_BYTES", 1), ("FEWEST_TILES", 2)]:
         monkeypatch.setattr(winograd_gradient, name, number)
     for module in (winograd, winograd_gradient):
@@ -235,8 +252,27 @@ def test_blocks_and_parts_make_no_difference(small_blocks, monkeypatch, outputs,
         assert chosen.layout[module.BLOCK_TILES] < chosen.layout[module.OF_TILES] / 4
     assert case.plan(outputs).layout[winograd.KEPT] == kept
     check_convolution(case, outputs, relu=False)
-    for whole in (False, True):
+    for whole in (None, False, True):
         check_gradient(case, outputs, whole)
+
+
+def test_blocks_of_channels_make_no_difference(small_blocks):
+    case = Case(4, np.float32, 1, (9, 11), ((1, 1), (1, 1)), 2, 53, 70)
+    ways = [deep.divided(case.correlation, 4, case.dtype, workers, simd.level()) for workers in (1, 8)]
+    assert ways[0].blocks < ways[1].blocks
+    gradients = []
+    for way in ways:
+        gradients.append(np.full(case.weight.shape, 7, case.dtype))
+        deep.launch(deep.plan(case.correlation, way, case.dtype), case.x, case.dy, gradients[-1])
+    assert np.array_equal(*gradients)
+    check_gradient(case, 4, None)
+
+
+def test_many_tiles_and_volumes_are_summed_block_by_block():
+    level, volume = simd.level(), Case(0, np.float32, 1, (5, 6, 7), ((1, 1), (1, 1)), 1, 16, 16)
+    assert deep.divided(volume.correlation, 4, volume.dtype, 1, level) is None
+    case = Case(0, np.float32, 3, (40, 41), ((1, 1), (1, 1)), 1, 16, 16)
+    assert deep.divided(case.correlation, 4, case.dtype, 1, level) is None
 
 
 @pytest.mark.parametrize("outputs", MATRICES)
@@ -269,10 +305,12 @@ def test_outputs_that_pass_the_caches_by_are_the_same(monkeypatch, outputs, k):
 
 @pytest.mark.parametrize("outputs", MATRICES)
 def test_one_thread_and_two_convolve_alike_and_gradients_repeat(outputs):
-    case = Case(2, np.float32, 4, (24, 24), ((1, 1), (1, 1)), 1, 32, 40)
+    case = Case(2, np.float32, 2, (20, 20), ((1, 1), (1, 1)), 1, 48, 70)
     with using_threads(1):
         alone = case.convolved(outputs)
+        gradient = case.deep_gradient(outputs)
     assert np.array_equal(alone, case.convolved(outputs))
+    assert np.array_equal(gradient, case.deep_gradient(outputs))
     for whole in (False, True):
         assert np.array_equal(case.weight_gradient(outputs, whole), case.weight_gradient(outputs, whole))
 
@@ -317,10 +355,14 @@ def test_kernels_use_it_where_it_pays():
     chosen = winograd.plan(case.correlation, case.dtype)
     assert chosen is not None and chosen.outputs == 4
     assert np.array_equal(cpu.conv(*arguments), case.convolved(4))
-    gradient = winograd_gradient.plan(case.correlation, case.dtype)
-    assert gradient is not None
-    dweight = cpu.conv_weight_gradient(case.x, case.dy, (3, 3), *case.geometry)
-    assert np.array_equal(dweight, case.weight_gradient(gradient.outputs, gradient.whole))
+    deeper = large(128, 144, (16, 16))
+    dweight = cpu.conv_weight_gradient(deeper.x, deeper.dy, (3, 3), *deeper.geometry)
+    assert isinstance(winograd_gradient.plan(deeper.correlation, deeper.dtype), deep.Plan)
+    assert np.array_equal(dweight, deeper.deep_gradient(4))
+    more = large(size=(64, 72))
+    gradient = winograd_gradient.plan(more.correlation, more.dtype)
+    dweight = cpu.conv_weight_gradient(more.x, more.dy, (3, 3), *more.geometry)
+    assert np.array_equal(dweight, more.weight_gradient(gradient.outputs, gradient.whole))
     direct = dict.fromkeys(("conv", "input", "weight"))
     for outputs in (0, 4):
         with using_winograd(outputs):
@@ -358,7 +400,7 @@ def test_it_needs_a_vector_of_channels(c, k):
 
 
 def test_only_the_tiles_that_are_taken_are_compiled(monkeypatch):
-    case = large()
+    case = large(size=(64, 72))
     compiled = {module: [] for module in (winograd, winograd_gradient)}
     for module in compiled:
         taken = compiled[module]
@@ -376,8 +418,9 @@ def test_only_the_tiles_that_are_taken_are_compiled(monkeypatch):
     assert not compiled[winograd]
 
 
-def test_it_is_not_used_where_the_direct_sum_takes_fewer_cycles(monkeypatch):
-    case = large()
+@pytest.mark.parametrize("size", [(32, 32), (64, 72)])
+def test_it_is_not_used_where_the_direct_sum_takes_fewer_cycles(monkeypatch, size):
+    case = large(size=size)
     monkeypatch.setattr(winograd, "direct_cycles", lambda *_: 1)
     monkeypatch.setattr(winograd_gradient, "tilings", lambda *_: [SimpleNamespace(cycles=1e-9)])
     for module in (winograd, winograd_gradient):
