@@ -102,19 +102,17 @@ def _sum_channels(v, d, sums, slots, layout, points, channels, first, end):
 def _gather_channels(outputs, gradients, vector, sums, dweight, layout, group, channel, channels, first, end, patch):
     """The gradients of some input channels, for the blocks of columns first … end, from their sums."""
     of_all, width = layout[X + FIELD_CHANNELS], layout[TILE_WIDTH]
-    k, last = first * width, min(end * width, layout[Y + FIELD_CHANNELS])
+    last = min(end * width, layout[Y + FIELD_CHANNELS])
     row = layout[GROUPS] * layout[Y + FIELD_CHANNELS]
-    while k < last:
-        source = (k // width - first) * layout[SUMS_BLOCK] + k % width
-        target = channel * row + group * layout[Y + FIELD_CHANNELS] + k
-        for _ in range(channels):
+    for r in range(channels):
+        target, k = (channel + r) * row + group * layout[Y + FIELD_CHANNELS], first * width
+        while k < last:
+            source = (k // width - first) * layout[SUMS_BLOCK] + r * width + k % width
             gather_filters(
-                outputs, gradients, vector, sums, source, layout[SUMS_PLANE], dweight, target, of_all * row,
+                outputs, gradients, vector, sums, source, layout[SUMS_PLANE], dweight, target + k, of_all * row,
                 min(lanes(vector), last - k), patch,
             )  # fmt: skip
-            source += width
-            target += row
-        k += lanes(vector)
+            k += lanes(vector)
 
 
 @helper

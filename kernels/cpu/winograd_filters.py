@@ -83,12 +83,8 @@ def transform_filters(
             count, some = min(n, numbers[INPUTS] - c, last - q), min(n, numbers[OUTPUTS] - channel)
             source = q // numbers[INPUTS] * numbers[DEPTH_STEP] + c * numbers[INPUT_STEP]
             source += channel * numbers[OUTPUT_STEP]
-            filters, row, column, step = (
-                pointer_at(weight, source),
-                numbers[ROW_STEP],
-                numbers[COLUMN_STEP],
-                numbers[INPUT_STEP],
-            )
+            filters, step = pointer_at(weight, source), numbers[INPUT_STEP]
+            row, column = numbers[ROW_STEP], numbers[COLUMN_STEP]
             if numbers[OUTPUT_STEP] != 1 or some < n:
                 _copy_filters(vector, weight, source, numbers, count, some, patch)
                 filters, row, column, step = pointer_at(patch, 0), TAPS * n * n, n * n, n
