@@ -211,15 +211,19 @@ def _list_taps(table, layout, kernel_rows, columns, count, x_d, x_h, x_w):
 
 
 @helper
-def _list_columns(slots, layout, kernel_rows, piece):
-    """Fills the table for all columns of the kernel, and if tiles are moved those for fewer. Returns how many kernel
-    rows they hold."""
+def _list_tables(slots, layout, kernel_rows, piece):
+    """Fills the tables for all columns of the kernel: in the input, in a copy of its windows, and if tiles are moved
+    those for fewer columns. Returns how many kernel rows they hold."""
     x_d, x_h = layout[DILATION] * layout[X + 1], layout[DILATION + 1] * layout[X + 2]
     x_w, columns = layout[DILATION + 2] * layout[X + 3], layout[KERNEL + 2]
     if layout[MOVES]:
         for some in range(1, columns):
             count = layout[PITCH] * (some if layout[TAPS_W] == 1 else 1)
             _list_taps(pointer_at(slots, _table_of(layout, some)), layout, kernel_rows, some, count, x_d, x_h, x_w)
+    if layout[PATCH_SIZE]:
+        table, x_h_copied = pointer_at(slots, _table_of(layout, columns + 1)), layout[PATCH_WIDTH] * layout[PITCH]
+        x_d_copied, x_w_copied = layout[KERNEL + 1] * x_h_copied, layout[DILATION + 2] * layout[PITCH]
+        _list_taps(table, layout, kernel_rows, columns, piece, x_d_copied, x_h_copied, x_w_copied)
     table = pointer_at(slots, _table_of(layout, columns))
     return _list_taps(table, layout, kernel_rows, columns, piece, x_d, x_h, x_w) // layout[TAPS_W]
 
@@ -253,7 +257,7 @@ def _find_shifts(shifts, layout, origin):
     """By how many rows the tile at an end of a row must move for each tap, so that all its rows meet the input there;
     NOWHERE for taps that no row meets. False if for some tap it cannot move, or for none it may stay."""
     stride, rows, size = layout[STRIDES + 2], layout[TILE_ROWS], layout[INPUT + 2]
-    can_move, can_stay = layout[MOVES] != 0, False
+    can_move, can_stay = True, False
     for kw in range(layout[KERNEL + 2]):
         pixel = origin + kw * layout[DILATION + 2]
         first, end = max(-pixel, 0), min(size - pixel, rows)
@@ -324,16 +328,13 @@ def _output_moved(x, source, bias, sums, shifts, slots, layout, kernel_rows):
 
 
 @helper
-def _output_copied(x, source, patch, slots, layout, kernel_rows, origin, begin, piece):
+def _output_copied(x, source, patch, slots, layout, kernel_rows, listed, origin, begin):
     """A tile at an end of a row, whose slots are filled but for the input and the table, from a copy of its windows."""
-    channels, width, step = layout[PITCH], layout[PATCH_WIDTH], slots[STEP]
-    copy_windows(x, source, layout, kernel_rows, origin, patch, width, channels, channels)
-    x_h, x_w = width * channels, layout[DILATION + 2] * channels
-    table = pointer_at(slots, _table_of(layout, layout[KERNEL + 2] + 1))
-    taps = _list_taps(table, layout, kernel_rows, layout[KERNEL + 2], piece, layout[KERNEL + 1] * x_h, x_h, x_w)
+    channels, step = layout[PITCH], slots[STEP]
+    copy_windows(x, source, layout, kernel_rows, origin, patch, layout[PATCH_WIDTH], channels, channels)
     slots[X_POINTER], slots[STEP] = address_of(patch, begin), layout[STRIDES + 2] * channels
-    slots[TABLE] = address_of(table, 0)
-    call_tile_kernel(layout[TILE_KERNEL], taps, slots)
+    slots[TABLE] = address_of(slots, _table_of(layout, layout[KERNEL + 2] + 1))
+    call_tile_kernel(layout[TILE_KERNEL], listed * layout[TAPS_W], slots)
     slots[STEP] = step
 
 
@@ -361,12 +362,11 @@ def _output_row(x, x_row, y, y_row, bias, scratch, waiting, slots, layout, kerne
             slots[table + 3 * taps] = slots[table] + following
             slots[X_POINTER], slots[TABLE] = address_of(x, source + begin), address_of(slots, table)
             call_tile_kernel(layout[TILE_KERNEL], taps, slots)
-        elif _find_shifts(pointer_at(slots, SLOTS), layout, origin):
+        elif layout[MOVES] and _find_shifts(pointer_at(slots, SLOTS), layout, origin):
             sums, shifts = pointer_at(scratch, layout[PATCH_SIZE]), pointer_at(slots, SLOTS)
             _output_moved(x, source, bias, sums, shifts, slots, layout, listed)
         else:
-            piece = min(layout[PIECE], layout[RUN] - begin)
-            _output_copied(x, source, scratch, slots, layout, kernel_rows, origin, begin, piece)
+            _output_copied(x, source, scratch, slots, layout, kernel_rows, listed, origin, begin)
     slots[START], slots[COLUMNS] = start, columns
 
 
@@ -383,7 +383,7 @@ def _output_piece(x, x_block, y, y_block, bias, scratch, slots, layout, first, l
         origin_h = oh * layout[STRIDES + 1] - layout[BEFORE + 1]
         kernel_rows = kernel_rows_inside(layout, origin_d, origin_h)
         if kernel_rows != listed:
-            listed, rows_listed = kernel_rows, _list_columns(slots, layout, kernel_rows, piece)
+            listed, rows_listed = kernel_rows, _list_tables(slots, layout, kernel_rows, piece)
         x_row = x_block + n * layout[X] + origin_d * layout[X + 1] + origin_h * layout[X + 2]
         y_row = y_block + n * layout[Y] + od * layout[Y + 1] + oh * layout[Y + 2]
         own = pointer_at(waiting, (done - first) * layout[TILE_ROWS] * layout[TILE_WIDTH])
