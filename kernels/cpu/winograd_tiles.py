@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from .caches import are_far
+from .caches import are_far, last_level_bytes
 from .correlation import Correlation
 from .launch import helper, value
 from .output_tiles import rounded_up
