@@ -33,6 +33,8 @@ from numba.extending import intrinsic
 
 from .launch import ConstantType
 from .simd import INT64, VectorType, fma_value, llvm_vector, load_value, splat_value, store_value, stream_value
+from .tiles import _opaque as opaque
+from .tiles import _reorder_nothing as reorder_nothing
 
 TAPS = 3  # of a filter, along one dimension
 MOST_IN_REGISTERS = 16  # vectors, half of what the widest instruction sets have
@@ -196,43 +198,46 @@ def operations(outputs: int, which: int) -> int:
 # ---- products with tiles of vectors ----------------------------------------------------------------------------------
 
 
-def _at(builder, index, row_step, column_step, i: int, j: int):
-    """index + i·row_step + j·column_step."""
-    row = builder.mul(row_step, ir.Constant(INT64, i))
-    return builder.add(index, builder.add(row, builder.mul(column_step, ir.Constant(INT64, j))))
+class _Places:
+    """The places at pointer[index + a·first_step + b·second_step]. LLVM would work out all offsets before the loop that
+    a transformation stands in, and load each from the stack: so what a place has in common with those of the same `a`
+    is hidden from it."""
+
+    def __init__(self, builder, pointer, index, first_step, second_step):
+        self.builder, self.pointer, self.index = builder, pointer, index
+        self.first_step, self.second_step = first_step, second_step
+
+    def base(self, a: int):
+        """What the places of an `a` are counted from."""
+        step = self.builder.mul(self.first_step, ir.Constant(INT64, a))
+        return opaque(self.builder, self.builder.gep(self.pointer, [self.builder.add(self.index, step)]))
+
+    def place(self, base, b: int):
+        """The place that is `b` steps from a base."""
+        return self.builder.gep(base, [self.builder.mul(self.second_step, ir.Constant(INT64, b))])
 
 
-class _Grid:
-    """The vectors at source[index + i·row_step + j·column_step]."""
-
-    def __init__(self, builder, vector: VectorType, source, index, row_step, column_step):
-        self.builder, self.kind, self.source = builder, llvm_vector(vector), source
-        self.index, self.row_step, self.column_step = index, row_step, column_step
-
-    def place(self, i: int, j: int):
-        """Where vector (i, j) stands."""
-        at = _at(self.builder, self.index, self.row_step, self.column_step, i, j)
-        return self.builder.gep(self.source, [at])
-
-    def column(self, weights: np.ndarray, j: int) -> list:
-        """The vectors of a column, but those that no row of `weights` wants."""
-        return [
-            load_value(self.builder, self.place(i, j), self.kind) if np.any(wanted) else None
-            for i, wanted in enumerate(weights.T)
-        ]
+def _loaded(places: _Places, kind: ir.VectorType, column: int, wanted: np.ndarray) -> list:
+    """The vectors of a column of a grid, but those that no row of the matrix `wanted` wants."""
+    base = places.base(column)
+    return [
+        load_value(places.builder, places.place(base, row), kind) if np.any(weights) else None
+        for row, weights in enumerate(wanted.T)
+    ]
 
 
-def _transformed(builder, matrix: np.ndarray, groups: list[tuple[int, ...]], grid: _Grid):
-    """(row, column, vector) of matrix · grid · matrixᵀ, group of rows after group: each loads the grid anew, which
-    takes less than to store what registers cannot hold and to load it again."""
+def _transformed(builder, matrix: np.ndarray, groups: list[tuple[int, ...]], kind: ir.VectorType, places: _Places):
+    """Row by row of matrix · grid · matrixᵀ (row, (column, vector) …), group of rows after group: each loads the grid
+    anew, which takes less than to store what registers cannot hold and to load it again."""
     arithmetic, (rows, columns) = _Arithmetic(builder), matrix.shape
     for group in groups:
-        weights = matrix[list(group)]
-        sums = [dict(_products(arithmetic, matrix, group, grid.column(weights, j))) for j in range(columns)]
+        wanted, sums = matrix[list(group)], []
+        for column in range(columns):
+            vectors = _loaded(places, kind, column, wanted)
+            sums.append(dict(_products(arithmetic, matrix, group, vectors)))
+            reorder_nothing(builder, list(sums[-1].values()))  # else LLVM loads more than it has registers for
         for row in group:
-            line = [column[row] for column in sums]
-            for column, vector in _products(arithmetic, matrix, tuple(range(rows)), line):
-                yield row, column, vector
+            yield row, _products(arithmetic, matrix, tuple(range(rows)), [column[row] for column in sums])
 
 
 @intrinsic
@@ -248,10 +253,12 @@ def transform(
         number, _, source, index, row_step, column_step, target, start, target_row, target_column = arguments[2:]
 
         def write(groups, first=0):
-            grid = _Grid(builder, kind, source, index, row_step, column_step)
-            for r, c, vector in _transformed(builder, matrix, groups, grid):
-                place = _at(builder, start, target_row, target_column, r - first, c)
-                store_value(builder, vector, builder.gep(target, [place]))
+            grid = _Places(builder, source, index, column_step, row_step)
+            result = _Places(builder, target, start, target_row, target_column)
+            for r, line in _transformed(builder, matrix, groups, llvm_vector(kind), grid):
+                base = result.base(r - first)
+                for c, vector in line:
+                    store_value(builder, vector, result.place(base, c))
 
         if row == types.none:
             write(_groups((outputs.number, which.number)))
@@ -289,14 +296,16 @@ def transform_output(
         source, index, plane, bias, floor, target, start, target_row, target_column = arguments[3:]
         write = stream_value if isinstance(streamed, ConstantType) and streamed.number else store_value
         row = builder.mul(plane, ir.Constant(INT64, matrix.shape[1]))
-        grid = _Grid(builder, kind, source, index, row, plane)
+        grid = _Places(builder, source, index, plane, row)
+        result = _Places(builder, target, start, target_row, target_column)
         constant = load_value(builder, bias, llvm_vector(kind))
         least = splat_value(builder, floor, kind.lanes)
-        for r, c, total in _transformed(builder, matrix, _groups((outputs.number, OUTPUT)), grid):
-            total = builder.fadd(total, constant)
-            total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
-            place = _at(builder, start, target_row, target_column, r, c)
-            write(builder, total, builder.gep(target, [place]))
+        for r, line in _transformed(builder, matrix, _groups((outputs.number, OUTPUT)), llvm_vector(kind), grid):
+            base = result.base(r)
+            for c, total in line:
+                total = builder.fadd(total, constant)
+                total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
+                write(builder, total, result.place(base, c))
         return context.get_dummy_value()
 
     return types.void(outputs, vector, streamed, source, n, n, bias, floor, target, n, n, n), generate

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from assembly import innermost_loops, multiplying_loops
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,9 +17,18 @@ from strategies import seeds
 from tomograd.kernels import cpu, memory, reference
 from tomograd.kernels.cpu import correlation, simd, winograd, winograd_gradient, winograd_tiles
 from tomograd.kernels.cpu import winograd_deep_gradient as deep
-from tomograd.kernels.cpu.launch import threads, using_threads
+from tomograd.kernels.cpu.launch import Constant, compiled, kernel, threads, unpack, using_threads
+from tomograd.kernels.cpu.simd import vector_of
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
-from tomograd.kernels.cpu.winograd_transforms import MATRICES
+from tomograd.kernels.cpu.winograd_transforms import (
+    FILTER,
+    FILTER_GRADIENT,
+    MATRICES,
+    OUTPUT_GRADIENT,
+    WINDOW,
+    transform,
+    transform_output,
+)
 
 BOUNDS = {2: 16, 4: 64}  # errors in units of u·T, as `winograd` states them
 sizes_of_tiles = st.sampled_from(sorted(MATRICES))
@@ -44,6 +54,40 @@ def test_the_matrices_give_the_convolution_and_its_gradient(outputs, seed):
 def test_windows_and_outputs_meet_only_numbers_that_are_exact_in_float32(outputs):
     for matrix in (MATRICES[outputs].window, MATRICES[outputs].output):
         assert np.array_equal(matrix, matrix.astype(np.float32))
+
+
+# ---- their products with vectors -------------------------------------------------------------------------------------
+
+
+@kernel
+def transform_lines(begin, end, arguments):
+    """A line of grids of vectors."""
+    outputs, which, vector, x, y, step, plane, length = unpack(arguments)
+    for i in range(begin, end):
+        transform(outputs, which, None, vector, x, i * length, step, length, y, i * length, plane, step)
+
+
+@kernel
+def transform_output_lines(begin, end, arguments):
+    """A line of tiles of products."""
+    outputs, vector, x, bias, floor, y, step, plane, length = unpack(arguments)
+    for i in range(begin, end):
+        transform_output(outputs, vector, 0, x, i * length, plane, bias, floor, y, i * length, step, length)
+
+
+@pytest.mark.skipif(simd.host_level().name != "avx512", reason="reads assembly that has 32 registers")
+@pytest.mark.parametrize("outputs", MATRICES)
+def test_transformations_keep_all_vectors_in_registers(outputs):
+    x, vector, m = np.zeros(16, np.float32), vector_of(np.dtype(np.float32)), Constant(outputs)
+    codes = [
+        compiled(transform_lines, m, Constant(which), vector, x, x, 1, 1, 1)
+        for which in (WINDOW, FILTER, OUTPUT_GRADIENT, FILTER_GRADIENT)
+    ]
+    codes.append(compiled(transform_output_lines, m, vector, x, x, np.float32(0), x, 1, 1, 1))
+    for code in codes:
+        (loop,) = multiplying_loops(code.assembly()) or innermost_loops(code.assembly())
+        assert sum(line.widths == {512} for line in loop) > 10
+        assert not [line.text for line in loop if line.spills]
 
 
 # ---- against the reference -------------------------------------------------------------------------------------------
