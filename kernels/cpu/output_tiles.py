@@ -23,6 +23,7 @@ a chunk of the output use it; where a block is longer than that (a dense layer o
 in pieces, and the tiles of the chunk wait in memory between them.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,7 +69,8 @@ LINE_BYTES = 64  # of a cache line
 PACKING_CYCLES = 1  # to pack a weight
 TRANSPOSING_CYCLES = 2  # and if an input channel's weights lie apart
 NOWHERE = 1 << 32  # no number of rows
-MOVED_CYCLES = 60  # that one more call of a tile's kernel takes, beside its loads and stores
+MOVED_CYCLES = 200  # that one more call of a tile's kernel takes, beside its loads and stores
+STAGED_BYTES = 128 * 1024  # of copied rows that stay in the L2 cache beside a block of weights
 COPIED_CYCLES = 40  # to begin and end the copy of one run of a window
 LAUNCH_CYCLES = 2000  # that one more correlation takes in a launch
 PACKING_GRAIN = 20_000  # weights that make a second thread worth its while
@@ -149,8 +151,8 @@ def pack(begin, end, arguments):
     WEIGHT_BLOCK, LAST_WEIGHT, WEIGHT_GROUP, WEIGHT_START, BIAS_BLOCK, BIAS_START, BLOCKS, LAST_CHANNEL, GROUPS,
     CHANNELS_OUT, TILES_PER_ROW, TILES, CHUNK, RUN, PIECE, ITEMS, PARTS, END_PART, PATCH_WIDTH, PATCH_SIZE,
     SCRATCH_SIZE, SLOTS_SIZE, FINISH, Y_START, WEIGHT_COLUMN, MOVES, SUMS_SIZE, SUMS_COLUMNS, ITEM_BYTES, NEXT_ROW,
-    LAYOUT_SIZE,
-) = range(NUMBERS, NUMBERS + 41)  # fmt: skip
+    READ_D, READ_H, READ_W, STAGED_ROWS, STAGED_WIDTH, LAYOUT_SIZE,
+) = range(NUMBERS, NUMBERS + 46)  # fmt: skip
 
 
 @helper
@@ -214,8 +216,8 @@ def _list_taps(table, layout, kernel_rows, columns, count, x_d, x_h, x_w):
 def _list_tables(slots, layout, kernel_rows, piece):
     """Fills the tables for all columns of the kernel: in the input, in a copy of its windows, and if tiles are moved
     those for fewer columns. Returns how many kernel rows they hold."""
-    x_d, x_h = layout[DILATION] * layout[X + 1], layout[DILATION + 1] * layout[X + 2]
-    x_w, columns = layout[DILATION + 2] * layout[X + 3], layout[KERNEL + 2]
+    x_d, x_h = layout[READ_D], layout[READ_H] * layout[DILATION + 1]
+    x_w, columns = layout[READ_W] * layout[DILATION + 2], layout[KERNEL + 2]
     if layout[MOVES]:
         for some in range(1, columns):
             count = layout[PITCH] * (some if layout[TAPS_W] == 1 else 1)
@@ -229,27 +231,47 @@ def _list_tables(slots, layout, kernel_rows, piece):
 
 
 @helper
+def _copy_row(x, row, numbers, origin, copy, width, pitch, channels):
+    """The pixels origin … origin + width of a row of x, zeros where there is no input."""
+    pixel = numbers[X + 3]
+    left = min(max(-origin, 0), width)
+    right = max(min(numbers[INPUT + 2] - origin, width), left)
+    for i in range(left * pitch):
+        copy[i] = 0
+    if pixel == channels and pitch == channels:
+        for i in range(left * pitch, right * pitch):
+            copy[i] = x[row + i]
+    else:
+        for p in range(left, right):
+            for c in range(channels):
+                copy[p * pitch + c] = x[row + p * pixel + c]
+    for i in range(right * pitch, width * pitch):
+        copy[i] = 0
+
+
+@helper
 def copy_windows(x, source, numbers, kernel_rows, origin, patch, patch_width, pitch, channels):
     """The input pixels origin … origin + patch_width of each kernel row of a tile, zeros where there is no input."""
     kd_begin, kd_end, kh_begin, kh_end = kernel_rows
-    pixel = numbers[X + 3]
-    left = min(max(-origin, 0), patch_width)
-    right = max(min(numbers[INPUT + 2] - origin, patch_width), left)
     for kd in range(kd_begin, kd_end):
         for kh in range(kh_begin, kh_end):
             row = source + kd * numbers[DILATION] * numbers[X + 1] + kh * numbers[DILATION + 1] * numbers[X + 2]
-            target = (kd * numbers[KERNEL + 1] + kh) * patch_width * pitch
-            for i in range(target, target + left * pitch):
-                patch[i] = 0
-            if pixel == channels and pitch == channels:
-                for i in range(left * pitch, right * pitch):
-                    patch[target + i] = x[row + i]
-            else:
-                for p in range(left, right):
-                    for c in range(channels):
-                        patch[target + p * pitch + c] = x[row + p * pixel + c]
-            for i in range(target + right * pitch, target + patch_width * pitch):
-                patch[i] = 0
+            copy = pointer_at(patch, (kd * numbers[KERNEL + 1] + kh) * patch_width * pitch)
+            _copy_row(x, row, numbers, origin, copy, patch_width, pitch, channels)
+
+
+@helper
+def _stage_rows(x, source, layout, kernel_rows, origin_h, rows, staged):
+    """Copies all rows of the input, with the padding beside them, that so many rows of outputs read, for those rows of
+    the kernel's depth that meet the input: then no tile has to look where a row ends. `source`: where the first row
+    would begin in x."""
+    width, pitch = layout[STAGED_WIDTH], layout[PITCH]
+    count = (rows - 1) * layout[STRIDES + 1] + (layout[KERNEL + 1] - 1) * layout[DILATION + 1] + 1
+    for kd in range(kernel_rows[0], kernel_rows[1]):
+        plane = source + kd * layout[DILATION] * layout[X + 1] - layout[BEFORE + 2] * layout[X + 3]
+        for row in range(max(0, -origin_h), min(count, layout[INPUT + 1] - origin_h)):
+            copy = pointer_at(staged, (kd * layout[STAGED_ROWS] + row) * width * pitch)
+            _copy_row(x, plane + row * layout[X + 2], layout, -layout[BEFORE + 2], copy, width, pitch, pitch)
 
 
 @helper
@@ -348,16 +370,16 @@ def _output_row(x, x_row, y, y_row, bias, scratch, waiting, slots, layout, kerne
     slots[FLAGS] = (START_TILE if begin else START_ROW) | (layout[FINISH] if is_last else 0)
     slots[OUT_STEP] = layout[Y + 3] if is_last else layout[TILE_WIDTH]
     slots[COLUMNS] = columns if is_last else layout[TILE_WIDTH]
-    slots[STEP] = stride * layout[X + 3]
+    slots[STEP] = stride * layout[READ_W]
     table, taps = _table_of(layout, layout[KERNEL + 2]), listed * layout[TAPS_W]
     for i in range(count):
         ow = min((column + i) * tile_rows, layout[OUTPUT + 2] - tile_rows)
         origin = ow * stride - layout[BEFORE + 2]
-        source = x_row + origin * layout[X + 3]
+        source = x_row + origin * layout[READ_W]
         if begin:
             slots[START] = address_of(waiting, i * tile_size)
         slots[OUT] = address_of(y, y_row + ow * layout[Y + 3]) if is_last else address_of(waiting, i * tile_size)
-        if origin >= 0 and origin + layout[PATCH_WIDTH] <= layout[INPUT + 2]:
+        if layout[STAGED_ROWS] or (origin >= 0 and origin + layout[PATCH_WIDTH] <= layout[INPUT + 2]):
             following = tile_rows * slots[STEP] if i + 1 < count else layout[NEXT_ROW] - source + x_row
             slots[table + 3 * taps] = slots[table] + following
             slots[X_POINTER], slots[TABLE] = address_of(x, source + begin), address_of(slots, table)
@@ -376,7 +398,7 @@ def _output_piece(x, x_block, y, y_block, bias, scratch, slots, layout, first, l
     waiting = pointer_at(scratch, layout[PATCH_SIZE] + layout[SUMS_SIZE])
     piece = min(layout[PIECE], layout[RUN] - begin)
     row, column, done = first // layout[TILES_PER_ROW], first % layout[TILES_PER_ROW], first
-    listed, rows_listed = (-1, 0, 0, 0), 0
+    listed, rows_listed, first_staged, end_staged = (-1, 0, 0, 0), 0, 0, 0
     while done < last:
         n, od, oh = row_position(layout, row)
         origin_d = od * layout[STRIDES] - layout[BEFORE]
@@ -384,12 +406,18 @@ def _output_piece(x, x_block, y, y_block, bias, scratch, slots, layout, first, l
         kernel_rows = kernel_rows_inside(layout, origin_d, origin_h)
         if kernel_rows != listed:
             listed, rows_listed = kernel_rows, _list_tables(slots, layout, kernel_rows, piece)
-        x_row = x_block + n * layout[X] + origin_d * layout[X + 1] + origin_h * layout[X + 2]
+        here, x_row = x, x_block + n * layout[X] + origin_d * layout[X + 1] + origin_h * layout[X + 2]
+        if layout[STAGED_ROWS]:
+            if row >= end_staged:
+                rows = min(layout[OUTPUT + 1] - oh, (last - 1) // layout[TILES_PER_ROW] + 1 - row)
+                _stage_rows(x, x_row, layout, kernel_rows, origin_h, rows, scratch)
+                end_staged, first_staged = row + rows, origin_h
+            here, x_row = scratch, (origin_h - first_staged) * layout[READ_H] + layout[BEFORE + 2] * layout[READ_W]
         y_row = y_block + n * layout[Y] + od * layout[Y + 1] + oh * layout[Y + 2]
         own = pointer_at(waiting, (done - first) * layout[TILE_ROWS] * layout[TILE_WIDTH])
         count = min(layout[TILES_PER_ROW] - column, last - done)
         _output_row(
-            x, x_row, y, y_row, bias, scratch, own, slots, layout, kernel_rows, rows_listed, begin, column, count
+            here, x_row, y, y_row, bias, scratch, own, slots, layout, kernel_rows, rows_listed, begin, column, count
         )
         row, column, done = row + 1, 0, done + count
 
@@ -624,15 +652,56 @@ def _weights_layout(correlation: Correlation, tiles: _Tiles, run: int, blocks: i
             LAST_CHANNEL: last_channel}  # fmt: skip
 
 
-def _moves(correlation: Correlation, tiles: _Tiles, patch_width: int) -> bool:
-    """True if tiles at a row's ends are computed in several calls rather than from copies of their windows."""
-    if tiles.dot_lanes > 1 or tiles.apart or _has_short_runs(correlation):
-        return False
-    c, (kd, kh, kw) = correlation.channels_in, correlation.kernel_size
-    calls = min(kw - 1, -(-correlation.before[2] // correlation.dilation[2]))
-    moved = calls * (3 * tiles.rows * tiles.vectors + MOVED_CYCLES)
-    lines = patch_width * c * tiles.vectors / tiles.width
-    return moved < kd * kh * (lines * SCATTERED_CYCLES + COPIED_CYCLES)
+def _cheapest(costs: dict[str, float]) -> str:
+    """Which of the ways costs least."""
+    return min(costs, key=lambda way: costs[way])
+
+
+def _ends_of_rows(
+    correlation: Correlation, tiles: _Tiles, pitch: int, chunk: int, whole: bool, itemsize: int
+) -> dict[int, int]:
+    """How tiles are computed that reach beyond a row's ends: by copying their windows, by moving them, or by copying
+    all rows that a chunk of tiles reads (staging them), whichever takes the fewest cycles. `pitch`: channels of a copy;
+    `whole`: the depth is not cut in pieces."""
+    c, (kd, kh, kw) = correlation, correlation.kernel_size
+    d, h, w, read = c.x_strides[1] * c.dilation[0], c.x_strides[2], c.x_strides[3], c.strides[1]
+    lanes, pixels, reach = tiles.width // tiles.vectors, c.output_size[2], (kw - 1) * c.dilation[2] + 1
+    patch_width = (tiles.rows - 1) * c.strides[2] + reach
+    layout = {
+        PATCH_WIDTH: patch_width, READ_D: d, READ_H: h, READ_W: w, NEXT_ROW: read * h - c.before[2] * w,
+    }  # fmt: skip
+    if not c.has_side_padding:
+        return layout
+
+    def copying(width: int) -> float:
+        return kd * (width * pitch / lanes * SCATTERED_CYCLES + COPIED_CYCLES)
+
+    per_row = -(-pixels // tiles.rows)
+    origins = [min(tile * tiles.rows, pixels - tiles.rows) * c.strides[2] - c.before[2] for tile in range(per_row)]
+    at_end = sum(origin < 0 or origin + patch_width > c.input_size[2] for origin in origins)
+    calls = min(kw - 1, -(-max(c.before[2], 1) // c.dilation[2]))
+    can_move = whole and tiles.dot_lanes == 1 and not tiles.apart and not _has_short_runs(c)
+    rows = min(c.output_size[1], -(-(chunk - 1) // per_row) + 1)
+    read_rows, staged_width = (
+        (rows - 1) * c.strides[1] + (kh - 1) * c.dilation[1] + 1,
+        (pixels - 1) * c.strides[2] + reach,
+    )
+    staged = kd * read_rows * staged_width * pitch
+    can_stage = whole and staged * itemsize <= STAGED_BYTES
+    costs = {
+        "copied": at_end * kh * copying(patch_width),
+        "moved": at_end * calls * (3 * tiles.rows * tiles.vectors + MOVED_CYCLES) if can_move else math.inf,
+        "staged": read_rows / rows * copying(staged_width) if can_stage else math.inf,
+    }
+    way = _cheapest(costs)
+    if way == "staged":
+        row = staged_width * pitch
+        return layout | {
+            READ_D: read_rows * row, READ_H: row, READ_W: pitch, NEXT_ROW: read * row - c.before[2] * pitch,
+            STAGED_ROWS: read_rows, STAGED_WIDTH: staged_width, PATCH_SIZE: staged,
+        }  # fmt: skip
+    sums = 3 * tiles.rows * tiles.width if way == "moved" else 0
+    return layout | {MOVES: way == "moved", PATCH_SIZE: kd * kh * patch_width * pitch, SUMS_SIZE: sums}
 
 
 def _work_layout(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, most_parts: int) -> dict[int, int]:
@@ -650,19 +719,15 @@ def _work_layout(correlation: Correlation, dtype: np.dtype, tiles: _Tiles, most_
     pieces = -(-run // piece)
     chunk, parts = _divide(tile_cycles, count, all_blocks, pieces, most_parts)
     pitch = width // tiles.apart * c if tiles.apart else c
-    patch_width = (tiles.rows - 1) * correlation.strides[2] + (kw - 1) * correlation.dilation[2] + 1
-    patch_size = kd * kh * patch_width * pitch if correlation.has_side_padding else 0
+    ends = _ends_of_rows(correlation, tiles, pitch, chunk, pieces == 1, dtype.itemsize)
     waiting = chunk * tiles.rows * width if pieces > 1 else 0
-    moves = pieces == 1 and patch_size > 0 and _moves(correlation, tiles, patch_width)
-    sums = 3 * tiles.rows * width if moves else 0
     entries = kd * kh * (kw if runs == 1 else runs * (runs + 1) // 2)
     # fmt: off
-    return {
+    return ends | {
         BLOCKS: blocks, PITCH: pitch, TAPS_W: runs, TILES_PER_ROW: tiles_per_row, TILES: count, CHUNK: chunk,
-        RUN: run, PIECE: piece, ITEMS: -(-count // chunk) * all_blocks, PARTS: parts, PATCH_WIDTH: patch_width,
-        PATCH_SIZE: patch_size, SCRATCH_SIZE: patch_size + sums + waiting, MOVES: moves, SUMS_SIZE: sums,
-        SLOTS_SIZE: kw + 3 * (entries + kw + kd * kh * runs + 1), ITEM_BYTES: dtype.itemsize,
-        NEXT_ROW: correlation.strides[1] * correlation.x_strides[2] - correlation.before[2] * correlation.x_strides[3],
+        RUN: run, PIECE: piece, ITEMS: -(-count // chunk) * all_blocks, PARTS: parts, ITEM_BYTES: dtype.itemsize,
+        SCRATCH_SIZE: ends.get(PATCH_SIZE, 0) + ends.get(SUMS_SIZE, 0) + waiting,
+        SLOTS_SIZE: kw + 3 * (entries + kw + kd * kh * runs + 1),
     }
     # fmt: on
 

@@ -9,7 +9,7 @@ from numerics import assert_close
 from strategies import conv_cases, seeds
 
 from tomograd.kernels import cpu, reference
-from tomograd.kernels.cpu import caches, simd
+from tomograd.kernels.cpu import caches, output_tiles, simd
 from tomograd.kernels.cpu.launch import using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.geometry import conv_output_size
@@ -191,23 +191,29 @@ def test_first_layers(channels, kernel, stride, width, level, seed):
     channels=st.sampled_from([(16, 16), (33, 16), (16, 35), (20, 64), (64, 20)]),
     groups=st.integers(1, 2),
     level=st.sampled_from(["avx512", "avx2"]),
+    way=st.sampled_from(["cheapest", "copied", "moved", "staged"]),
     seed=seeds,
 )
 @settings(max_examples=40)
-def test_ends_of_rows(width, kernel, stride, dilation, sides, channels, groups, level, seed):
-    """Tiles of which some rows, or all, meet padding at some taps; rows shorter than a tile; padding wider than one."""
+def test_ends_of_rows(width, kernel, stride, dilation, sides, channels, groups, level, way, seed):
+    """Tiles of which some rows, or all, meet padding at some taps; rows shorter than a tile; padding wider than one.
+    Computed in the cheapest way, and in each of the others."""
     rng = np.random.default_rng(seed)
     width = max(width, (kernel - 1) * dilation + 1 - sum(sides))
     geometry = (1, stride), ((1, 1), sides), (1, dilation), groups
     x = rng.integers(-4, 5, (2, 4, width, channels[0] * groups)).astype(np.float32)
     w = rng.integers(-4, 5, (3, kernel, channels[0], channels[1] * groups)).astype(np.float32)
     bias = rng.integers(-4, 5, channels[1] * groups).astype(np.float32)
-    with simd.using_level(level):
+    with simd.using_level(level), pytest.MonkeyPatch.context() as patched:
+        if way != "cheapest":
+            patched.setattr(output_tiles, "_cheapest", lambda costs: way if costs[way] < np.inf else "copied")
+        output_tiles.plan.cache_clear()
         y = cpu.conv(x, w, bias, *geometry, "relu")
         assert_equal(y, reference.conv(x, w, bias, *geometry, "relu"))
         dy = rng.integers(-4, 5, y.shape).astype(np.float32)
         arguments = dy, w, None, x.shape[1:-1], *geometry
         assert_equal(cpu.conv_transpose(*arguments), reference.conv_transpose(*arguments))
+        output_tiles.plan.cache_clear()
 
 
 def test_not_a_number_stays_where_it_is_seen():
