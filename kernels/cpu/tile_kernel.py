@@ -23,6 +23,7 @@ from .tiles import (
     accumulate_apart,
     accumulate_dots,
     add_tiles,
+    fetch_tile,
     load_tile,
     relu_tile,
     repeat_row,
@@ -83,6 +84,7 @@ def sum_tile(begin, end, arguments):
         tile = load_tile(shape, start, 0)
     else:
         tile = zero_tile(shape)
+    fetch_tile(ahead, streamed, shape, out, 0, out_step)
     for t in range(begin, end):
         x_offset, w_offset, count = table[3 * t], table[3 * t + 1], _length(length, table[3 * t + 2])
         following = table[3 * t + 3]  # not read unless `ahead` is `Constant(True)`
@@ -144,7 +146,8 @@ def tile_kernel(
     """`sum_tile` for tiles of `shape`. A length, step or advance that is given is compiled in; the others are read
     from the slots. `shared`: what windows have in common is loaded once (see `accumulate`). `streamed`: whole tiles go
     past the caches (see `store_tile`). `ahead`: while a piece is summed, caches are asked for what the next one reads
-    of x; behind the last piece the table has one more offset in x, where another tile begins."""
+    of x; behind the last piece the table has one more offset in x, where another tile begins; and before the first one
+    for the lines that the tile is stored to."""
     data, table = np.empty(1, dtype), np.empty(1, np.int64)
     length, step, advance = (0 if number is None else Constant(number) for number in (length, step, advance))
     shared, streamed, ahead = (Constant(True) if wanted else 0 for wanted in (shared, streamed, ahead))

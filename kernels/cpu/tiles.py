@@ -221,6 +221,24 @@ def store_tile(typing, tile, pointer, index, step, streamed):
 
 
 @intrinsic
+def fetch_tile(typing, ahead, streamed, shape, pointer, index, step):
+    """With `Constant(True)` as `ahead`, asks for the lines that `store_tile` will write, unless it passes the caches
+    by: stores that wait for lines would hold up those that come after them."""
+    is_wanted = _is_true(ahead) and not _is_true(streamed)
+
+    def generate(context, builder, signature, arguments):
+        _, _, _, pointer, index, step = arguments
+        for r in range(shape.rows if is_wanted else 0):
+            row = builder.add(index, times(builder, step, r))
+            for j in range(shape.vectors):
+                address = builder.gep(pointer, [builder.add(row, ir.Constant(INT64, j * shape.lanes))])
+                _fetch(builder, address, to_write=True)
+        return context.get_dummy_value()
+
+    return types.void(ahead, streamed, shape, pointer, types.intp, types.intp), generate
+
+
+@intrinsic
 def store_tile_part(typing, tile, pointer, index, step, columns):
     """pointer[index + r·step : … + columns] = tile[r, :columns]; what lies beyond is not touched."""
 
@@ -369,9 +387,9 @@ def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: l
     return assemble(builder, tile, finals)
 
 
-def _fetch(builder, pointer) -> None:
+def _fetch(builder, pointer, to_write: bool = False) -> None:
     """Asks for the cache line at `pointer`; where there is no memory that is no error."""
-    options = [ir.Constant(INT32, option) for option in (0, 3, 1)]  # to read, into the first cache, data
+    options = [ir.Constant(INT32, option) for option in (int(to_write), 3, 1)]  # into the first cache, data
     address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
     call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *options])
 

@@ -80,9 +80,11 @@ def test_output_tiles_of_float64_stay_in_registers(level, shape):
 def test_streamed_tiles_are_stored_past_the_caches(level):
     with simd.using_level(level):
         shape = TileShape(F32, 4, 2)
-        kept, streamed = (tile_kernel(F32, shape, streamed=past).code.assembly() for past in (False, True))
+        kept, streamed = (tile_kernel(F32, shape, streamed=past, ahead=True).code.assembly() for past in (False, True))
     assert kept.count("vmovntps") == 0
     assert streamed.count("vmovntps") == 4 * 2
+    assert kept.count("prefetchw") == 4 * 2
+    assert streamed.count("prefetchw") == 0
 
 
 def short_run_shape(pixels, vectors, kernel, channels, stride, host):
