@@ -20,19 +20,20 @@ from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRID
 from .depthwise_tiles import (
     BIAS,
     CHANNELS,
-    FETCH_X,
-    FETCH_Y,
     KERNEL_PIECES,
     LINE_BYTES,
     RELU,
     SLOTS,
     W_POINTER,
     W_TABLE,
+    X_AHEAD,
+    X_ASKED,
     X_FETCHED,
+    X_LINES,
     X_POINTER,
     X_STEP,
     X_TABLE,
-    Y_FETCHED,
+    Y_AHEAD,
     Y_POINTER,
     Y_STEP,
     Y_TABLE,
@@ -40,7 +41,6 @@ from .depthwise_tiles import (
     tap_kernel,
     window_kernel,
 )
-from .gradient_tiles import MEMORY_CYCLES
 from .launch import PARTS_PER_THREAD, address_of_array, helper, kernel, run, threads, unpack
 from .output_tiles import laid_out, rounded_up
 from .simd import Level, finish_streams, lanes, level, load, pointer_at, select, splat, store, vector_of
@@ -50,6 +50,8 @@ from .tiling import LINE_CYCLES
 WORD = np.dtype(np.int64)  # of tables
 SERIAL_CYCLES = 20_000  # of work that is worth a thread
 CALL_CYCLES = 40  # to start a tile, for all channels
+MEMORY_CYCLES = 400  # from asking main memory to its answer, about
+LEAST_SUMMED = 64  # outputs that are worth a sum of their own, for each weight
 EDGE_CYCLES = 1  # for each place in the table of a tile at an edge
 VECTOR_CYCLES = 12  # to start and end a tile, for each vector of channels
 SHAPES = [(rows, pixels) for rows in (1, 2, 4) for pixels in (1, 2, 4, 8, 16)]  # of tiles
@@ -57,11 +59,13 @@ SHAPES = [(rows, pixels) for rows in (1, 2, 4) for pixels in (1, 2, 4, 8, 16)]  
 # What the driver finds where in the layout of each correlation, after `Correlation.numbers`.
 (
     TILE_KERNEL, ROWS, PIXELS, PIECE_ROWS, PIECE_TAPS, ALONG_H, ALONG_W, X_ROWS, X_PIXELS, ROW_PLACES, PLACES, INSIDE_X,
-    INSIDE_Y, WEIGHTS, FETCHED_X, FETCHED_Y, X_FETCHES, Y_FETCHES, FIRST_INSIDE, END_INSIDE, TILES, Y_START,
-    LAYOUT_SIZE,
+    INSIDE_Y, WEIGHTS, FIRST_INSIDE, END_INSIDE, TILES, Y_START, ASKS, TILES_AHEAD, AHEAD, FETCHES, LAYOUT_SIZE,
 ) = range(NUMBERS, NUMBERS + 23)  # fmt: skip
 # And before them, of the whole launch.
-PHASES, BLOCKS, DEPTH, ITEMS, PARTS, ALL_CHANNELS, IS_RELU, ITEM_SIZE, TABLES, OWN_WEIGHTS, OWN_ROOM, HEADER = range(12)
+(
+    PHASES, BLOCKS, DEPTH, ITEMS, PARTS, ALL_CHANNELS, IS_RELU, ITEM_SIZE, TABLES, OWN_WEIGHTS, OWN_ROOM, VECTORS,
+    HEADER,
+) = range(13)  # fmt: skip
 
 
 # ---- the driver ------------------------------------------------------------------------------------------------------
@@ -98,8 +102,36 @@ def _list_outputs(table, layout, oh, ow, size, nothing):
 
 
 @helper
-def _block(vector, x, y, zeros, room, slots, every, layout, size, n, od, block):
+def _item(every, item):
+    """(n, od, block) of an item of the work."""
+    outer = item // every[BLOCKS]
+    return outer // every[DEPTH], outer % every[DEPTH], item % every[BLOCKS]
+
+
+@helper
+def _end_of_input(every, layout, item):
+    """Where x ends that an item of the work and those before it meet."""
+    n, od, block = _item(every, item)
+    oh = min((block + 1) * layout[ROWS], layout[OUTPUT + 1]) - 1
+    i_d = od * layout[STRIDES] - layout[BEFORE] + (layout[KERNEL] - 1) * layout[DILATION]
+    i_h = oh * layout[STRIDES + 1] - layout[BEFORE + 1] + (layout[KERNEL + 1] - 1) * layout[DILATION + 1]
+    return n * layout[X] + i_d * layout[X + 1] + min(i_h + 1, layout[INPUT + 1]) * layout[X + 2]
+
+
+@helper
+def _ask_for_next(x, slots, every, layout, item):
+    """Lets the tiles of an item ask memory for what the next one will read of x, each vector of channels for its share:
+    so many cache lines, which are returned."""
+    begin, end = _end_of_input(every, layout, item), _end_of_input(every, layout, item + 1)
+    slots[X_ASKED] = address_of(x, begin)
+    return -(-max(end - begin, 0) * every[ITEM_SIZE] // (layout[TILES] * every[VECTORS] * LINE_BYTES))
+
+
+@helper
+def _block(vector, x, y, zeros, room, slots, every, layout, size, item):
     """The tiles of a block of rows."""
+    n, od, block = _item(every, item)
+    slots[X_LINES] = _ask_for_next(x, slots, every, layout, item) if layout[ASKS] else 0
     oh, rows, width = block * layout[ROWS], layout[ROWS], layout[PIXELS]
     origin_d = od * layout[STRIDES] - layout[BEFORE]
     origin_h = oh * layout[STRIDES + 1] - layout[BEFORE + 1]
@@ -127,6 +159,7 @@ def _block(vector, x, y, zeros, room, slots, every, layout, size, n, od, block):
             slots[Y_TABLE] = address_of(y_table, 0)
             _list_outputs(y_table, layout, oh, tile * width, size, address_of(room, 0) - slots[Y_POINTER])
         call_tile_kernel(layout[TILE_KERNEL], count, slots)
+        slots[X_ASKED] += count * every[VECTORS] * slots[X_LINES] * LINE_BYTES
         tile += count
 
 
@@ -141,18 +174,17 @@ def visit_tiles(begin, end, arguments):
         own[W_POINTER], own[BIAS] = address_of(w, part * every[OWN_WEIGHTS]), address_of(bias, 0)
         own[CHANNELS], own[RELU] = every[ALL_CHANNELS], every[IS_RELU]
         for item in range(part * every[ITEMS] // every[PARTS], (part + 1) * every[ITEMS] // every[PARTS]):
-            block, outer = item % every[BLOCKS], item // every[BLOCKS]
-            od, n = outer % every[DEPTH], outer // every[DEPTH]
+            _, od, block = _item(every, item)
             for phase in range(every[PHASES]):
                 layout = pointer_at(every, HEADER + phase * LAYOUT_SIZE)
                 if od < layout[OUTPUT] and block * layout[ROWS] < layout[OUTPUT + 1]:
                     own[W_TABLE] = address_of(every, layout[WEIGHTS])
                     own[KERNEL_PIECES] = layout[KERNEL] * layout[ALONG_H] * layout[ALONG_W]
-                    own[FETCH_X], own[X_FETCHED] = address_of(every, layout[FETCHED_X]), layout[X_FETCHES]
-                    own[FETCH_Y], own[Y_FETCHED] = address_of(every, layout[FETCHED_Y]), layout[Y_FETCHES]
                     own[X_STEP] = layout[PIXELS] * layout[STRIDES + 2] * layout[X + 3] * size
                     own[Y_STEP] = layout[PIXELS] * layout[Y + 3] * size
-                    _block(vector, x, y, zeros, own_room, own, every, layout, size, n, od, block)
+                    own[Y_AHEAD] = layout[TILES_AHEAD] * own[Y_STEP]
+                    own[X_AHEAD], own[X_FETCHED] = address_of(every, layout[AHEAD]), layout[FETCHES]
+                    _block(vector, x, y, zeros, own_room, own, every, layout, size, item)
     finish_streams()
 
 
@@ -168,11 +200,10 @@ def suits(correlation: Correlation) -> bool:
 
 def _together(correlation: Correlation, registers: int) -> tuple[int, int]:
     """(rows, taps of a row) of the kernel that tiles take at a time: divisors of all of them, so many that a third of
-    the registers can hold their weights. Rows one by one if neighbouring output rows have little in common."""
+    the registers can hold their weights."""
     most, (_, kh, kw) = registers // 3, correlation.kernel_size
     taps = max(number for number in range(1, most + 1) if kw % number == 0)
-    most_rows = most // taps if correlation.strides[1] == 1 else 1
-    return max(number for number in range(1, most_rows + 1) if kh % number == 0), taps
+    return max(number for number in range(1, most // taps + 1) if kh % number == 0), taps
 
 
 def _windows(correlation: Correlation, rows: int, pixels: int, host: Level) -> Windows:
@@ -216,7 +247,9 @@ def _choose(correlations: tuple[Correlation, ...], gradient: bool, vectors: int,
 
     def fits(windows: Windows) -> bool:
         weights = windows.weights * (windows.phases if gradient else 1)
-        return windows.outputs + weights + 2 <= host.registers or windows.outputs == 1
+        # Where windows share little of what is loaded, LLVM loads early and needs registers for that.
+        spare = 2 if windows.strides == (1, 1) else host.registers // 4
+        return windows.outputs + weights + spare <= host.registers or windows.outputs == 1
 
     return min((tiles for tiles in map(patterns, SHAPES) if all(map(fits, tiles))), key=cost)
 
@@ -256,24 +289,15 @@ def _tables(correlation: Correlation, windows: Windows, itemsize: int) -> dict[i
     return {ROW_PLACES: rows, PLACES: pixels, INSIDE_X: x * itemsize, INSIDE_Y: y * itemsize, WEIGHTS: weights}
 
 
-def _ahead(correlation: Correlation, windows: Windows, vectors: int, lanes: int, host: Level) -> tuple[int, int]:
-    """(tiles, channels) from what a tile works on to what it asks memory for, which takes its time to come."""
-    distance = ceil(2 * MEMORY_CYCLES / _vector_cycles(correlation, windows, host))  # in vectors of channels
-    return (ceil(distance / vectors), 0) if distance >= vectors else (0, distance * lanes)
-
-
-def _fetched(correlation: Correlation, windows: Windows, ahead: tuple[int, int]) -> dict[int, np.ndarray]:
-    """The pixels of x, and of y, that a tile so far ahead is the first to meet, counted in numbers from where this tile
+def _new_pixels(correlation: Correlation, windows: Windows, tiles: int) -> np.ndarray:
+    """The pixels of x that a tile so many tiles on is the first to meet, counted in numbers from where this tile
     begins."""
-    c, (tiles, channels) = correlation, ahead
+    c = correlation
     last = [(size - 1) * dilation for size, dilation in zip(c.kernel_size, c.dilation, strict=True)]
     rows = np.arange(windows.rows * c.strides[1]) + last[1] - c.strides[1] + 1
     pixels = np.arange(windows.pixels * c.strides[2]) + last[2] - c.strides[2] + 1
     pixels += tiles * windows.pixels * c.strides[2]
-    x = last[0] * c.x_strides[1] + channels + _added(rows * c.x_strides[2], pixels * c.x_strides[3])
-    pixels = np.arange(windows.pixels) + tiles * windows.pixels
-    y = channels + _added(np.arange(windows.rows) * c.y_strides[2], pixels * c.y_strides[3])
-    return {FETCHED_X: x, FETCHED_Y: y}
+    return last[0] * c.x_strides[1] + _added(rows * c.x_strides[2], pixels * c.x_strides[3])
 
 
 def _layout(correlation: Correlation, windows: Windows) -> dict[int, int]:
@@ -323,9 +347,11 @@ def plan(
         )
         layout, own = _layout(c, windows) | {TILE_KERNEL: kernels[-1].address}, _tables(c, windows, dtype.itemsize)
         longest = max(longest, own[INSIDE_X].size + own[INSIDE_Y].size)
-        if far:
-            own |= _fetched(c, windows, _ahead(c, windows, vectors, lanes, host))
-            layout |= {X_FETCHES: own[FETCHED_X].size, Y_FETCHES: own[FETCHED_Y].size if gradient else 0}
+        if far and gradient:
+            ahead = ceil(2 * MEMORY_CYCLES / (vectors * _vector_cycles(c, windows, host)))
+            own[AHEAD] = _new_pixels(c, windows, ahead)
+            layout |= {TILES_AHEAD: ahead, FETCHES: own[AHEAD].size}
+        layout[ASKS] = far and not gradient and not layouts  # the first of several correlations asks for all
         layouts.append(_put(layout, own, position + sum(table.size for table in tables)))
         tables += own.values()
         cycles += batch * c.output_size[0] * _cycles(c, windows, vectors, host)
@@ -340,6 +366,7 @@ def plan(
         PHASES: len(correlations), BLOCKS: blocks, DEPTH: depth, ITEMS: items, PARTS: parts, ALL_CHANNELS: channels,
         IS_RELU: relu, ITEM_SIZE: dtype.itemsize, TABLES: longest, OWN_ROOM: 0 if gradient else room,
         OWN_WEIGHTS: correlations[0].taps * channels if gradient else 0,
+        VECTORS: vectors,
     }  # fmt: skip
     numbers = np.concatenate([laid_out(header, HEADER), *layouts, *tables, np.zeros(spare, WORD)])
     return Plan(tuple(kernels), numbers, parts, longest, np.zeros(room, dtype), masked)
@@ -381,11 +408,19 @@ def launch(
     _run(chosen, x, y, weight, start, room)
 
 
+def _gradient_parts(dy: np.ndarray, dweight: np.ndarray) -> int:
+    """In how many parts a gradient is summed at most: several a thread, as long as what they add at the end is little
+    beside what they sum."""
+    workers = threads()
+    affordable = dy.size // (LEAST_SUMMED * dweight.size)
+    return 1 if workers == 1 else max(workers, min(workers * PARTS_PER_THREAD, affordable))
+
+
 def launch_gradient(correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> None:
     """As `weight_tiles.launch`, for a correlation that suits this module. Each part of the work has sums of its own,
     which are added in order."""
     far = x.nbytes + dy.nbytes > last_level_bytes() // 2
-    chosen = plan((correlation,), x.dtype, False, True, far, False, threads(), level())
+    chosen = plan((correlation,), x.dtype, False, True, far, False, _gradient_parts(dy, dweight), level())
     sums = np.zeros((chosen.parts, dweight.size), x.dtype)
     _run(chosen, x, dy, sums, chosen.zeros, chosen.zeros)
     np.sum(sums, axis=0, out=dweight.reshape(-1))

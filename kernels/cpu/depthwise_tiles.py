@@ -42,8 +42,8 @@ from .tiles import TileShape, TileType, assemble, emit_loop, repeat_row, vectors
 # Where the kernels' arguments stand in the array that a driver fills; the first five are known at compile time.
 (
     X_POINTER, X_TABLE, X_STEP, Y_POINTER, Y_TABLE, Y_STEP, W_POINTER, W_TABLE, BIAS, KERNEL_PIECES, CHANNELS, RELU,
-    FETCH_X, X_FETCHED, FETCH_Y, Y_FETCHED,
-) = range(5, 21)  # fmt: skip
+    X_ASKED, X_LINES, X_AHEAD, X_FETCHED, Y_AHEAD,
+) = range(5, 22)  # fmt: skip
 SLOTS = 24
 LINE_BYTES = 64  # of a cache line
 CHAINS = 8  # multiply-adds that may wait for each other side by side: latency × units of current processors
@@ -246,8 +246,8 @@ def add_taps(typing, tile, windows, masked, sums, table, begin, columns):
 
 @intrinsic
 def _sizes(typing, windows):
-    """(positions of the input, weights) of a pattern."""
-    numbers = len(windows.windows.met), windows.windows.weights
+    """(positions of the input, outputs, weights) of a pattern."""
+    numbers = len(windows.windows.met), windows.windows.outputs, windows.windows.weights
     result = types.UniTuple(types.intp, len(numbers))
 
     def generate(context, builder, signature, arguments):
@@ -268,10 +268,10 @@ def _behind(typing, pointer, count):
 
 
 @helper
-def _fetch(pointer, table, count):
-    """Asks for what lies at the table's places from a pointer."""
-    for i in range(count):
-        prefetch(pointer, table[i])
+def _ask(pointer, first, count):
+    """Asks memory for the cache lines first … first + count from a pointer."""
+    for line in range(first, first + count):
+        prefetch(_behind(pointer, line * LINE_BYTES), 0)
 
 
 @kernel
@@ -280,19 +280,19 @@ def sum_windows(begin, end, arguments):
     before rather than be partial, unless there is but one."""
     (
         vector, shape, windows, masked, past_caches, x, x_table, x_step, y, y_table, y_step, w, w_table, bias, pieces,
-        channels, relu, fetch_x, x_fetched, _, _,
+        channels, relu, x_asked, x_lines, _, _, _,
     ) = unpack(arguments)  # fmt: skip
-    floor = 0.0 if relu else -np.inf
+    floor, asked = 0.0 if relu else -np.inf, 0
     for number in range(begin, end):
         x_tile, y_tile, c = _behind(x, number * x_step), _behind(y, number * y_step), 0
         while True:
-            x_here = pointer_at(x_tile, c)
-            _fetch(x_here, fetch_x, x_fetched)
+            _ask(x_asked, asked * x_lines, x_lines)
             tile = add_windows(
-                repeat_row(shape, bias, c), windows, masked, x_here, x_table, pointer_at(w, c), w_table, pieces,
-                channels,
+                repeat_row(shape, bias, c), windows, masked, pointer_at(x_tile, c), x_table, pointer_at(w, c), w_table,
+                pieces, channels,
             )  # fmt: skip
             store_windows(tile, masked, past_caches, floor, pointer_at(y_tile, c), y_table, channels)
+            asked += 1
             if c + lanes(vector) >= channels:
                 break
             c = min(c + lanes(vector), channels - lanes(vector))
@@ -303,19 +303,22 @@ def sum_taps(begin, end, arguments):
     """The weight's gradient over the tiles begin … end of a row of tiles, added to what stands at w."""
     (
         vector, shape, windows, masked, _, x, x_table, x_step, y, y_table, y_step, w, w_table, _, pieces, channels, _,
-        fetch_x, x_fetched, fetch_y, y_fetched,
+        _, _, x_ahead, x_fetched, y_ahead,
     ) = unpack(arguments)  # fmt: skip
-    positions, weights = _sizes(windows)
+    positions, outputs, weights = _sizes(windows)
     for number in range(begin, end):
         x_tile, y_tile, c, done = _behind(x, number * x_step), _behind(y, number * y_step), 0, 0
         while True:
             x_here, y_here, sums = pointer_at(x_tile, c), pointer_at(y_tile, c), pointer_at(w, c)
-            _fetch(x_here, fetch_x, x_fetched)
+            for i in range(x_fetched):
+                prefetch(x_here, x_ahead[i])
             for piece in range(pieces):
                 table = pointer_at(x_table, piece * positions)
                 tile = products(shape, windows, masked, x_here, table, y_here, y_table, channels)
                 add_taps(tile, windows, masked, sums, pointer_at(w_table, piece * weights), done - c, channels)
-            _fetch(y_here, fetch_y, y_fetched)
+            if y_ahead:
+                for i in range(outputs):
+                    prefetch(_behind(y_here, y_table[i] + y_ahead), 0)
             done = c + lanes(vector)
             if done >= channels:
                 break
@@ -338,6 +341,6 @@ def _kernel(body, dtype, windows: Windows, accumulators: int, masked: bool, past
     data, table, shape = np.empty(1, dtype), np.empty(1, np.int64), TileShape(dtype, accumulators, 1)
     code = compiled(
         body, vector_of(dtype), shape, windows, Constant(masked), Constant(past_caches), data, table, 0, data, table, 0,
-        data, table, data, 0, 0, 0, table, 0, table, 0,
+        data, table, data, 0, 0, 0, data, 0, table, 0, 0,
     )  # fmt: skip
     return TileKernel(shape, code.address, code)

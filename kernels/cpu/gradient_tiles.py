@@ -36,7 +36,6 @@ from .tiles import (
     zero_tile,
 )
 
-MEMORY_CYCLES = 400  # from asking main memory to its answer, about
 ASKED, ASK_STEP = 11, 5  # slots of `sum_products`, with which memory is asked for what comes later
 ASKING = 16  # times the number of pieces over which it is, in the flags
 
@@ -57,9 +56,9 @@ def _kept(builder, mask):
 
 
 def _ask_for(builder, pointer) -> None:
-    """Asks for the cache line at a pointer, to be kept in the second-level cache."""
+    """Asks for the cache line at a pointer; an address beyond the array is no error."""
     address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-    options = [ir.Constant(INT32, option) for option in (0, 2, 1)]  # to read, into the second cache, data
+    options = [ir.Constant(INT32, option) for option in (0, 3, 1)]  # to read, into all caches, data
     call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *options])
 
 
@@ -132,7 +131,7 @@ def accumulate_products(
 def accumulate_and_ask(
     typing, tile, shape, masked, x, x_index, group_step, advance, w, w_index, w_advance, count, columns, asked, ask_step
 ):
-    """The same; and memory is asked for asked[s·ask_step], to be brought to the second-level cache."""
+    """The same; and memory is asked for asked[s·ask_step]."""
 
     def generate(context, builder, signature, arguments):
         return _emit_products(builder, tile, shape, masked, [arguments[0], *arguments[3:]], asks=True)
