@@ -8,6 +8,7 @@ from .. import reference
 from ..geometry import Sizes
 from ..interface import twin_of
 from ..reference.resize import _neighbours as neighbours
+from .doubling import can_double, double, halve
 from .lane_maps import Axis
 from .separable import apply
 
@@ -24,10 +25,14 @@ def _axis(n: int, m: int, method: str) -> Axis:
 
 @twin_of(reference.resize)
 def resize(x: np.ndarray, output_size: Sizes, method: str) -> np.ndarray:
+    if method == "bilinear" and can_double(x.shape[1:-1], output_size, x.shape[-1], x.dtype):
+        return double(x)
     return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=True)], x)
 
 
 @twin_of(reference.resize_gradient)
 def resize_gradient(dy: np.ndarray, input_size: Sizes, method: str) -> np.ndarray:
+    if method == "bilinear" and can_double(input_size, dy.shape[1:-1], dy.shape[-1], dy.dtype):
+        return halve(dy)
     pairs = zip(input_size, dy.shape[1:-1], strict=True)
     return apply([_axis(n, m, method).transposed for n, m in pairs], dy)

@@ -8,6 +8,7 @@ from numerics import assert_close
 from strategies import LAYOUTS, laid_out
 
 from tomograd.kernels import cpu, reference
+from tomograd.kernels.cpu import streams
 
 sizes = st.integers(1, 3).flatmap(lambda d: st.tuples(*[st.tuples(st.integers(1, 7), st.integers(1, 9))] * d))
 
@@ -39,6 +40,35 @@ def test_rows_of_many_vectors(channels, after, method):
     dy = rng.standard_normal((2, *after, channels)).astype(np.float32)
     dx, expected = cpu.resize_gradient(dy, (5, 70), method), reference.resize_gradient(dy, (5, 70), method)
     assert_close(dx, expected, scale=32)
+
+
+@given(
+    before=st.integers(2, 3).flatmap(lambda d: st.tuples(*[st.integers(1, 6)] * d)),
+    channels=st.sampled_from([4, 8, 16, 21, 48]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    layout=st.sampled_from(LAYOUTS),
+    past=st.booleans(),
+)
+def test_twice_the_size(before, channels, dtype, layout, past):
+    """Images of one position along an axis, parts of a vector of channels, an overlapping one, two and three axes."""
+    rng = np.random.default_rng(channels)
+    after = tuple(2 * n for n in before)
+    x = laid_out(rng.standard_normal((2, *before, channels)).astype(dtype), layout)
+    dy = laid_out(rng.standard_normal((2, *after, channels)).astype(dtype), layout)
+    with pytest.MonkeyPatch.context() as patch:
+        if past:
+            patch.setattr(streams, "last_level_bytes", lambda: 0)
+            patch.setattr(streams, "SMALL", 0)
+        y, dx = cpu.resize(x, after, "bilinear"), cpu.resize_gradient(dy, before, "bilinear")
+    assert_close(y, reference.resize(x, after, "bilinear"), scale=4)
+    assert_close(dx, reference.resize_gradient(dy, before, "bilinear"), scale=4 * 3 ** len(before))
+
+
+def test_the_gradient_of_twice_the_size_is_the_transpose():
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 3, 5, 4, 24)), rng.standard_normal((2, 6, 10, 8, 24))
+    forward = (cpu.resize(x, (6, 10, 8), "bilinear") * dy).sum()
+    np.testing.assert_allclose((cpu.resize_gradient(dy, (3, 5, 4), "bilinear") * x).sum(), forward, rtol=1e-10)
 
 
 def test_unknown_method():
