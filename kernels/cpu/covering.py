@@ -22,7 +22,8 @@ from .lane_maps import pick_inside
 from .launch import Constant, either, run, scratch, unpack, value
 from .mathematics import function
 from .separable import PIECE, WORK
-from .simd import Vector, lanes, load, load_part, pointer_at, splat, store, store_part, vector_of
+from .simd import Vector, finish_streams, lanes, load, load_part, pointer_at, splat, store, store_part, vector_of
+from .streams import LINE, THROUGH_CACHES, past_caches, put
 from .windows import block_at, blocks_of, in_three, known_sizes, place_after, place_of, windows_along
 
 FIRST_WINDOW, FIRST_TAP, WINDOWS, PHASE, COLUMNS = 0, 1, 2, 3, 4  # the columns of `_covering`
@@ -106,7 +107,9 @@ def run_over_positions(body: Callable, dy: np.ndarray, other, dx: np.ndarray, ge
     `other` are as the functions of the walk take them."""
     items, arguments = _plan(dy.shape[1:-1], dx.shape[1:-1], *geometry, dx.shape[-1], vector_of(dx.dtype))
     grain = max(1, len(dx) * items * WORK // (dx.size + dy.size))
-    run(body, len(dx) * items, grain, *arguments, dy.size, dy, other, dx)
+    whole_lines = dx.shape[-1] * dx.itemsize % LINE == 0
+    past = past_caches(dx, dy, other) if whole_lines else THROUGH_CACHES
+    run(body, len(dx) * items, grain, *arguments, past, dy.size, dy, other, dx)
 
 
 # ---- the walk --------------------------------------------------------------------------------------------------------
@@ -147,18 +150,20 @@ def _square(read, add, vector, dy, other, size, last, phase0, geometry):
     return a, b, c, d
 
 
-def _squares_of_channels(narrow, read, add, vector, dy, other, size, last, squares, phase0, geometry, shuffles, dx, to):
+def _squares_of_channels(
+    narrow, read, add, vector, dy, other, size, last, squares, phase0, geometry, shuffles, past, dx, to
+):
     """Squares side by side, lanes over channels."""
     (_, k1, _), strides, _, channels, row = geometry
     for _ in range(squares):
         for block in range(blocks_of(vector, channels)):
             j = block_at(vector, block, channels)
             a, b, c, d = _square(read, add, vector, dy, other, WITHIN, last + j, phase0, geometry)
-            store(dx, to + j, a)
-            store(dx, to + channels + j, b)
+            put(past, dx, to + j, a)
+            put(past, dx, to + channels + j, b)
             if k1 > 1:
-                store(dx, to + row + j, c)
-                store(dx, to + row + channels + j, d)
+                put(past, dx, to + row + j, c)
+                put(past, dx, to + row + channels + j, d)
         last, to = last + SIDE // strides[2] * channels, to + SIDE * channels
 
 
@@ -176,7 +181,9 @@ def _put_by_turns(vector, room, shuffles, a, b, dx, to, count):
             store_part(dx, to + half * lanes(vector), numbers, rest)
 
 
-def _squares_of_numbers(narrow, read, add, vector, dy, other, size, last, squares, phase0, geometry, shuffles, dx, to):
+def _squares_of_numbers(
+    narrow, read, add, vector, dy, other, size, last, squares, phase0, geometry, shuffles, past, dx, to
+):
     """The same, lanes over the numbers of a row of windows: some whole windows at a time."""
     (_, k1, _), strides, _, channels, row = geometry
     room, some, left = scratch(dx, ROOM), lanes(vector) // channels * channels, squares * SIDE // strides[2] * channels
@@ -227,7 +234,7 @@ def _any_position(narrow, read, add, vector, dy, other, size, at, tap, counts, s
 @function
 def walk_over_positions(read, add, begin, end, arguments):
     """Adds up what the windows over each position give, and writes it into the last argument."""
-    vector, narrow, k0, k1, k2, s0, s1, s2, g, covering, shuffles, size, dy, other, dx = unpack(arguments)
+    vector, narrow, k0, k1, k2, s0, s1, s2, g, covering, shuffles, past, size, dy, other, dx = unpack(arguments)
     sizes, strides = (value(k0), value(k1), value(k2)), (value(s0), value(s1), value(s2))
     i0, i1, i2, o0, o1, line, channels, pieces_of_row, length = g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[13], g[14]
     first_square, end_of_squares, above, groups = g[15], g[16], g[17], g[18]
@@ -267,7 +274,9 @@ def walk_over_positions(read, add, begin, end, arguments):
             last = (plane + last0 * o1 + last1) * line + (over[FIRST_WINDOW] + over[WINDOWS] - 1) * channels
             to, squares = (start + top) * row + left * channels, (right - left) // SIDE
             if over0[PHASE] == 0:
-                _squares(narrow, read, add, vector, dy, other, size, last, squares, 0, geometry, shuffles, dx, to)
+                _squares(narrow, read, add, vector, dy, other, size, last, squares, 0, geometry, shuffles, past, dx, to)
             elif strides[0] > 1:
-                _squares(narrow, read, add, vector, dy, other, size, last, squares, 1, geometry, shuffles, dx, to)
+                _squares(narrow, read, add, vector, dy, other, size, last, squares, 1, geometry, shuffles, past, dx, to)
         place = place_after(place, pieces_of_row, groups, i0)
+    if value(past):
+        finish_streams()

@@ -24,11 +24,14 @@ from functools import lru_cache
 import numpy as np
 
 from ..geometry import Pairs, Sizes, pool_output_size
+from .caches import last_level_bytes
 from .lane_maps import COUNT, OUT, VECTOR_COLUMNS, Axis, LaneMap, lane_map, padded, pick, pick_inside
 from .launch import Constant, run, unpack, value
 from .mathematics import function
 from .separable import CUT_COLUMNS, PIECE, WHOLE_ROW, WORK, pieces, position_steps
-from .simd import Vector, any_of, first_lanes, lane_numbers, lanes, load, pointer_at, vector_of
+from .simd import Vector, any_of, first_lanes, lane_numbers, lanes, load, pointer_at, prefetch, vector_of
+
+AHEAD = 1024  # numbers: how far behind a window is asked for what later ones read, where x takes half of the caches
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
 
@@ -66,6 +69,8 @@ def windows_along(i: int, k: int, s: int, pair: tuple[int, int], d: int) -> Axis
 
 ONE_WINDOW = windows_along(1, 1, 1, (0, 0), 1)
 
+
+_IN_MEMORY, _IN_CACHE = Constant(True), Constant(False)
 
 # How the windows of a vector of lanes are read: as runs of numbers; by shuffles; by shuffles that look where they are
 # in the array, with windows that the border cuts.
@@ -119,8 +124,13 @@ def run_over_windows(
     """Runs one of two bodies over the windows of x: `geometry` is their size, strides, padding and dilation; y and
     `other` are as the functions of the walk take them."""
     narrow, items, arguments = _plan(x.shape[1:-1], *geometry, x.shape[-1], vector_of(x.dtype))
-    x, grain = padded(x, arguments[0]), max(1, len(y) * items * WORK // (x.size + y.size))
-    run(over_numbers_body if narrow else over_channels_body, len(y) * items, grain, *arguments, x.size, x, y, other)
+    grain = max(1, len(y) * items * WORK // (x.size + y.size))
+    if narrow:
+        x = padded(x, arguments[0])
+        run(over_numbers_body, len(y) * items, grain, *arguments, x.size, x, y, other)
+    else:
+        ahead = _IN_MEMORY if x.nbytes + y.nbytes > last_level_bytes() // 2 else _IN_CACHE
+        run(over_channels_body, len(y) * items, grain, *arguments, ahead, x.size, x, y, other)
 
 
 # ---- walks -----------------------------------------------------------------------------------------------------------
@@ -243,12 +253,17 @@ def block_at(vector, block, channels):
 
 
 @function
-def _whole_positions(whole, vector, x, base, positions, stride, channels, sizes, steps, y, other, to):
+def _whole_positions(whole, ahead, vector, x, base, positions, stride, channels, sizes, steps, y, other, to):
     """`whole` at all channels of windows side by side. Whether it could do them all."""
     none, spoiled = lane_numbers(vector), first_lanes(vector, 0)
+    (_, k1, k2), (_, step1, step2) = sizes, steps
     for _ in range(positions):
         for block in range(blocks_of(vector, channels)):
             c = block_at(vector, block, channels)
+            if value(ahead):
+                for t1 in range(k1):
+                    for t2 in range(k2):
+                        prefetch(x, base + c + t1 * step1 + t2 * step2 + AHEAD)
             spoiled = whole(vector, x, base + c, none, RUN, sizes, steps, y, other, to + c, spoiled)
         base, to = base + stride, to + channels
     return not any_of(spoiled)
@@ -257,7 +272,7 @@ def _whole_positions(whole, vector, x, base, positions, stride, channels, sizes,
 @function
 def walk_over_channels(whole, cut, begin, end, arguments):
     """Lanes over channels."""
-    vector, k0, k1, k2, g, cuts, starts, firsts, ends, size, x, y, other = unpack(arguments)
+    vector, k0, k1, k2, g, cuts, starts, firsts, ends, ahead, size, x, y, other = unpack(arguments)
     k0, k1, k2, channels, pieces_of_row = value(k0), value(k1), value(k2), g[12], g[18]
     sizes, shape, steps = (k0, k1, k2), (k1, k2, g[2], g[11]), (g[15], g[16], g[17])
     none = lane_numbers(vector)
@@ -269,7 +284,9 @@ def walk_over_channels(whole, cut, begin, end, arguments):
         done = (end0 - first0 == k0) & (end1 - first1 == k1) & (first < last)
         if done:
             base, to = corner + starts[first], line + first * channels
-            done = _whole_positions(whole, vector, x, base, last - first, g[19], channels, sizes, steps, y, other, to)
+            done = _whole_positions(
+                whole, ahead, vector, x, base, last - first, g[19], channels, sizes, steps, y, other, to
+            )
         while r < piece[1]:
             if done & (r == first):
                 r = last
