@@ -8,7 +8,7 @@ from tomograd.kernels import cpu, reference
 
 @pytest.mark.parametrize("backend", [cpu, reference])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_, np.complex64, ">f4"])
-@pytest.mark.parametrize("shape", [(), (0, 3), (7, 5), (4, 61, 67, 5)])
+@pytest.mark.parametrize("shape", [(), (0, 3), (7, 5), (4, 61, 67, 5), (4, 61, 67, 9)])
 def test_sums(shape, dtype, backend):
     x, y = (np.asarray(np.random.default_rng(i).standard_normal(shape) * 9).astype(dtype) for i in range(2))
     expected = np.asarray(x + y)
