@@ -55,6 +55,7 @@ from .winograd_tiles import (
     EDGE_CYCLES,
     FIELD_CHANNELS,
     FIELDS_SIZE,
+    NEAR_BYTES,
     OF_TILES,
     PITCH,
     PLANE,
@@ -335,7 +336,8 @@ def _ways(correlation: Correlation, outputs: int, tile: Choice, dtype: np.dtype,
             cycles = rounds * (item + own * filters)
             yield _Division(tile, block_tiles, splits, False, part, min(piece, depth), workers, cycles)
             if c.groups * weights <= KEPT_BYTES:
-                cycles = rounds * (item + reading_cycles(own * weights, workers)) + c.groups * filters
+                reads = reading_cycles(own * weights, workers) if own * weights + inputs > 2 * NEAR_BYTES else 0
+                cycles = rounds * (item + reads) + c.groups * filters
                 yield _Division(tile, block_tiles, splits, True, part, depth, workers, cycles)
 
 

@@ -24,7 +24,7 @@ from .winograd_transforms import MATRICES, TAPS, operations, transform
 CHOICES = (0, *MATRICES)  # outputs of a tile along one dimension; 0: no Winograd at all
 STORE_CYCLES = 2.5  # to store a vector, or to fetch one from the L2 cache
 EDGE_CYCLES = 2  # to copy a vector of a window that reaches beyond the image, and to find out that it does
-NEAR_BYTES = 512 * 1024  # that an L2 cache holds beside other things
+NEAR_BYTES = 512 * 1024  # that stay in an L2 cache of 1 MiB beside as many others
 CACHE_BYTES_PER_CYCLE = 20  # of what is larger, about
 MEMORY_BYTES_PER_CYCLE = 5  # and where no cache has room for that of all workers
 
