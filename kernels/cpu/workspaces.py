@@ -15,7 +15,8 @@ from .simd import INT64
 
 
 def workspaces(count: int, size: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """(memory for `count` workspaces of `size` numbers, which of them are taken)."""
+    """(memory for `count` workspaces of `size` numbers, which of them are taken and then, all 0, a number for each in
+    which its parts may say what it holds)."""
     return empty((count * size,), dtype), np.zeros(2 * count, np.int64)
 
 
