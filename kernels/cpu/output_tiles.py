@@ -2,9 +2,12 @@
 channels.
 
 The input is read where it lies. Windows that reach beyond its top, bottom, front or back leave out the kernel's rows
-that fall there; only tiles that reach beyond the left or right edge copy their windows, with zeros, to a scratch
-array of the thread. With channels last, kernel width × input channels is one contiguous run of the input and of the
-packed weights, so that the inner loop is a single one (`tiles.accumulate`) and there is no im2col.
+that fall there. For tiles that reach beyond the left or right end of a row there are three ways, and a cost model: to
+copy their windows, with zeros, to a scratch array of the thread; to copy whole rows, which then serve all tiles of a
+chunk; or to add the taps that some pixels miss to a tile that lies some pixels further on. With channels last, kernel
+width × input channels is one contiguous run of the input and of the packed weights, so that the inner loop is a single
+one (`tiles.accumulate`) and there is no im2col. While a tile is computed, the caches are asked for what the next one
+reads: its pixels lie in many rows, and the processor's own prefetching does not see them coming.
 
 Three kinds of tile, of which the one that a cost model finds cheapest is taken (`tiling`):
 
@@ -347,17 +350,18 @@ def _output_moved(x, source, bias, sums, shifts, slots, layout, kernel_rows):
         slots[FLAGS] = flags
     _sum_columns(x, source, weights, slots, layout, kernel_rows, whole, end_whole)
     slots[START], slots[FLAGS], slots[W_POINTER] = start, flags, weights
+    slots[TABLE] = address_of(slots, _table_of(layout, layout[KERNEL + 2]))
 
 
 @helper
 def _output_copied(x, source, patch, slots, layout, kernel_rows, listed, origin, begin):
     """A tile at an end of a row, whose slots are filled but for the input and the table, from a copy of its windows."""
-    channels, step = layout[PITCH], slots[STEP]
+    channels, step, table = layout[PITCH], slots[STEP], slots[TABLE]
     copy_windows(x, source, layout, kernel_rows, origin, patch, layout[PATCH_WIDTH], channels, channels)
     slots[X_POINTER], slots[STEP] = address_of(patch, begin), layout[STRIDES + 2] * channels
     slots[TABLE] = address_of(slots, _table_of(layout, layout[KERNEL + 2] + 1))
     call_tile_kernel(layout[TILE_KERNEL], listed * layout[TAPS_W], slots)
-    slots[STEP] = step
+    slots[STEP], slots[TABLE] = step, table
 
 
 @helper
@@ -372,6 +376,7 @@ def _output_row(x, x_row, y, y_row, bias, scratch, waiting, slots, layout, kerne
     slots[COLUMNS] = columns if is_last else layout[TILE_WIDTH]
     slots[STEP] = stride * layout[READ_W]
     table, taps = _table_of(layout, layout[KERNEL + 2]), listed * layout[TAPS_W]
+    slots[TABLE], slots[table + 3 * taps] = address_of(slots, table), slots[table] + tile_rows * slots[STEP]
     for i in range(count):
         ow = min((column + i) * tile_rows, layout[OUTPUT + 2] - tile_rows)
         origin = ow * stride - layout[BEFORE + 2]
@@ -380,9 +385,9 @@ def _output_row(x, x_row, y, y_row, bias, scratch, waiting, slots, layout, kerne
             slots[START] = address_of(waiting, i * tile_size)
         slots[OUT] = address_of(y, y_row + ow * layout[Y + 3]) if is_last else address_of(waiting, i * tile_size)
         if layout[STAGED_ROWS] or (origin >= 0 and origin + layout[PATCH_WIDTH] <= layout[INPUT + 2]):
-            following = tile_rows * slots[STEP] if i + 1 < count else layout[NEXT_ROW] - source + x_row
-            slots[table + 3 * taps] = slots[table] + following
-            slots[X_POINTER], slots[TABLE] = address_of(x, source + begin), address_of(slots, table)
+            if i + 1 == count:
+                slots[table + 3 * taps] = slots[table] + layout[NEXT_ROW] - source + x_row
+            slots[X_POINTER] = address_of(x, source + begin)
             call_tile_kernel(layout[TILE_KERNEL], taps, slots)
         elif layout[MOVES] and _find_shifts(pointer_at(slots, SLOTS), layout, origin):
             sums, shifts = pointer_at(scratch, layout[PATCH_SIZE]), pointer_at(slots, SLOTS)
