@@ -27,15 +27,7 @@ from ..memory import empty
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Correlation, X, Y
 from .gradient_tiles import ASK_STEP, ASKED, ASKING, ChannelPattern, channel_kernel, product_kernel
 from .launch import helper, kernel, run, threads, unpack
-from .output_tiles import (
-    copy_windows,
-    end_tap,
-    first_tap,
-    kernel_rows_inside,
-    laid_out,
-    rounded_up,
-    row_position,
-)
+from .output_tiles import laid_out, rounded_up
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (
     ADD,
@@ -55,6 +47,7 @@ from .tile_kernel import (
     address_of,
     call_tile_kernel,
 )
+from .tile_walk import copy_windows, end_tap, first_tap, kernel_rows_inside, row_position
 from .tiling import channel_tile, gradient_tile
 
 BLOCK_BYTES = 256 * 1024  # of x and dy that stay in the L2 cache while all tiles pass over them
