@@ -3,8 +3,8 @@ weight's gradient as well, in one to three dimensions.
 
 The work goes by blocks of a few output rows; of such a block by tiles, from left to right, each for all channels
 (`depthwise_tiles`). So memory is read and written in order, and rows that neighbouring output rows share are read once
-for all of them. The phases of a transposed convolution with strides, which write every second row and pixel, take turns
-in each block.
+for all of them. Of large arrays memory is asked ahead of time for what the next block reads. The phases of a transposed
+convolution with strides, which write every second row and pixel, take turns in each block.
 """
 
 from collections.abc import Iterator

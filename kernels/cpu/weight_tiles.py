@@ -4,8 +4,11 @@ summed over pixels.
     dweight[t, c, k] = Σ_p x[p·strides + t·dilation − before, c] · dy[p, k]
 
 The tile kernel runs along rows of pixels: numbers of x are broadcast, vectors of dy are loaded where they lie. Rows of
-pixels come in blocks of which x and dy stay in the L2 cache while all tiles pass over them. At the left and right edge
-each tap simply leaves out the pixels that it does not reach. Three other arrangements, where they take fewer cycles:
+pixels come in blocks of which x and dy stay in the L2 cache while all tiles pass over them. Meanwhile the tiles ask
+memory for the next block, each for a share of it, a cache line with each pixel: so a block is there when its turn
+comes, and reading main memory takes no time of its own as long as it is faster than the products. At the left and right
+edge each tap simply leaves out the pixels that it does not reach. Three other arrangements, where they take fewer
+cycles:
 
 - copied: with few input channels (1, 3) such a tile would be flat. There the windows of a block are copied to a scratch
   array of the thread, padded with zeros, and a tile's rows run over kernel positions × channels as well.
