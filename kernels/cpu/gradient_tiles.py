@@ -248,8 +248,6 @@ class ChannelPattern:
 def _spread(builder, vector, pattern: ChannelPattern, lanes: int) -> list:
     """For each input channel of a group: that channel of every group, once for each of the group's lanes."""
     c, k = pattern.group_inputs, pattern.group_outputs
-    if c == k == 1:
-        return [vector]
     undefined = ir.Constant(vector.type, ir.Undefined)
     return [
         builder.shuffle_vector(

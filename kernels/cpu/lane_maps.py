@@ -228,12 +228,6 @@ def _widened(typing, vector, numbers):
     return result(vector, numbers), generate
 
 
-@function
-def load_wide(vector, pointer, index):
-    """pointer[index : index + lanes]; whole numbers are widened to the vector's lanes."""
-    return _widened(vector, load(vector, pointer, index))
-
-
 @intrinsic
 def _window(typing, vector, pointer, start, indices):
     """Lane l is pointer[start + indices[l] mod 2 · lanes]: one shuffle where the machine can shuffle two registers."""
@@ -283,7 +277,7 @@ def get(vector, row, at, v, vectors):
     """What vector v reads or has written of a row of outputs that begins at `at`."""
     at, count = at + vectors[v * VECTOR_COLUMNS + OUT], vectors[v * VECTOR_COLUMNS + COUNT]
     if count == lanes(vector):
-        return load_wide(vector, row, at)
+        return _widened(vector, load(vector, row, at))
     return _widened(vector, load_part(vector, row, at, count))
 
 
