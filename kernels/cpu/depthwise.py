@@ -381,6 +381,12 @@ def _fills_lines(y: np.ndarray, channels: int) -> bool:
     return whole and address_of_array(y) % LINE_BYTES == 0
 
 
+def _far(x: np.ndarray, y: np.ndarray) -> bool:
+    """True if the arrays are taken to lie in main memory: as in `caches` from half of the largest cache on, but of both
+    together, which pass through the caches at the same pace."""
+    return x.nbytes + y.nbytes >= last_level_bytes() // 2
+
+
 def _run(chosen: Plan, x, y, w, bias, room) -> None:
     slots = np.empty(chosen.parts * chosen.tables, WORD)
     run(visit_tiles, chosen.parts, 1, vector_of(WORD), x, y, w, bias, chosen.zeros, room, slots, chosen.numbers)
@@ -397,7 +403,7 @@ def launch(
     """As `output_tiles.launch`, for correlations that suit this module."""
     if y.size == 0 or not correlations:
         return
-    far = x.nbytes + y.nbytes > last_level_bytes() // 2
+    far = _far(x, y)
     past_caches = far and _fills_lines(y, correlations[0].groups)
     most_parts = threads() * PARTS_PER_THREAD
     chosen = plan(correlations, y.dtype, relu, False, far, past_caches, most_parts, level())
@@ -419,8 +425,7 @@ def _gradient_parts(dy: np.ndarray, dweight: np.ndarray) -> int:
 def launch_gradient(correlation: Correlation, x: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> None:
     """As `weight_tiles.launch`, for a correlation that suits this module. Each part of the work has sums of its own,
     which are added in order."""
-    far = x.nbytes + dy.nbytes > last_level_bytes() // 2
-    chosen = plan((correlation,), x.dtype, False, True, far, False, _gradient_parts(dy, dweight), level())
+    chosen = plan((correlation,), x.dtype, False, True, _far(x, dy), False, _gradient_parts(dy, dweight), level())
     sums = np.zeros((chosen.parts, dweight.size), x.dtype)
     _run(chosen, x, dy, sums, chosen.zeros, chosen.zeros)
     np.sum(sums, axis=0, out=dweight.reshape(-1))
