@@ -14,14 +14,17 @@ from functools import cache, cached_property, lru_cache
 import numpy as np
 
 from ..memory import empty
+from .launch import scratch
 from .mathematics import function
-from .simd import Vector, vector_of
+from .simd import Vector, load_part, splat, store, to_float64, vector_of
+from .simd import lanes as width_of
 
 LINE = 256  # numbers, of which the length of a line is a multiple unless something else is asked for
 LONGEST = 2048  # numbers in a line that repeats its channels, at most
 CACHE_LINE = 64  # bytes
 CHUNK = 32768  # numbers in a chunk, about
 STRIP = 4  # vector registers worked on together: so many that sums and constants stay in registers too
+PLACES = 64  # numbers: more than a vector has
 LEAST_LINES = 32  # lines in a chunk, at least: what is kept of a chunk must be small beside it
 
 
@@ -110,17 +113,22 @@ def chunk_at(chunk, chunk_rows, chunks, positions, channels):
 
 
 @function
-def add_chunks(lanes, chunks, channels, quantities, sums, sample, totals):
+def add_chunks(vector, lanes, chunks, channels, quantities, sums, sample, totals):
     """totals[n, q, c] = the sum of sums[k, q, j] over the chunks k of sample n and the places j of channel c, for one
-    n and all q, c."""
+    n and all q, c: place by place, some at a time, then over the places of a channel."""
+    room, pitch = scratch(totals, PLACES), quantities * lanes
     for quantity in range(quantities):
         total = (sample * quantities + quantity) * channels
         for c in range(total, total + channels):
             totals[c] = 0
-        for chunk in range(sample * chunks, (sample + 1) * chunks):
-            start = (chunk * quantities + quantity) * lanes
-            end = start + lanes
-            while start < end:
-                for c in range(channels):
-                    totals[total + c] += sums[start + c]
-                start += channels
+        c = 0
+        for j in range(0, lanes, width_of(vector)):
+            at, number = sample * chunks * pitch + quantity * lanes + j, lanes - j
+            place = to_float64(splat(vector, 0))
+            for _ in range(chunks):
+                place = place + to_float64(load_part(vector, sums, at, number))
+                at += pitch
+            store(room, 0, place)
+            for k in range(min(number, width_of(vector))):
+                totals[total + c] += room[k]
+                c = c + 1 if c + 1 < channels else 0

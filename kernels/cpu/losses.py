@@ -47,6 +47,7 @@ from .simd import (
     splat,
     store,
     store_part,
+    vector_of,
 )
 from .streams import THROUGH_CACHES, past_caches, put
 
@@ -485,9 +486,9 @@ def _dice_fraction(totals, at, channels, smooth):
 
 @kernel
 def _dice_coefficients(begin, end, arguments):
-    pitch, chunks, channels, smooth, sums, totals, coefficients = unpack(arguments)
+    vector, pitch, chunks, channels, smooth, sums, totals, coefficients = unpack(arguments)
     for sample in range(begin, end):
-        add_chunks(pitch, chunks, channels, 3, sums, sample, totals)
+        add_chunks(vector, pitch, chunks, channels, 3, sums, sample, totals)
         for c in range(channels):
             numerator, denominator = _dice_fraction(totals, 3 * sample * channels + c, channels, smooth)
             coefficients[sample * channels + c] = numerator / denominator if denominator != 0 else 1.0
@@ -496,9 +497,9 @@ def _dice_coefficients(begin, end, arguments):
 @kernel
 def _dice_constants(begin, end, arguments):
     """For each sample the lines share = dcoefficient / denominator and coefficient."""
-    pitch, chunks, channels, smooth, sums, totals, slopes, known = unpack(arguments)
+    vector, pitch, chunks, channels, smooth, sums, totals, slopes, known = unpack(arguments)
     for sample in range(begin, end):
-        add_chunks(pitch, chunks, channels, 3, sums, sample, totals)
+        add_chunks(vector, pitch, chunks, channels, 3, sums, sample, totals)
         share, coefficient = 2 * sample * pitch, (2 * sample + 1) * pitch
         for c in range(channels):
             numerator, denominator = _dice_fraction(totals, 3 * sample * channels + c, channels, smooth)
@@ -514,7 +515,8 @@ def _of_samples(body: Callable, p: np.ndarray, t: np.ndarray, smooth: float, *ar
     sums, totals = empty((lines.count, 3, lines.lanes), p.dtype), empty((lines.samples, 3, lines.channels), np.float64)
     run(_dice_sums, lines.count, lines.grain, strip_of(p.dtype), *lines.arguments, p, t, sums)
     grain = max(1, 4096 // max(lines.chunks * lines.lanes, 1))
-    run(body, lines.samples, grain, lines.lanes, lines.chunks, lines.channels, float(smooth), sums, totals, *arrays)
+    numbers = (vector_of(p.dtype), lines.lanes, lines.chunks, lines.channels, float(smooth))
+    run(body, lines.samples, grain, *numbers, sums, totals, *arrays)
 
 
 @twin_of(reference.dice)

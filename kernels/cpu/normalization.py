@@ -33,6 +33,7 @@ from .simd import (
     select,
     splat,
     store_part,
+    vector_of,
 )
 from .simd import lanes as width_of
 from .streams import THROUGH_CACHES, past_caches, put
@@ -147,25 +148,37 @@ def _constants(sample, lanes, channels, groups, mean, variance, gamma, beta, eps
         known[shift + j] = known[shift + j - channels]
 
 
+@function
+def _combine_chunks(double, statistics, first, channels, counts, totals, total):
+    """For a vector of channels: Σ rows · (mean − mean of the first chunk) into totals, and what the chunks' sums of
+    squares come to around that mean."""
+    (number, chunk_rows, chunks, positions), at = counts, first
+    center, squares = load_part(double, statistics, at, number), load_part(double, statistics, at + channels, number)
+    off = splat(double, 0)
+    for chunk in range(1, chunks):
+        at += 2 * channels
+        rows = splat(double, min(chunk_rows, positions - chunk * chunk_rows))
+        distance = load_part(double, statistics, at, number) - center
+        off = fma(rows, distance, off)
+        squares = fma(rows * distance, distance, squares + load_part(double, statistics, at + channels, number))
+    store_part(totals, total, off, number)
+    store_part(statistics, first + channels, squares, number)
+
+
 @kernel
 def _combine(begin, end, arguments):
     """Mean and variance of each group of each sample, from its chunks' (Chan, Golub and LeVeque), and the lines that
     `_constants` makes of them. The chunks' means are taken around the first one's: double precision has digits to
     spare for what that is off. The first chunk's statistics are overwritten."""
     given = unpack(arguments)
-    lanes, chunk_rows, chunks, positions, channels, groups = given[:6]
-    statistics, totals, mean, variance, gamma, beta, epsilon, known = given[6:]
+    double, lanes, chunk_rows, chunks, positions, channels, groups = given[:7]
+    statistics, totals, mean, variance, gamma, beta, epsilon, known = given[7:]
     width = channels // groups
     for sample in range(begin, end):
         first, total = 2 * sample * chunks * channels, sample * channels
-        for c in range(channels):
-            totals[total + c] = 0
-        for chunk in range(1, chunks):
-            rows, at = min(chunk_rows, positions - chunk * chunk_rows), first + 2 * chunk * channels
-            for c in range(channels):
-                distance = statistics[at + c] - statistics[first + c]
-                totals[total + c] += rows * distance
-                statistics[first + channels + c] += statistics[at + channels + c] + rows * distance * distance
+        for c in range(0, channels, width_of(double)):
+            counts = channels - c, chunk_rows, chunks, positions
+            _combine_chunks(double, statistics, first + c, channels, counts, totals, total + c)
         for group in range(groups):
             center, squares = 0.0, 0.0
             for c in range(group * width, (group + 1) * width):
@@ -192,7 +205,7 @@ def _statistics(
     work = empty((lines.count, 3, lines.lanes), x.dtype)
     statistics = empty((lines.count, 2, lines.channels), np.float64)
     run(_chunk_statistics, lines.count, lines.grain, strip_of(x.dtype), *lines.arguments, x, work, statistics)
-    numbers = (lines.lanes, lines.chunk_rows, lines.chunks, lines.positions, lines.channels, groups)
+    numbers = (vector_of(statistics.dtype), *lines.arguments, groups)
     arrays = (statistics, empty((lines.samples, lines.channels), np.float64), mean, variance)
     affine = (contiguous(gamma), contiguous(beta), x.dtype.type(epsilon), known)
     run(_combine, lines.samples, max(1, 4096 // (lines.chunks * lines.channels)), *numbers, *arrays, *affine)
@@ -327,11 +340,11 @@ def _gradient_constants(begin, end, arguments):
     gives to dγ and dβ. sums and totals hold Σ g and Σ g·(x − center), of the places in each chunk and of each
     channel."""
     given = unpack(arguments)
-    lanes, chunks, positions, channels, groups = given[:5]
-    known, sums, totals, variance, gamma, epsilon, lines, shares = given[5:]
+    vector, lanes, chunks, positions, channels, groups = given[:6]
+    known, sums, totals, variance, gamma, epsilon, lines, shares = given[6:]
     width = channels // groups
     for sample in range(begin, end):
-        add_chunks(lanes, chunks, channels, 2, sums, sample, totals)
+        add_chunks(vector, lanes, chunks, channels, 2, sums, sample, totals)
         old, new, total = 3 * sample * lanes, 5 * sample * lanes, 2 * sample * channels
         for j in range(3 * lanes):
             lines[new + j] = known[old + j]
@@ -411,7 +424,8 @@ def _group_gradient(
     run(_gradient_sums, count, grain, *kinds, *lines.arguments, known, dy, x, sums)
     totals, shares = empty((2, lines.samples, 2, lines.channels), np.float64)
     constants = empty((lines.samples, 5, lines.lanes), x.dtype)
-    numbers = (lines.lanes, lines.chunks, lines.positions, lines.channels, mean.shape[1])
+    sizes = (lines.lanes, lines.chunks, lines.positions, lines.channels, mean.shape[1])
+    numbers = (vector_of(x.dtype), *sizes)
     arrays = (known, sums, totals, contiguous(variance), contiguous(gamma), float(epsilon), constants, shares)
     run(_gradient_constants, lines.samples, max(1, 4096 // (lines.chunks * lines.lanes)), *numbers, *arrays)
     past = past_caches(dx, dy, x) if lines.aligned else THROUGH_CACHES
