@@ -360,15 +360,13 @@ def _divided(correlation: Correlation, outputs: int, dtype: np.dtype, workers: i
 def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int, host: Level) -> Plan:
     """How to compute a correlation by tiles of outputs × outputs."""
     way, lanes = _divided(correlation, outputs, dtype, workers, host), vector_of(dtype).lanes
-    points, k, depth = (
-        outputs + TAPS - 1,
-        correlation.channels_out,
-        correlation.kernel_size[0] * correlation.channels_in,
-    )
+    points, depth = outputs + TAPS - 1, correlation.kernel_size[0] * correlation.channels_in
+    k = correlation.channels_out
     shape = TileShape(dtype, way.tile.rows, way.tile.columns)
     blocks, part = -(-k // shape.width), way.part_blocks
     code = tile_kernel(dtype, shape, advance=1)
     items = -(-tiles_of(correlation, outputs)[0] // way.block_tiles) * correlation.groups * way.splits
+    workers = min(way.workers, items)
     # Planes that began at equal places of the cache's sets would drive each other out: a few lines more.
     v_pitch = copied_pitch(depth, lanes)
     v_plane, m_plane = (way.block_tiles * numbers + 3 * lanes for numbers in (v_pitch, part * shape.width))
@@ -381,7 +379,7 @@ def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int,
         FILTERS + place: number for place, number in enumerate(filter_numbers(correlation))
     } | {
         TILE_KERNEL: code.address, TILE_ROWS: shape.rows, TILE_WIDTH: shape.width, BLOCKS: blocks,
-        GROUPS: correlation.groups, BLOCK_TILES: way.block_tiles, WORKSPACES: way.workers, SPLITS: way.splits,
+        GROUPS: correlation.groups, BLOCK_TILES: way.block_tiles, WORKSPACES: workers, SPLITS: way.splits,
         SPLIT_BLOCKS: -(-blocks // way.splits), PART_BLOCKS: part, PIECE: way.piece, KEPT: way.kept,
         M_BLOCK: way.block_tiles * shape.width, U_PLANE: u_plane, U_BLOCK: u_block, M_START: m_start, U_START: u_start,
         PATCH_START: patch_start, SLOTS_SIZE: SLOTS + 8,
@@ -392,7 +390,7 @@ def _plan(correlation: Correlation, outputs: int, dtype: np.dtype, workers: int,
     aligned = not any(step % lanes for step in (*correlation.y_strides, correlation.y_start, k))
     constants = Constant(outputs), Constant(WINDOW), Constant(FILTER), vector_of(dtype)
     no_bias = np.zeros(correlation.groups * k + lanes, dtype)
-    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), items, way.workers, layout[SCRATCH_SIZE], no_bias,
+    return Plan(outputs, code, laid_out(layout, LAYOUT_SIZE), items, workers, layout[SCRATCH_SIZE], no_bias,
                 k % lanes == 0, aligned, constants)  # fmt: skip
 
 

@@ -225,7 +225,7 @@ def plan(correlation: Correlation, way: Division, dtype: np.dtype) -> Plan:
     lanes, k, points = vector_of(dtype).lanes, correlation.channels_out, way.outputs + TAPS - 1
     _, rows, wide, _ = way.tile
     width, tiles = wide * lanes, tiles_of(correlation, way.outputs)[0]
-    code = product_kernel(dtype, *way.tile, masked=False)
+    code, items = product_kernel(dtype, *way.tile, masked=False), way.blocks * correlation.groups
     column_blocks, padded_rows = -(-k // width), rounded_up(way.channels, rows)
     part_blocks = min(column_blocks, max(1, PART_COLUMNS // width))
     v_pitch = max(copied_pitch(way.channels, lanes), padded_rows)
@@ -238,14 +238,14 @@ def plan(correlation: Correlation, way: Division, dtype: np.dtype) -> Plan:
     layout = places_of(correlation, way.outputs, v_pitch, v_plane, d_pitch, d_plane) | {
         TILE_KERNEL: code.address, TILE_ROWS: rows, TILE_WIDTH: width, BLOCKS: way.blocks, PART_BLOCKS: part_blocks,
         COLUMN_BLOCKS: column_blocks, SUMS_BLOCK: padded_rows * width, SUMS_PLANE: sums_plane,
-        GROUPS: correlation.groups, WORKSPACES: way.workers, D_START: d_start, SUMS_START: sums_start,
+        GROUPS: correlation.groups, WORKSPACES: min(way.workers, items), D_START: d_start, SUMS_START: sums_start,
         PATCH_START: patch_start, SLOTS_SIZE: FIELD + FIELD_SIZE,
         SCRATCH_SIZE: rounded_up(patch_start + points**2 * lanes, 16 * lanes), Y_START: correlation.y_start,
     }
     # fmt: on
     kinds = WINDOW, OUTPUT_GRADIENT, FILTER_GRADIENT
     constants = Constant(way.outputs), *map(Constant, kinds), vector_of(dtype)
-    return Plan(way.outputs, code, laid_out(layout, LAYOUT_SIZE), way.blocks * correlation.groups, constants)
+    return Plan(way.outputs, code, laid_out(layout, LAYOUT_SIZE), items, constants)
 
 
 # ---- the launcher ----------------------------------------------------------------------------------------------------
