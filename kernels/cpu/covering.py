@@ -23,7 +23,7 @@ from .launch import Constant, either, run, scratch, unpack, value
 from .mathematics import function
 from .separable import PIECE, WORK
 from .simd import Vector, finish_streams, lanes, load, load_part, pointer_at, splat, store, store_part, vector_of
-from .streams import LINE, THROUGH_CACHES, past_caches, put
+from .streams import LINE_BYTES, THROUGH_CACHES, past_caches, put
 from .windows import block_at, blocks_of, in_three, known_sizes, place_after, place_of, windows_along
 
 FIRST_WINDOW, FIRST_TAP, WINDOWS, PHASE, COLUMNS = 0, 1, 2, 3, 4  # the columns of `_covering`
@@ -107,7 +107,7 @@ def run_over_positions(body: Callable, dy: np.ndarray, other, dx: np.ndarray, ge
     `other` are as the functions of the walk take them."""
     items, arguments = _plan(dy.shape[1:-1], dx.shape[1:-1], *geometry, dx.shape[-1], vector_of(dx.dtype))
     grain = max(1, len(dx) * items * WORK // (dx.size + dy.size))
-    whole_lines = dx.shape[-1] * dx.itemsize % LINE == 0
+    whole_lines = dx.shape[-1] * dx.itemsize % LINE_BYTES == 0
     past = past_caches(dx, dy, other) if whole_lines else THROUGH_CACHES
     run(body, len(dx) * items, grain, *arguments, past, dy.size, dy, other, dx)
 

@@ -19,7 +19,7 @@ from .launch import Constant, kernel, run, unpack, value
 from .mathematics import function
 from .separable import WORK
 from .simd import finish_streams, fma, load, splat, vector_of
-from .streams import LINE, THROUGH_CACHES, past_caches, put
+from .streams import LINE_BYTES, THROUGH_CACHES, past_caches, put
 from .windows import block_at, blocks_of
 
 
@@ -154,7 +154,7 @@ def _halve(begin, end, arguments):
 def _run(body, x: np.ndarray, y: np.ndarray, small: tuple[int, ...], items: int) -> None:
     """`small` is the shape of the smaller image, the channels last."""
     *planes, rows, positions, channels = small
-    past = past_caches(y, x) if channels * y.itemsize % LINE == 0 else THROUGH_CACHES
+    past = past_caches(y, x) if channels * y.itemsize % LINE_BYTES == 0 else THROUGH_CACHES
     kinds, grain = (vector_of(x.dtype), Constant(bool(planes)), past), max(1, items * WORK // (x.size + y.size))
     run(body, items, grain, *kinds, math.prod(planes), rows, positions, channels, x, y)
 

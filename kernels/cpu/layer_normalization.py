@@ -30,7 +30,7 @@ from .simd import (
     to_float64,
     vector_of,
 )
-from .streams import LINE, THROUGH_CACHES, past_caches, put
+from .streams import LINE_BYTES, THROUGH_CACHES, past_caches, put
 
 LONGEST = 16384  # numbers in a row that is worked on as a whole: what the second-level cache has room for
 WORK = 8192  # numbers that are worth a thread
@@ -167,7 +167,7 @@ def added_blocks(sums: np.ndarray) -> np.ndarray:
 
 def _whole_lines(y: np.ndarray) -> bool:
     """Whether each row of y is a number of cache lines."""
-    return y.shape[1] * y.itemsize % LINE == 0
+    return y.shape[1] * y.itemsize % LINE_BYTES == 0
 
 
 def _vectors(x: np.ndarray) -> tuple[Vector, Vector]:

@@ -40,6 +40,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 from .launch import CompileTimeType
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
+LINE_BYTES = 64  # of a cache line, and of the widest vector
 
 
 # ---- what the machine has --------------------------------------------------------------------------------------------
@@ -253,10 +254,10 @@ def store_value(builder, value, pointer, mask=None) -> None:
 
 
 def stream_value(builder, value, pointer) -> None:
-    """Stores a vector past the caches, to a multiple of its size: the line is neither read first nor kept."""
-    stored = builder.store(
-        value, builder.bitcast(pointer, value.type.as_pointer()), align=value.type.count * _element_size(value.type)
-    )
+    """Stores a vector past the caches, to a multiple of its size or of a line's: the line is neither read first nor
+    kept."""
+    size = min(value.type.count * _element_size(value.type), LINE_BYTES)
+    stored = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=size)
     stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
 
 

@@ -6,16 +6,14 @@ reads it: stored past the caches it costs one transfer instead of two, and the o
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from .caches import last_level_bytes
 from .launch import Constant, address_of_array
-from .simd import INT32, store_value
+from .simd import LINE_BYTES, store_value, stream_value
 
 SMALL = 1024**2  # bytes of a result that whoever reads it next should find in a cache, whatever it was made of
-LINE = 64  # bytes: a cache line, and the widest vector
 THROUGH_CACHES, PAST_CACHES = Constant(False), Constant(True)
 
 
@@ -24,13 +22,7 @@ def past_caches(y: np.ndarray, *operands: np.ndarray | np.floating) -> Constant:
     if y.nbytes <= SMALL:
         return THROUGH_CACHES
     together = y.nbytes + sum([operand.nbytes for operand in operands])
-    return PAST_CACHES if together > last_level_bytes() and address_of_array(y) % LINE == 0 else THROUGH_CACHES
-
-
-def _stored_past(builder, value, pointer, index, element) -> None:
-    address = builder.bitcast(builder.gep(pointer, [index]), value.type.as_pointer())
-    stored = builder.store(value, address, align=min(value.type.count * element.bitwidth // 8, LINE))
-    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
+    return PAST_CACHES if together > last_level_bytes() and address_of_array(y) % LINE_BYTES == 0 else THROUGH_CACHES
 
 
 @intrinsic
@@ -39,7 +31,7 @@ def stream(typing, pointer, index, value):
     vector if that is shorter; `finish_streams` comes last."""
 
     def generate(context, builder, signature, arguments):
-        _stored_past(builder, arguments[2], *arguments[:2], value.element)
+        stream_value(builder, arguments[2], builder.gep(arguments[0], [arguments[1]]))
         return context.get_dummy_value()
 
     return types.void(pointer, types.intp, value), generate
@@ -51,10 +43,8 @@ def put(typing, past, pointer, index, value):
 
     def generate(context, builder, signature, arguments):
         _, pointer, index, vector = arguments
-        if past.number:
-            _stored_past(builder, vector, pointer, index, value.element)
-        else:
-            store_value(builder, vector, builder.gep(pointer, [index]))
+        store = stream_value if past.number else store_value
+        store(builder, vector, builder.gep(pointer, [index]))
         return context.get_dummy_value()
 
     return types.void(past, pointer, types.intp, value), generate
