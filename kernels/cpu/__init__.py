@@ -4,6 +4,7 @@
 - `simd` and `mathematics` are the vocabulary of the bodies: vectors as values, and exp, log, tanh … that become SIMD;
 - `tiles` and what stands on it, `elementwise`, `rows`, `channels`, `separable`, `windows` and `lane_maps` are the ways
   to walk through arrays that several kernels share;
+- `recording` repeats a row of launches without Python, `streams` stores past the caches what these cannot hold;
 - the other modules hold the kernels.
 
 Results repeat bit for bit at a fixed number of threads. Importing this package compiles nothing.

@@ -9,10 +9,7 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import pooling as reference
-from .channel_sum import PARTIAL, ROOM, TOGETHER, WORK, sums_over_positions
-from .channel_sum import _add_to_totals as add_to_totals
-from .channel_sum import _eight_rows as eight_rows
-from .channel_sum import _one_row as one_row
+from .channel_sum import PARTIAL, ROOM, TOGETHER, WORK, add_to_totals, eight_rows, one_row, sums_over_positions
 from .channels import Lines
 from .copying import contiguous
 from .covering import has_known_windows, reading, run_over_positions, walk_over_positions

@@ -30,7 +30,7 @@ def _part(vector, x, at, width):
 
 
 @function
-def _eight_rows(vector, x, at, row, width, room, fresh):
+def eight_rows(vector, x, at, row, width, room, fresh):
     """room[: width] (+)= the sum of eight rows."""
     for j in range(0, width, lanes(vector)):
         here, left = at + j, width - j
@@ -43,14 +43,14 @@ def _eight_rows(vector, x, at, row, width, room, fresh):
 
 
 @function
-def _one_row(vector, x, at, width, room, fresh):
+def one_row(vector, x, at, width, room, fresh):
     for j in range(0, width, lanes(vector)):
         here = _part(vector, x, at + j, width - j)
         store(room, j, here if fresh else load(vector, room, j) + here)
 
 
 @function
-def _add_to_totals(vector, room, width, totals, to):
+def add_to_totals(vector, room, width, totals, to):
     for j in range(0, width, lanes(vector)):
         here = to_float64(load(vector, room, j))
         if j + lanes(vector) <= width:
@@ -75,13 +75,13 @@ def _sum_rows(begin, end, arguments):
                 while r < last:
                     at = start + r * row + column
                     if r + TOGETHER <= last:
-                        _eight_rows(vector, x, at, row, width, room, fresh)
+                        eight_rows(vector, x, at, row, width, room, fresh)
                         r += TOGETHER
                     else:
-                        _one_row(vector, x, at, width, room, fresh)
+                        one_row(vector, x, at, width, room, fresh)
                         r += 1
                     fresh = False
-                _add_to_totals(vector, room, width, totals, item * row + column)
+                add_to_totals(vector, room, width, totals, item * row + column)
         if part == parts - 1:
             for j in range(numbers - rows * row):
                 totals[item * row + j] += x[start + rows * row + j]

@@ -24,6 +24,7 @@ from .launch import CompileTimeType, Constant, compiled, helper, kernel, unpack
 from .simd import (
     INT32,
     INT64,
+    LINE_BYTES,
     fma_value,
     iota,
     lanes,
@@ -45,7 +46,6 @@ from .tiles import TileShape, TileType, assemble, emit_loop, repeat_row, vectors
     X_ASKED, X_LINES, X_AHEAD, X_FETCHED, Y_AHEAD,
 ) = range(5, 22)  # fmt: skip
 SLOTS = 24
-LINE_BYTES = 64  # of a cache line
 CHAINS = 8  # multiply-adds that may wait for each other side by side: latency × units of current processors
 
 

@@ -37,7 +37,7 @@ from .caches import too_large_for_caches
 from .correlation import Correlation, side_by_side
 from .launch import run, threads
 from .packing import PACKING_CYCLES, PACKING_GRAIN, TRANSPOSING_CYCLES, pack
-from .simd import Level, level, vector_of
+from .simd import LINE_BYTES, Level, level, vector_of
 from .tile_kernel import RELU, SLOTS, TileKernel, apart_kernel, dot_kernel, tile_kernel
 from .tile_walk import (
     APART,
@@ -96,7 +96,6 @@ CHUNK_CYCLES = 100_000  # of work in one chunk of tiles, over all blocks
 SERIAL_CYCLES = 20_000  # below this a second thread does not pay
 MOST_PASSES = 6  # so many tiles may read weights that are not packed
 SHORT_RUN = 12  # runs up to this length are compiled by themselves, unrolled
-LINE_BYTES = 64  # of a cache line
 MOVED_CYCLES = 200  # that one more call of a tile's kernel takes, beside its loads and stores
 STAGED_BYTES = 128 * 1024  # of copied rows that stay in the L2 cache beside a block of weights
 COPIED_CYCLES = 40  # to begin and end the copy of one run of a window

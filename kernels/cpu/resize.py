@@ -7,7 +7,7 @@ import numpy as np
 from .. import reference
 from ..geometry import Sizes
 from ..interface import twin_of
-from ..reference.resize import _neighbours as neighbours
+from ..reference.resize import neighbours
 from .doubling import can_double, double, halve
 from .lane_maps import Axis
 from .separable import apply

@@ -227,7 +227,7 @@ def _shuffled(builder, a, b, indices: list[int]):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(indices)), indices))
 
 
-def _transposed(builder, vectors: list) -> list:
+def transposed(builder, vectors: list) -> list:
     """Vectors of G columns × rows that lie in blocks of G lanes: every block G × G is transposed, by exchanging lanes
     at distance 1, 2, 4 … It is its own inverse."""
     count, distance = vectors[0].type.count, 1
@@ -262,7 +262,7 @@ def _gather_group(typing, vector, shape, x, index, width, tile, at):
         for row in range(count):
             start = builder.add(index, builder.mul(width, ir.Constant(INT64, row)))
             lines.append(load_value(builder, builder.gep(x, [start]), part))
-        blocks = _transposed(builder, [_joined(builder, lines[k::group]) for k in range(group)])
+        blocks = transposed(builder, [_joined(builder, lines[k::group]) for k in range(group)])
         for c, block in enumerate(blocks):
             store_value(builder, block, _offset(builder, tile, at, c * count))
         return context.get_dummy_value()
@@ -279,7 +279,7 @@ def _scatter_group(typing, vector, shape, tile, at, y, index, width):
     def generate(context, builder, signature, arguments):
         _, _, tile, at, y, index, width = arguments
         held = [load_value(builder, _offset(builder, tile, at, c * count), kind) for c in range(group)]
-        blocks = _transposed(builder, held)
+        blocks = transposed(builder, held)
         for row in range(count):
             lane = row // group * group
             line = _shuffled(builder, blocks[row % group], blocks[row % group], list(range(lane, lane + group)))

@@ -310,7 +310,7 @@ def row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[tu
         multiples, firsts = (1,), dict.fromkeys(range(run), 0)
     held = {multiple: times(builder, step, multiple) for multiple in multiples}
     if len(multiples) > 1:
-        held = {multiple: _opaque(builder, number) for multiple, number in held.items()}
+        held = {multiple: opaque(builder, number) for multiple, number in held.items()}
     bases, addresses = {}, []
     for row in range(tile.rows):
         group, inner = divmod(row, run)
@@ -324,7 +324,7 @@ def row_addresses(builder, tile: _Tile, step, group_step) -> tuple[list, list[tu
     return list(bases.values()), addresses
 
 
-def _opaque(builder, value):
+def opaque(builder, value):
     """The same pointer or number, of which LLVM knows nothing: so each keeps a register of its own, rather than being
     worked out from another one in each round. `convergent` keeps the loop from being unrolled, which takes more
     registers than there are."""
@@ -334,7 +334,7 @@ def _opaque(builder, value):
     return result
 
 
-def _reorder_nothing(builder, computed: Sequence = ()) -> None:
+def reorder_nothing(builder, computed: Sequence = ()) -> None:
     """Keeps loads before it before it, and those after it after it; the vectors `computed` are computed before it. In
     unrolled code LLVM would otherwise load early, and once, what neighbouring pixels' windows have in common, and
     have no registers for it."""
@@ -368,7 +368,7 @@ def emit_loop(builder, tile: TileType, start, count, pointers: list, advances: l
     sums = body(accumulators, current)
     remaining = builder.sub(left, one)
     advanced = [
-        _opaque(builder, builder.gep(pointer, [advance])) for pointer, advance in zip(current, advances, strict=True)
+        opaque(builder, builder.gep(pointer, [advance])) for pointer, advance in zip(current, advances, strict=True)
     ]
     for phi, first, then in [
         (left, count, remaining),
@@ -420,7 +420,7 @@ def _accumulate(builder, kinds, arguments):
                 fma_value(builder, value, weights[j], accumulators[r * tile.vectors + j]) for j in range(tile.vectors)
             ]
             if isinstance(count, ir.Constant):
-                _reorder_nothing(builder, sums[-tile.vectors :])
+                reorder_nothing(builder, sums[-tile.vectors :])
         return sums
 
     first = builder.gep(x, [x_index])
@@ -448,7 +448,7 @@ def _accumulate_shared(builder, kinds, arguments):
         for place in places:
             row, j = divmod(place, tile.vectors)
             sums[place] = fma_value(builder, value, weights[position - row * step][j], sums[place])
-        _reorder_nothing(builder, [sums[place] for place in places])
+        reorder_nothing(builder, [sums[place] for place in places])
     return assemble(builder, tile, sums)
 
 

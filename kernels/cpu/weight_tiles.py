@@ -31,7 +31,7 @@ from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Corre
 from .gradient_tiles import ASK_STEP, ASKED, ASKING, ChannelPattern, channel_kernel, product_kernel
 from .launch import helper, kernel, run, threads, unpack
 from .output_tiles import laid_out, rounded_up
-from .simd import Level, level, pointer_at, vector_of
+from .simd import LINE_BYTES, Level, level, pointer_at, vector_of
 from .tile_kernel import (
     ADD,
     ADVANCE,
@@ -60,7 +60,6 @@ SERIAL_CYCLES = 20_000  # below this a second thread does not pay
 SWAP_CYCLES = 4  # to write one number of a gradient that was computed transposed
 FEW_CHANNELS = 12  # below this, tiles run over kernel positions too
 BYTES_PER_CYCLE = 16  # that all threads together read from memory, about
-LINE_BYTES = 64  # of a cache line: what memory is asked for at once
 ENTRY = 6  # numbers in a row's entry in the table, at most
 
 PLAIN, COPIED, SWAPPED, APART = range(4)  # arrangements

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from .correlation import Correlation
 from .launch import helper, kernel, scratch, unpack, value
-from .rows import _transposed as transposed
+from .rows import transposed
 from .simd import VectorType, lanes, llvm_vector, load, load_value, pointer_at, prefetch, store_part, store_value
 from .winograd_transforms import TAPS, transform
 

@@ -33,8 +33,7 @@ from numba.extending import intrinsic
 
 from .launch import ConstantType
 from .simd import INT64, VectorType, fma_value, llvm_vector, load_value, splat_value, store_value, stream_value
-from .tiles import _opaque as opaque
-from .tiles import _reorder_nothing as reorder_nothing
+from .tiles import opaque, reorder_nothing
 
 TAPS = 3  # of a filter, along one dimension
 MOST_IN_REGISTERS = 16  # vectors, half of what the widest instruction sets have

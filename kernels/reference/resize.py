@@ -24,7 +24,7 @@ def resize(x: np.ndarray, output_size: Sizes, method: str) -> np.ndarray:
     """
     y = x
     for axis, (n, m) in enumerate(zip(x.shape[1:-1], output_size, strict=True), start=1):
-        y = sum(_along(share, axis, x) * y.take(index, axis) for index, share in _neighbours(n, m, method))
+        y = sum(_along(share, axis, x) * y.take(index, axis) for index, share in neighbours(n, m, method))
     return y.astype(x.dtype, copy=False)
 
 
@@ -36,13 +36,13 @@ def resize_gradient(dy: np.ndarray, input_size: Sizes, method: str) -> np.ndarra
     dx = dy
     for axis, (n, m) in enumerate(zip(input_size, dy.shape[1:-1], strict=True), start=1):
         gathered = np.zeros((n, *np.moveaxis(dx, axis, 0).shape[1:]), dy.dtype)
-        for index, share in _neighbours(n, m, method):
+        for index, share in neighbours(n, m, method):
             np.add.at(gathered, index, np.moveaxis(_along(share, axis, dy) * dx, axis, 0))
         dx = np.moveaxis(gathered, 0, axis)
     return np.ascontiguousarray(dx)
 
 
-def _neighbours(n: int, m: int, method: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def neighbours(n: int, m: int, method: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Which of n input pixels each of m output pixels reads: a list of (index (m,), share (m,)); shares sum to 1."""
     o = np.arange(m)
     if method == "nearest":
