@@ -9,7 +9,7 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import pooling as reference
-from .channel_sum import PARTIAL, ROOM, TOGETHER, WORK, add_to_totals, eight_rows, one_row, sums_over_positions
+from .channel_sum import ROOM, WORK, add_rows, sums_over_positions
 from .channels import Lines
 from .copying import contiguous
 from .covering import has_known_windows, reading, run_over_positions, walk_over_positions
@@ -70,21 +70,11 @@ def _averages(begin, end, arguments):
     room, totals = scratch(x, ROOM), scratch(like, ROOM)
     for sample in range(begin, end):
         for column in range(0, channels, ROOM):
-            width, row = min(ROOM, channels - column), 0
+            width = min(ROOM, channels - column)
             for j in range(width):
                 totals[j] = 0
-            while row < positions:
-                stop, fresh = min(row + PARTIAL, positions), True
-                while row < stop:
-                    at = (sample * positions + row) * channels + column
-                    if row + TOGETHER <= stop:
-                        eight_rows(vector, x, at, channels, width, room, fresh)
-                        row += TOGETHER
-                    else:
-                        one_row(vector, x, at, width, room, fresh)
-                        row += 1
-                    fresh = False
-                add_to_totals(vector, room, width, totals, 0)
+            start = sample * positions * channels + column
+            add_rows(vector, x, start, channels, 0, positions, width, room, totals, 0)
             for j in range(0, width, lanes(double)):
                 mean = _in_precision(single, load_part(double, totals, j, width - j) * factor)
                 store_part(y, sample * channels + column + j, mean, width - j)

@@ -30,7 +30,7 @@ def _part(vector, x, at, width):
 
 
 @function
-def eight_rows(vector, x, at, row, width, room, fresh):
+def _eight_rows(vector, x, at, row, width, room, fresh):
     """room[: width] (+)= the sum of eight rows."""
     for j in range(0, width, lanes(vector)):
         here, left = at + j, width - j
@@ -43,20 +43,39 @@ def eight_rows(vector, x, at, row, width, room, fresh):
 
 
 @function
-def one_row(vector, x, at, width, room, fresh):
+def _one_row(vector, x, at, width, room, fresh):
     for j in range(0, width, lanes(vector)):
         here = _part(vector, x, at + j, width - j)
         store(room, j, here if fresh else load(vector, room, j) + here)
 
 
 @function
-def add_to_totals(vector, room, width, totals, to):
+def _add_to_totals(vector, room, width, totals, to):
     for j in range(0, width, lanes(vector)):
         here = to_float64(load(vector, room, j))
         if j + lanes(vector) <= width:
             store(totals, to + j, load(vector, totals, to + j) + here)
         else:
             store_part(totals, to + j, load_part(vector, totals, to + j, width - j) + here, width - j)
+
+
+@function
+def add_rows(vector, x, start, row, first, end, width, room, totals, to):
+    """totals[to : to + width] += the first `width` numbers of the rows first … end of x, which begin at `start` and lie
+    `row` numbers apart."""
+    r = first
+    while r < end:
+        last, fresh = min(r + PARTIAL, end), True
+        while r < last:
+            at = start + r * row
+            if r + TOGETHER <= last:
+                _eight_rows(vector, x, at, row, width, room, fresh)
+                r += TOGETHER
+            else:
+                _one_row(vector, x, at, width, room, fresh)
+                r += 1
+            fresh = False
+        _add_to_totals(vector, room, width, totals, to)
 
 
 @kernel
@@ -69,19 +88,8 @@ def _sum_rows(begin, end, arguments):
         for j in range(item * row, (item + 1) * row):
             totals[j] = 0
         for column in range(0, row, ROOM):
-            width, r, stop = min(ROOM, row - column), part * rows // parts, (part + 1) * rows // parts
-            while r < stop:
-                last, fresh = min(r + PARTIAL, stop), True
-                while r < last:
-                    at = start + r * row + column
-                    if r + TOGETHER <= last:
-                        eight_rows(vector, x, at, row, width, room, fresh)
-                        r += TOGETHER
-                    else:
-                        one_row(vector, x, at, width, room, fresh)
-                        r += 1
-                    fresh = False
-                add_to_totals(vector, room, width, totals, item * row + column)
+            width, first, end_row = min(ROOM, row - column), part * rows // parts, (part + 1) * rows // parts
+            add_rows(vector, x, start + column, row, first, end_row, width, room, totals, item * row + column)
         if part == parts - 1:
             for j in range(numbers - rows * row):
                 totals[item * row + j] += x[start + rows * row + j]
