@@ -585,8 +585,8 @@ def notes() -> Notes | None:
 
 
 @contextlib.contextmanager
-def noted_by(taker: Notes | None) -> Iterator[None]:
-    """Within it, launches of this thread are noted too; with None they are not."""
+def noted_by(taker: Notes) -> Iterator[None]:
+    """Within it, launches of this thread are noted too."""
     token = _notes.set(taker)
     try:
         yield
