@@ -10,7 +10,7 @@ nobody trains: in `predict`, `evaluate` and under `no_grad`. Results differ from
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,17 @@ def is_inference() -> bool:
     return not recording() and not is_training()
 
 
+def computes_as(layer: Any, classes: Container[type]) -> bool:
+    """Whether a layer computes what one of these classes says: a subclass, or an object with a `call` of its own, may
+    compute something else."""
+    return type(layer) in classes and "call" not in vars(layer)
+
+
 def can_fold(layer: Any, norm: Any) -> bool:
-    """Whether a layer and the batch normalisation of its output are one linear map. Only for layers of exactly these
-    classes: a subclass, or an object with a `call` of its own, may compute something else."""
+    """Whether a layer and the batch normalisation of its output are one linear map."""
     return (
-        type(layer) in _OUTPUT_AXES
-        and type(norm) is layers.BatchNormalization
-        and "call" not in vars(layer)
-        and "call" not in vars(norm)
+        computes_as(layer, _OUTPUT_AXES)
+        and computes_as(norm, (layers.BatchNormalization,))
         and layer.activation is as_tensor
         and layer.dtype == norm.dtype
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..engine.layers.core import InputLayer
@@ -21,10 +21,10 @@ from .replaying import Replays
 from .saving import layer_from_config, layer_to_config
 
 
-class _Call(NamedTuple):
-    """A layer, or two as one, and the symbols that it takes and makes."""
+class _Joined(NamedTuple):
+    """The calls of two layers as one: what a node says of a call, without being the one that made the symbols."""
 
-    layer: Callable[..., Any]
+    layer: folding.Folded
     inputs: Any
     arguments: dict[str, Any]
     outputs: Any
@@ -46,16 +46,14 @@ class Graph:
                 raise TypeError(f"{name}: inputs must be symbols that Input made, not {leaf!r}")
         self.inputs, self.outputs = inputs, outputs
         self.nodes = _sorted_nodes(flatten(inputs), flatten(outputs), name)
-        self._calls = self._scheduled(
-            [_Call(node.layer, node.inputs, node.arguments, node.outputs) for node in self.nodes]
-        )
+        self._calls = self._scheduled(self.nodes)
         self.inference = self._scheduled(self._folded())
 
-    def _folded(self) -> list[_Call]:
+    def _folded(self) -> list[Node | _Joined]:
         """The calls, with convolutions and the batch normalisations of their results joined where nobody else takes
         these."""
         uses = Counter([symbol for node in self.nodes for symbol in node.input_symbols()] + flatten(self.outputs))
-        calls: dict[Node, _Call] = {}
+        calls: dict[Node, Node | _Joined] = {}
         for node in self.nodes:
             maker = node.inputs.node if isinstance(node.inputs, Symbol) else None
             if (
@@ -65,15 +63,15 @@ class Graph:
                 and folding.can_fold(maker.layer, node.layer)
             ):
                 del calls[maker]
-                calls[node] = _Call(folding.Folded(maker.layer, node.layer), maker.inputs, {}, node.outputs)
+                calls[node] = _Joined(folding.Folded(maker.layer, node.layer), maker.inputs, {}, node.outputs)
             else:
-                calls[node] = _Call(node.layer, node.inputs, node.arguments, node.outputs)
+                calls[node] = node
         return list(calls.values())
 
-    def _scheduled(self, calls: list[_Call]) -> list[tuple[_Call, set[Symbol]]]:
+    def _scheduled(self, calls: Sequence[Node | _Joined]) -> list[tuple[Node | _Joined, set[Symbol]]]:
         """Each call with the values that nobody needs after it."""
         kept = set(flatten(self.outputs))
-        scheduled: list[tuple[_Call, set[Symbol]]] = []
+        scheduled: list[tuple[Node | _Joined, set[Symbol]]] = []
         for call in reversed(calls):
             leaves = flatten((call.inputs, call.arguments, call.outputs))
             released = {leaf for leaf in leaves if isinstance(leaf, Symbol)} - kept
@@ -142,7 +140,7 @@ class Functional(Model):
         ]
         super().__init__(name=name, dtype=floating[0] if floating else None)
         self._graph = Graph(inputs, outputs, self.name)
-        self._replays = Replays(self._recorded_layers)
+        self._replays = Replays([call.layer for call, _ in self._graph.inference], self._recorded_layers)
         sources = [symbol.node.layer for symbol in flatten(inputs)]
         self._layers = list(
             {id(layer): layer for layer in sources + [node.layer for node in self._graph.nodes]}.values()
@@ -188,7 +186,7 @@ class Functional(Model):
 
     def call(self, inputs: Any) -> Any:
         if folding.is_inference():
-            return self._replays.answer(inputs, [call.layer for call, _ in self._graph.inference], self._graph.run)
+            return self._replays.answer(inputs, self._graph.run)
         return self._graph.run(inputs)
 
     def __call__(self, inputs: Any, *further: Any, **arguments: Any) -> Any:

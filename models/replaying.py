@@ -33,7 +33,7 @@ from ..engine.layers.base import Layer
 from ..engine.layers.symbolic import flatten, map_structure
 from ..engine.tensor import Tensor, from_array
 from ..engine.variable import Variable
-from .folding import Folded
+from .folding import Folded, computes_as
 
 PLAIN_CALLS = 2  # before a recording is made: who asks once or twice gets his answer soonest without
 ROOM = 64 * 1024**2  # bytes that a recording may hold
@@ -64,15 +64,16 @@ def using_replay(enabled: bool) -> Iterator[None]:
 class Replays:
     """What a model remembers of its calls in inference: recordings, by the kind of input."""
 
-    def __init__(self, further: Iterable[type] = ()) -> None:
-        self._further = tuple(further)
+    def __init__(self, calls: Iterable[Any], further: Iterable[type] = ()) -> None:
+        """`calls`: the layers that are called, in order; `further`: classes among them whose work is kernels alone."""
+        self._calls, self._known = list(calls), _LAYERS | set(further)
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Replays, (self._further,)  # copies record for themselves
+        return Replays, (self._calls, self._known)  # copies record for themselves
 
-    def answer(self, inputs: Any, calls: Iterable[Any], compute: Callable[[Any], Any]) -> Any:
-        """`compute(inputs)`, which calls the layers `calls`: by them, or by repeating what they did."""
+    def answer(self, inputs: Any, compute: Callable[[Any], Any]) -> Any:
+        """`compute(inputs)`, which calls the layers: by them, or by repeating what they did."""
         if not _enabled or not isinstance(inputs, Tensor) or type(inputs.array) is not np.ndarray or not inputs.size:
             return compute(inputs)
         backend = kernels.of(inputs.array)
@@ -81,7 +82,7 @@ class Replays:
         key = (inputs.shape, inputs.dtype, *backend.recording.settings())
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(calls, self._further)
+            entry = self._entries[key] = _Entry(self._calls, self._known)
             while len(self._entries) > MOST:
                 self._entries.popitem(last=False)
         return entry.answer(inputs.array, compute)
@@ -92,17 +93,16 @@ class _Entry:
 
     recorded: _Recorded | None
 
-    def __init__(self, calls: Iterable[Any], further: tuple[type, ...]) -> None:
+    def __init__(self, calls: Iterable[Any], known: set[type]) -> None:
         parts = [(call.layer, call.norm) if isinstance(call, Folded) else (call,) for call in calls]
         self.layers = [layer for part in parts for layer in part]
-        self.further = further
+        self.known = known
         self.lock = threading.Lock()  # a recording has one memory
-        self.attributes: list[int] = []
         self.forget()
 
     def forget(self) -> None:
         self.plain_calls, self.recorded, self.verified = 0, None, False
-        self.refused = not all(_is_known(layer, self.further) for layer in self.layers)
+        self.refused = not all(_is_known(layer, self.known) for layer in self.layers)
         self.attributes = [layer.changes for layer in self.layers]
         self.weights = [weight for layer in self.layers for _, weight in layer._own(Variable)]
         self.versions = [weight.version[0] for weight in self.weights]
@@ -139,11 +139,10 @@ class _Entry:
         return result
 
 
-def _is_known(layer: Any, further: tuple[type, ...]) -> bool:
+def _is_known(layer: Any, known: set[type]) -> bool:
     """Whether a layer computes what its class says, and this with kernels alone."""
     activation = getattr(layer, "activation", None)
-    known = type(layer) in _LAYERS or type(layer) in further
-    return known and "call" not in vars(layer) and (activation is None or activation in _ACTIVATIONS)
+    return computes_as(layer, known) and (activation is None or activation in _ACTIVATIONS)
 
 
 class _Recorded:

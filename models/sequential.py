@@ -72,7 +72,8 @@ class Sequential(Model):
         return layer
 
     def _as_inference_calls_them(self) -> None:
-        self._row, self._replays = folding.Row(self._layers), Replays()
+        self._row = folding.Row(self._layers)
+        self._replays = Replays(self._row)
 
     def _begin(self, start: Symbol) -> None:
         self._start = self._symbol = start
@@ -105,7 +106,7 @@ class Sequential(Model):
 
     def call(self, inputs: Any) -> Any:
         if folding.is_inference():
-            return self._replays.answer(inputs, self._row, self._row)
+            return self._replays.answer(inputs, self._row)
         for layer in self._layers:
             inputs = layer(inputs)
         return inputs
