@@ -21,7 +21,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from tomograd.kernels.cpu import launch, simd
-from tomograd.kernels.cpu.launch import Constant, kernel, unpack
+from tomograd.kernels.cpu.bodies import Constant, kernel, unpack, value
 from tomograd.kernels.cpu.simd import lanes, load, store, vector_of
 from tomograd.kernels.memory import empty
 
@@ -93,14 +93,14 @@ def _multiply_add_items(begin, end, arguments):
 @kernel
 def _copy_lines(begin, end, arguments):
     vector, numbers, _source, x, y = unpack(arguments)
-    for i in range(begin * launch.value(numbers), end * launch.value(numbers), lanes(vector)):
+    for i in range(begin * value(numbers), end * value(numbers), lanes(vector)):
         store(y, i, load(vector, x, i))
 
 
 @kernel
 def _stream_lines(begin, end, arguments):
     vector, numbers, _source, x, y = unpack(arguments)
-    for i in range(begin * launch.value(numbers), end * launch.value(numbers), lanes(vector)):
+    for i in range(begin * value(numbers), end * value(numbers), lanes(vector)):
         stream(y, i, load(vector, x, i))
 
 

@@ -8,8 +8,8 @@ from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import activations as reference
 from ..reference.activations import GELU_TANH_CUBIC, GELU_TANH_SCALE, SELU_ALPHA, SELU_SCALE
+from .bodies import scratch
 from .elementwise import elementwise, formula, number_if_repeated
-from .launch import scratch
 from .mathematics import (
     exp_bounded,
     expm1_of_negative,

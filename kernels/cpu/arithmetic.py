@@ -5,8 +5,9 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import arithmetic as reference
+from .bodies import kernel, unpack, value
 from .channels import strip_of
-from .launch import kernel, run, threads, unpack, value
+from .launch import run, threads
 from .simd import finish_streams, lanes, load, load_part, store_part
 from .streams import THROUGH_CACHES, past_caches, put
 

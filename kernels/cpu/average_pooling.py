@@ -9,12 +9,19 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import pooling as reference
+from .bodies import (
+    Constant,
+    either,
+    kernel,
+    scratch,
+    unpack,
+)
 from .channel_sum import ROOM, WORK, add_rows, sums_over_positions
 from .channels import Lines
 from .copying import contiguous
 from .covering import has_known_windows, reading, run_over_positions, walk_over_positions
 from .lane_maps import Axis
-from .launch import Constant, either, kernel, run, scratch, threads, unpack
+from .launch import run, threads
 from .mathematics import function
 from .separable import apply
 from .simd import (

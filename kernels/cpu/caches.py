@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .launch import address_of_array
+from ..memory import address_of_array
 from .simd import level
 
 COMMON_SIZE = 32 * 1024**2  # bytes: assumed where the system does not say

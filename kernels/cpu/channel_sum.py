@@ -10,8 +10,9 @@ import numpy as np
 
 from ..interface import twin_of
 from ..reference import convolution as reference
+from .bodies import kernel, scratch, unpack
 from .copying import contiguous
-from .launch import kernel, run, scratch, threads, unpack
+from .launch import run, threads
 from .mathematics import function
 from .simd import lanes, load, load_part, store, store_part, to_float64, vector_of
 

@@ -14,7 +14,7 @@ from functools import cache, cached_property, lru_cache
 import numpy as np
 
 from ..memory import empty
-from .launch import scratch
+from .bodies import scratch
 from .mathematics import function
 from .simd import Vector, load_part, splat, store, to_float64, vector_of
 from .simd import lanes as width_of

@@ -20,7 +20,8 @@ from numba.extending import intrinsic
 from ..interface import twin_of
 from ..memory import SMALLEST, empty
 from ..reference import copying as reference
-from .launch import kernel, notes, run, unpack
+from .bodies import kernel, unpack
+from .launch import notes, run
 from .mathematics import function
 from .simd import Vector, lanes, load, store, vector_of
 

@@ -18,8 +18,15 @@ from functools import lru_cache
 import numpy as np
 
 from ..geometry import Pairs, Sizes
+from .bodies import (
+    Constant,
+    either,
+    scratch,
+    unpack,
+    value,
+)
 from .lane_maps import pick_inside
-from .launch import Constant, either, run, scratch, unpack, value
+from .launch import run
 from .mathematics import function
 from .separable import PIECE, WORK
 from .simd import Vector, finish_streams, lanes, load, load_part, pointer_at, splat, store, store_part, vector_of

@@ -14,7 +14,8 @@ from math import ceil
 
 import numpy as np
 
-from ..memory import ALIGNED_FROM, empty
+from ..memory import ALIGNED_FROM, address_of_array, empty
+from .bodies import helper, kernel, unpack
 from .caches import last_level_bytes
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y
 from .depthwise_tiles import (
@@ -41,7 +42,7 @@ from .depthwise_tiles import (
     tap_kernel,
     window_kernel,
 )
-from .launch import PARTS_PER_THREAD, address_of_array, helper, kernel, run, threads, unpack
+from .launch import PARTS_PER_THREAD, run, threads
 from .output_tiles import laid_out, rounded_up
 from .simd import Level, finish_streams, lanes, level, load, pointer_at, select, splat, store, vector_of
 from .tile_kernel import TileKernel, address_of, call_tile_kernel

@@ -20,7 +20,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .launch import CompileTimeType, Constant, compiled, helper, kernel, unpack
+from .bodies import (
+    CompileTimeType,
+    Constant,
+    compiled,
+    helper,
+    kernel,
+    unpack,
+)
 from .simd import (
     INT32,
     INT64,

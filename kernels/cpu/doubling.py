@@ -14,8 +14,9 @@ import math
 import numpy as np
 
 from ..memory import empty
+from .bodies import Constant, kernel, unpack, value
 from .copying import contiguous
-from .launch import Constant, kernel, run, unpack, value
+from .launch import run
 from .mathematics import function
 from .separable import WORK
 from .simd import finish_streams, fma, load, splat, vector_of

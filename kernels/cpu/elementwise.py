@@ -17,8 +17,9 @@ from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
 from ..memory import empty_like
+from .bodies import CompileTimeType, kernel, unpack, value
 from .copying import contiguous
-from .launch import CompileTimeType, kernel, run, unpack, value
+from .launch import run
 from .mathematics import function
 from .simd import (
     VectorType,

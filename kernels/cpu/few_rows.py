@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..memory import empty
-from .launch import helper, kernel, run, scratch, unpack
+from .bodies import helper, kernel, scratch, unpack
+from .launch import run
 from .simd import (
     Level,
     Vector,

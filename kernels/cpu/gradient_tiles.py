@@ -17,7 +17,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .launch import CompileTimeType, Constant, compiled, kernel, unpack
+from .bodies import (
+    CompileTimeType,
+    Constant,
+    compiled,
+    kernel,
+    unpack,
+)
 from .simd import INT32, INT64, call_intrinsic, fma_value, load_value, mask_of_first, pointer_at, splat_value
 from .tile_kernel import ADD, TileKernel
 from .tiles import (

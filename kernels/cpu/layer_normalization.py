@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from ..memory import empty, empty_like
+from .bodies import kernel, unpack, value
 from .channels import strip_of
-from .launch import kernel, run, unpack, value
+from .launch import run
 from .mathematics import function, like
 from .simd import (
     Vector,

@@ -8,10 +8,11 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import losses as reference
+from .bodies import kernel, scratch, unpack, value
 from .channels import add_chunks, chunk_at, lines_of, strip_of
 from .copying import contiguous
 from .elementwise import elementwise, formula, number_if_repeated
-from .launch import kernel, run, scratch, unpack, value
+from .launch import run
 from .mathematics import exp_bounded, function, like, log, log1p, log1p_unit, sigmoid
 from .rows import (
     BLOCK,

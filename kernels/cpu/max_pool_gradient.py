@@ -6,9 +6,9 @@ from ..geometry import Pairs, Sizes
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import pooling as reference
+from .bodies import kernel
 from .copying import contiguous
 from .covering import reading, run_over_positions, walk_over_positions
-from .launch import kernel
 from .mathematics import function
 from .simd import select
 

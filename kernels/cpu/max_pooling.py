@@ -11,8 +11,8 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..memory import empty
 from ..reference import pooling as reference
+from .bodies import kernel
 from .copying import contiguous
-from .launch import kernel
 from .mathematics import function
 from .simd import VectorType, llvm_element, load, load_part, maximum, select, splat, store, store_part
 from .windows import CUT, run_over_windows, tap, walk_over_channels, walk_over_numbers

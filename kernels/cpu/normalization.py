@@ -17,9 +17,10 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import empty, empty_like
 from ..reference import normalization as reference
+from .bodies import Constant, kernel, unpack, value
 from .channels import Lines, add_chunks, chunk_at, lines_of, strip_of
 from .copying import contiguous
-from .launch import Constant, kernel, run, unpack, value
+from .launch import run
 from .layer_normalization import LONGEST, added_blocks, layer_norm, layer_norm_gradient
 from .mathematics import function, like
 from .simd import (

@@ -15,10 +15,18 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..interface import twin_of
+from ..memory import address_of_array
 from ..reference import optimizers as reference
+from .bodies import (
+    INT64,
+    Constant,
+    kernel,
+    unpack,
+    value,
+)
 from .copying import contiguous
 from .elementwise import Formula, apply, formula
-from .launch import INT64, Constant, address_of_array, kernel, run, threads, unpack, value
+from .launch import run, threads
 
 GRAIN = 16384  # elements that are worth a thread
 PLAIN, MOMENTUM, NESTEROV = range(3)  # kinds of gradient descent

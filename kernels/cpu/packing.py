@@ -1,6 +1,6 @@
 """Packing of weights: the copy, in blocks of a tile's width, that register tiles read in order."""
 
-from .launch import helper, kernel, unpack
+from .bodies import helper, kernel, unpack
 from .simd import pointer_at
 
 PACKING_CYCLES = 1  # to pack a weight

@@ -23,22 +23,24 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..memory import Room, address_of_array, empty, is_in, within
-from .launch import (
+from .bodies import (
     BODY,
     COUNT,
     HEADER,
     INT64,
     NEXT,
     PARTS,
-    Threads,
     call_body,
     compiled,
     kernel,
+    unpack,
+)
+from .launch import (
+    Threads,
     layer,
     noted_by,
     notes,
     threads,
-    unpack,
 )
 from .simd import level
 from .winograd_tiles import largest_tile

@@ -34,9 +34,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .bodies import Constant, kernel, scratch, unpack
 from .copying import contiguous
 from .elementwise import Formula, apply
-from .launch import Constant, kernel, run, scratch, unpack
+from .launch import run
 from .mathematics import exp, exp_bounded, function, like, log
 from .simd import (
     INT32,

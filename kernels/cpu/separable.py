@@ -18,6 +18,14 @@ from functools import lru_cache
 import numpy as np
 
 from ..memory import empty
+from .bodies import (
+    Constant,
+    either,
+    kernel,
+    scratch,
+    unpack,
+    value,
+)
 from .copying import contiguous
 from .lane_maps import (
     COUNT,
@@ -35,7 +43,7 @@ from .lane_maps import (
     pick_inside,
     put,
 )
-from .launch import Constant, either, kernel, run, scratch, unpack, value
+from .launch import run
 from .mathematics import function
 from .simd import (
     Vector,

@@ -37,7 +37,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from .launch import CompileTimeType
+from .bodies import CompileTimeType
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 LINE_BYTES = 64  # of a cache line, and of the widest vector

@@ -9,8 +9,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from ..memory import address_of_array
+from .bodies import Constant
 from .caches import last_level_bytes
-from .launch import Constant, address_of_array
 from .simd import LINE_BYTES, store_value, stream_value
 
 SMALL = 1024**2  # bytes of a result that whoever reads it next should find in a cache, whatever it was made of

@@ -15,7 +15,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import Constant, ConstantType, compiled, kernel, unpack
+from .bodies import (
+    Constant,
+    ConstantType,
+    compiled,
+    kernel,
+    unpack,
+)
 from .simd import INT64
 from .tiles import (
     TileShape,

@@ -1,8 +1,8 @@
 """The walk over register tiles of outputs: which tile comes when, what its kernel is handed, and how tiles are computed
 that reach beyond the ends of a row (see `output_tiles`, which plans it)."""
 
+from .bodies import helper, kernel, unpack
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, X, Y
-from .launch import helper, kernel, unpack
 from .simd import finish_streams, pointer_at
 from .tile_kernel import (
     COLUMNS,

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .launch import CompileTimeType, ConstantType
+from .bodies import CompileTimeType, ConstantType
 from .simd import (
     INT32,
     INT64,

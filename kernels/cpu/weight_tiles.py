@@ -27,9 +27,10 @@ from functools import lru_cache
 import numpy as np
 
 from ..memory import empty
+from .bodies import helper, kernel, unpack
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Correlation, X, Y
 from .gradient_tiles import ASK_STEP, ASKED, ASKING, ChannelPattern, channel_kernel, product_kernel
-from .launch import helper, kernel, run, threads, unpack
+from .launch import run, threads
 from .output_tiles import laid_out, rounded_up
 from .simd import LINE_BYTES, Level, level, pointer_at, vector_of
 from .tile_kernel import (

@@ -24,9 +24,10 @@ from functools import lru_cache
 import numpy as np
 
 from ..geometry import Pairs, Sizes, pool_output_size
+from .bodies import Constant, unpack, value
 from .caches import last_level_bytes
 from .lane_maps import COUNT, OUT, VECTOR_COLUMNS, Axis, LaneMap, lane_map, padded, pick, pick_inside
-from .launch import Constant, run, unpack, value
+from .launch import run
 from .mathematics import function
 from .separable import CUT_COLUMNS, PIECE, WHOLE_ROW, WORK, pieces, position_steps
 from .simd import Vector, any_of, first_lanes, lane_numbers, lanes, load, pointer_at, prefetch, vector_of

@@ -25,9 +25,16 @@ from functools import lru_cache
 
 import numpy as np
 
+from .bodies import (
+    Constant,
+    helper,
+    kernel,
+    unpack,
+    value,
+)
 from .caches import too_large_for_caches
 from .correlation import Correlation
-from .launch import Constant, helper, kernel, run, threads, unpack, value
+from .launch import run, threads
 from .output_tiles import SERIAL_CYCLES, laid_out, rounded_up
 from .output_tiles import cycles as direct_cycles
 from .simd import Level, finish_streams, lanes, level, load, pointer_at, store_part, vector_of

@@ -12,9 +12,17 @@ from functools import lru_cache
 
 import numpy as np
 
+from .bodies import (
+    Constant,
+    helper,
+    kernel,
+    scratch,
+    unpack,
+    value,
+)
 from .correlation import Correlation
 from .gradient_tiles import product_kernel
-from .launch import Constant, helper, kernel, run, scratch, unpack, value
+from .launch import run
 from .output_tiles import laid_out, rounded_up
 from .simd import Level, lanes, pointer_at, vector_of
 from .tile_kernel import (

@@ -8,8 +8,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .bodies import (
+    helper,
+    kernel,
+    scratch,
+    unpack,
+    value,
+)
 from .correlation import Correlation
-from .launch import helper, kernel, scratch, unpack, value
 from .rows import transposed
 from .simd import VectorType, lanes, llvm_vector, load, load_value, pointer_at, prefetch, store_part, store_value
 from .winograd_transforms import TAPS, transform

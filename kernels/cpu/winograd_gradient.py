@@ -18,9 +18,16 @@ import numpy as np
 
 from ..memory import empty
 from . import winograd_deep_gradient as deep
+from .bodies import (
+    Constant,
+    helper,
+    kernel,
+    unpack,
+    value,
+)
 from .correlation import Correlation
 from .gradient_tiles import product_kernel
-from .launch import Constant, helper, kernel, run, threads, unpack, value
+from .launch import run, threads
 from .output_tiles import laid_out, rounded_up
 from .simd import Level, level, pointer_at, vector_of
 from .tile_kernel import (

@@ -14,9 +14,9 @@ from math import prod
 
 import numpy as np
 
+from .bodies import helper, value
 from .caches import are_far, last_level_bytes
 from .correlation import Correlation
-from .launch import helper, value
 from .output_tiles import rounded_up
 from .simd import lanes, load, pointer_at, prefetch, splat, store
 from .winograd_transforms import MATRICES, TAPS, operations, transform

@@ -31,7 +31,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .launch import ConstantType
+from .bodies import ConstantType
 from .simd import INT64, VectorType, fma_value, llvm_vector, load_value, splat_value, store_value, stream_value
 from .tiles import opaque, reorder_nothing
 

@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..memory import empty
-from .launch import helper
+from .bodies import helper
 from .simd import INT64
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from assembly import widest_registers
 
 from tomograd.kernels import ACTIVATION_NAMES, INTERFACE, cpu, reference
-from tomograd.kernels.cpu import launch, simd
+from tomograd.kernels.cpu import bodies, simd
 
 TOLERANCE = 2000  # machine epsilons, of the largest number in a result
 SAME_PADDING = ((1, 1), (1, 1))
@@ -166,10 +166,10 @@ def main(expected: str) -> None:
         missing = set(INTERFACE) - check.called
         assert not missing, f"not checked: {sorted(missing)}"
     most = max(8 * simd.level().bytes, 128)  # x86's plain numbers live in registers of 128 bits
-    for code in launch._compiled.values():
+    for code in bodies._compiled.values():
         bits = widest_registers(code.assembly())
         assert bits <= most, f"{code.body.__name__} uses registers of {bits} bits"
-    print(f"{len(launch._compiled)} kernels on {expected}")
+    print(f"{len(bodies._compiled)} kernels on {expected}")
 
 
 if __name__ == "__main__":

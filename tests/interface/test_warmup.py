@@ -9,11 +9,11 @@ import pytest
 USE = """
 import numpy as np
 import tomograd as tg
-from tomograd.kernels.cpu import launch
+from tomograd.kernels.cpu import bodies
 
 model = tg.models.CNN((32, 32, 3), 1, filters=(32, 64, 64))
 model.predict_on_batch(np.zeros((1, 32, 32, 3), np.float32))
-print([name for (name, *_), code in launch._compiled.items() if not code.from_cache])
+print([name for (name, *_), code in bodies._compiled.items() if not code.from_cache])
 """
 
 

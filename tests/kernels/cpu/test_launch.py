@@ -14,23 +14,22 @@ import numba
 import numpy as np
 import pytest
 
-from tomograd.kernels.cpu import cache, compiling, launch
-from tomograd.kernels.cpu.launch import (
+from tomograd.kernels.cpu import bodies, cache, compiling
+from tomograd.kernels.cpu.bodies import (
     Constant,
     compiled,
     either,
     kernel,
-    run,
     scratch,
-    threads,
     unpack,
-    using_threads,
     value,
 )
+from tomograd.kernels.cpu.launch import run, threads, using_threads
 
 AXPY = """
 import numpy as np
-from tomograd.kernels.cpu.launch import kernel, run, unpack
+from tomograd.kernels.cpu.bodies import kernel, unpack
+from tomograd.kernels.cpu.launch import run
 
 @kernel
 def axpy(begin, end, arguments):
@@ -233,8 +232,8 @@ def entries(tmp_path):
 
 def fresh_compilations():
     return (
-        "from tomograd.kernels.cpu import launch\n"
-        "stats = [code.from_cache for code in launch._compiled.values()]\n"
+        "from tomograd.kernels.cpu import bodies\n"
+        "stats = [code.from_cache for code in bodies._compiled.values()]\n"
         "import sys; sys.stderr.write(f'hits {sum(stats)}')\n"
     )
 
@@ -355,7 +354,7 @@ def test_two_processes_may_fill_the_cache_at_once(tmp_path):
 
 
 def test_a_long_compilation_is_announced_once(monkeypatch, capsys):
-    compilations = launch._Compilations()
+    compilations = bodies._Compilations()
     with compilations.one():
         pass
     assert capsys.readouterr().err == ""
@@ -367,7 +366,7 @@ def test_a_long_compilation_is_announced_once(monkeypatch, capsys):
     assert line.startswith("tomograd: compiling CPU kernels for this machine")
     assert "1 done in 7 s" in line
     monkeypatch.setenv("TOMOGRAD_QUIET", "1")
-    quiet = launch._Compilations()
+    quiet = bodies._Compilations()
     quiet.seconds = 7.2
     with quiet.one():
         pass

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tomograd.kernels.cpu import mathematics
-from tomograd.kernels.cpu.launch import compiled, kernel, run, unpack
+from tomograd.kernels.cpu.bodies import compiled, kernel, unpack
+from tomograd.kernels.cpu.launch import run
 from tomograd.kernels.cpu.simd import host_level, lanes, load_part, store_part, using_level, vector_of
 
 # Where long double is no longer than double, the reference itself may be off by half a unit.

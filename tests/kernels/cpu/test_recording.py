@@ -8,7 +8,7 @@ import pytest
 
 import tomograd as tg
 from tomograd.kernels import cpu, memory
-from tomograd.kernels.cpu import launch, recording
+from tomograd.kernels.cpu import bodies, launch, recording
 
 RNG = np.random.default_rng(11)
 
@@ -49,7 +49,7 @@ def test_launches_give_what_the_kernels_give(dtype, alone):
     given = weights(dtype)
     made, x, y = recorded(given, (3, 16, 16, 3), dtype)
     np.testing.assert_array_equal(y, network(x.copy(), given))
-    made._arguments[launch.HEADER + recording.ALONE] = alone
+    made._arguments[bodies.HEADER + recording.ALONE] = alone
     for _ in range(3):
         x[...] = RNG.standard_normal(x.shape)
         expected = network(x.copy(), given)
@@ -87,18 +87,18 @@ def test_what_a_launch_keeps_for_itself_is_put_back():
         np.testing.assert_array_equal(y, 2 * x)
 
 
-@launch.kernel
+@bodies.kernel
 def _double_once(begin, end, arguments):
-    x, y, flag = launch.unpack(arguments)
+    x, y, flag = bodies.unpack(arguments)
     for i in range(begin, end):
         if flag[0] == 0:
             y[i] = 2 * x[i]
     flag[0] = 1
 
 
-@launch.kernel
+@bodies.kernel
 def _double(begin, end, arguments):
-    x, y = launch.unpack(arguments)
+    x, y = bodies.unpack(arguments)
     for i in range(begin, end):
         y[i] = 2 * x[i]
 
@@ -130,7 +130,7 @@ def test_short_recordings_stay_on_one_thread(monkeypatch):
     for seconds, alone in ((100.0, 1), (0.0, 0)):
         monkeypatch.setattr(recording, "ALONE_SECONDS", seconds)
         made.choose_threads()
-        assert made._arguments[launch.HEADER + recording.ALONE] == alone
+        assert made._arguments[bodies.HEADER + recording.ALONE] == alone
         y.fill(np.nan)
         made.run()
         np.testing.assert_array_equal(y, expected)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from tomograd.kernels.cpu import simd
-from tomograd.kernels.cpu.launch import Constant, compiled, kernel, run, unpack, value
+from tomograd.kernels.cpu.bodies import (
+    Constant,
+    compiled,
+    kernel,
+    unpack,
+    value,
+)
+from tomograd.kernels.cpu.launch import run
 from tomograd.kernels.cpu.simd import (
     absolute,
     any_of,

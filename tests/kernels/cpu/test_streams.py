@@ -5,7 +5,8 @@ import pytest
 
 from tomograd.kernels import cpu, memory
 from tomograd.kernels.cpu import streams
-from tomograd.kernels.cpu.launch import Constant, kernel, run, unpack, value
+from tomograd.kernels.cpu.bodies import Constant, kernel, unpack, value
+from tomograd.kernels.cpu.launch import run
 from tomograd.kernels.cpu.simd import Vector, finish_streams, lanes, load
 from tomograd.kernels.cpu.streams import past_caches, put
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import correlation, simd, weight_tiles
+from tomograd.kernels.cpu.bodies import kernel, unpack
 from tomograd.kernels.cpu.gradient_tiles import product_kernel
-from tomograd.kernels.cpu.launch import kernel, run, unpack
+from tomograd.kernels.cpu.launch import run
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.geometry import conv_output_size
 

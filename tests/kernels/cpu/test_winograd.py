@@ -17,7 +17,8 @@ from strategies import seeds
 from tomograd.kernels import cpu, memory, reference
 from tomograd.kernels.cpu import correlation, simd, winograd, winograd_gradient, winograd_tiles
 from tomograd.kernels.cpu import winograd_deep_gradient as deep
-from tomograd.kernels.cpu.launch import Constant, compiled, kernel, threads, unpack, using_threads
+from tomograd.kernels.cpu.bodies import Constant, compiled, kernel, unpack
+from tomograd.kernels.cpu.launch import threads, using_threads
 from tomograd.kernels.cpu.simd import vector_of
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.cpu.winograd_transforms import (
