@@ -27,7 +27,7 @@ from .results import COPIES, OURS, PEAK, Ceiling, Measured, Report, Row
 ROUNDS = {KERNELS: 5, STEPS: 5, STARTUP: 3, MEMORY: 3}
 BUDGET = {KERNELS: 0.03, STEPS: 0.2}  # seconds of one engine in one round; at least one run
 CEILING_BUDGET = 0.02
-PAUSE = 0.015  # seconds before another engine's turn: threads of OpenMP spin for some 8 ms after their work
+PAUSE = 0.015  # seconds before another engine's turn: OpenMP's threads spin for some 8 ms after their work
 TOLERANCE = 1e-3  # of the largest number: sums of up to a million float32 products differ by some 1e-5
 STAGES = ("Python itself", "import", "first inference", "first training step")
 MOST_LABELS = 12

@@ -135,6 +135,26 @@ def scratch(typing, like, count):
 
 
 @intrinsic
+def address_of(typing, pointer, index):
+    """The address of pointer[index], to be put in a slot."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ptrtoint(builder.gep(arguments[0], [arguments[1]]), INT64)
+
+    return types.intp(pointer, types.intp), generate
+
+
+@intrinsic
+def words_at(typing, address):
+    """The memory at an address, as int64."""
+
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[0], INT64.as_pointer())
+
+    return types.CPointer(types.int64)(types.intp), generate
+
+
+@intrinsic
 def call_body(typing, address, begin, end, arguments):
     """Calls a compiled body by its address, for the items begin … end."""
 
@@ -162,8 +182,8 @@ def either(if_true: Callable, if_false: Callable) -> Callable:
 
 # ---- packing ---------------------------------------------------------------------------------------------------------
 
-# What stands before the arguments in memory: the body's address, the items, the parts, the number of the next part.
-BODY, COUNT, PARTS, NEXT, HEADER = range(5)
+# What stands before the arguments in memory: the body's address, the items, the parts that they are done in.
+BODY, COUNT, PARTS, HEADER = range(4)
 
 _POINTERS = {
     np.dtype(kind).char: types.CPointer(numba_type)
@@ -265,7 +285,7 @@ class Compiled:
         self.address = self.loaded.address
         self.call = C_BODY(self.address)
         self.slots = ctypes.c_int64 * (HEADER + len(formats))
-        self.pack = struct.Struct("qqqq" + "".join(formats)).pack_into
+        self.pack = struct.Struct("qqq" + "".join(formats)).pack_into
 
     def assembly(self) -> str:
         """Its instructions, as text."""

@@ -15,7 +15,7 @@ from math import ceil
 import numpy as np
 
 from ..memory import ALIGNED_FROM, address_of_array, empty
-from .bodies import helper, kernel, unpack
+from .bodies import address_of, helper, kernel, unpack
 from .caches import last_level_bytes
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, Correlation, X, Y
 from .depthwise_tiles import (
@@ -45,7 +45,7 @@ from .depthwise_tiles import (
 from .launch import PARTS_PER_THREAD, run, threads
 from .output_tiles import laid_out, rounded_up
 from .simd import Level, finish_streams, lanes, level, load, pointer_at, select, splat, store, vector_of
-from .tile_kernel import TileKernel, address_of, call_tile_kernel
+from .tile_kernel import TileKernel, call_tile_kernel
 from .tiling import LINE_CYCLES
 
 WORD = np.dtype(np.int64)  # of tables

@@ -18,82 +18,33 @@ from ctypes import Array, addressof
 from dataclasses import dataclass
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from ..memory import Room, address_of_array, empty, is_in, within
-from .bodies import (
-    BODY,
-    COUNT,
-    HEADER,
-    INT64,
-    NEXT,
-    PARTS,
-    call_body,
-    compiled,
-    kernel,
-    unpack,
-)
-from .launch import (
-    Threads,
-    layer,
-    noted_by,
-    notes,
-    threads,
-)
+from .bodies import HEADER, compiled, kernel, unpack, words_at
+from .launch import noted_by, notes, threads
 from .simd import level
+from .team import compute_alone, lead, team
 from .winograd_tiles import largest_tile
 
 STATE_BYTES = 16 * 1024  # of an array that a launch may use for itself: larger ones hold weights
-ALONE_SECONDS = 100e-6  # a sleeping thread takes about 25 µs to wake, and each launch on two threads 2 µs more
+ALONE_SECONDS = 100e-6  # a sleeping thread takes about 25 µs to wake, and to ring for it a few of the caller's
 TRIES = 3
 ALONE = 1  # the place among `_repeat`'s arguments
 
-LAUNCH, WORKERS, ENTRY = range(3)  # what stands in a recording's table for each launch; no workers: the caller alone
-
-
-@intrinsic
-def _call_layer(typing, function, work, nothing, workers, launch, team):
-    """Has a threading layer's threads work at a launch, as `launch.Threads` does."""
-
-    def generate(context, builder, signature, values):
-        address, work, nothing, workers, launch, team = values
-        zero = ir.Constant(INT64, 0)
-        kind = ir.FunctionType(ir.VoidType(), [INT64] * 8)
-        call = builder.inttoptr(address, kind.as_pointer())
-        builder.call(call, [work, nothing, workers, nothing, launch, zero, zero, team])
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 6), generate
-
-
-@intrinsic
-def _words_at(typing, address):
-    """The memory at an address, as int64."""
-
-    def generate(context, builder, signature, values):
-        return builder.inttoptr(values[0], INT64.as_pointer())
-
-    return types.CPointer(types.int64)(types.intp), generate
+LAUNCH, WORKERS, ENTRY = range(3)  # what stands in a recording's table for each launch
 
 
 @kernel
 def _repeat(begin, end, arguments):
     """The launches begin … end of a table, one after the other: part by part on this thread, where they have no workers
     or where it is to do everything alone."""
-    table, alone, function, work, nothing, team = unpack(arguments)
+    table, alone, shared = unpack(arguments)
     for i in range(begin, end):
-        launch, workers = table[ENTRY * i + LAUNCH], table[ENTRY * i + WORKERS]
-        header = _words_at(launch)
-        if workers and not alone:
-            header[NEXT] = 0
-            _call_layer(function, work, nothing, workers, launch, team)
+        launch, workers = words_at(table[ENTRY * i + LAUNCH]), table[ENTRY * i + WORKERS]
+        if alone or workers == 1:
+            compute_alone(launch)
         else:
-            count, parts = header[COUNT], header[PARTS]
-            for part in range(parts):
-                begin_part, end_part = part * count // parts, (part + 1) * count // parts
-                call_body(header[BODY], begin_part, end_part, launch + 8 * HEADER)
+            lead(words_at(shared), launch, workers)
 
 
 @kernel
@@ -127,27 +78,29 @@ class Recording:
     def __exit__(self, *exception: object) -> None:
         for context in reversed(self._contexts):
             context.__exit__(*exception)
-        parallel = any(launch.workers > 1 for launch in self._launches)
-        self._make_call(layer() if parallel else None)
+        self._make_call()
 
-    def _make_call(self, threads: Threads | None) -> None:
+    def _make_call(self) -> None:
         """Lays down the table, and what `_repeat` is called with."""
         every = [each for launch in self._launches for each in (*launch.restoring(), launch)]
         self._kept += every
         self._table = np.zeros((len(every), ENTRY), np.int64)
         for row, launch in zip(self._table, every, strict=True):
             row[LAUNCH] = addressof(launch.header)
-            row[WORKERS] = threads.workers[launch.workers] if threads is not None and launch.workers > 1 else 0
-        pointers = (0,) * 4 if threads is None else (threads.address, threads.work, threads.nothing, threads.team())
-        self._code = compiled(_repeat, self._table, 0, *pointers)
+            row[WORKERS] = launch.workers
+        self._workers = max((launch.workers for launch in every), default=1)
+        shared = team().address if self._workers > 1 else 0
+        self._code = compiled(_repeat, self._table, 0, shared)
         self._arguments = self._code.slots()
-        self._code.pack(self._arguments, 0, 0, 0, 1, 0, address_of_array(self._table), 0, *pointers)
+        self._code.pack(self._arguments, 0, 0, 0, 1, address_of_array(self._table), 0, shared)
 
     def __len__(self) -> int:
         return len(self._launches)
 
     def run(self) -> None:
-        """Repeats the launches. Where a threading layer takes one caller at a time, on this thread."""
+        """Repeats the launches."""
+        if self._workers > 1:
+            team().start(self._workers)
         self._code.call(0, len(self._table), addressof(self._arguments) + 8 * HEADER)
 
     def choose_threads(self) -> None:
@@ -191,7 +144,7 @@ class _Launch:
                 code = compiled(_restore, was, array)
                 header = code.slots()
                 addresses = address_of_array(was), address_of_array(array)
-                code.pack(header, 0, code.address, array.size, 1, 0, *addresses)
+                code.pack(header, 0, code.address, array.size, 1, *addresses)
                 found.append(_Launch(header, 1, [(array, was)]))
         return found
 

@@ -182,16 +182,6 @@ def apart_kernel(dtype: np.dtype, shape: TileShape, inputs: int, outputs: int) -
 
 
 @intrinsic
-def address_of(typing, pointer, index):
-    """The address of pointer[index], to be put in a slot."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.ptrtoint(builder.gep(arguments[0], [arguments[1]]), INT64)
-
-    return types.intp(pointer, types.intp), generate
-
-
-@intrinsic
 def call_tile_kernel(typing, address, pieces, slots):
     """Runs the kernel at `address` over the first `pieces` of its table, with the arguments in `slots`."""
 

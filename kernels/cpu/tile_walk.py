@@ -1,7 +1,7 @@
 """The walk over register tiles of outputs: which tile comes when, what its kernel is handed, and how tiles are computed
 that reach beyond the ends of a row (see `output_tiles`, which plans it)."""
 
-from .bodies import helper, kernel, unpack
+from .bodies import address_of, helper, kernel, unpack
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, NUMBERS, OUTPUT, STRIDES, X, Y
 from .simd import finish_streams, pointer_at
 from .tile_kernel import (
@@ -19,7 +19,6 @@ from .tile_kernel import (
     W_POINTER,
     W_STEP,
     X_POINTER,
-    address_of,
     call_tile_kernel,
 )
 

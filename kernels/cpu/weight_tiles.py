@@ -27,7 +27,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..memory import empty
-from .bodies import helper, kernel, unpack
+from .bodies import address_of, helper, kernel, unpack
 from .correlation import BEFORE, DILATION, INPUT, KERNEL, OUTPUT, STRIDES, Correlation, X, Y
 from .gradient_tiles import ASK_STEP, ASKED, ASKING, ChannelPattern, channel_kernel, product_kernel
 from .launch import run, threads
@@ -48,7 +48,6 @@ from .tile_kernel import (
     W_POINTER,
     X_POINTER,
     TileKernel,
-    address_of,
     call_tile_kernel,
 )
 from .tile_walk import copy_windows, end_tap, first_tap, kernel_rows_inside, row_position

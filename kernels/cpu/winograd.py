@@ -27,6 +27,7 @@ import numpy as np
 
 from .bodies import (
     Constant,
+    address_of,
     helper,
     kernel,
     unpack,
@@ -51,7 +52,6 @@ from .tile_kernel import (
     W_POINTER,
     X_POINTER,
     TileKernel,
-    address_of,
     call_tile_kernel,
     tile_kernel,
 )

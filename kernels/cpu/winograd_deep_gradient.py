@@ -14,6 +14,7 @@ import numpy as np
 
 from .bodies import (
     Constant,
+    address_of,
     helper,
     kernel,
     scratch,
@@ -37,7 +38,6 @@ from .tile_kernel import (
     W_POINTER,
     X_POINTER,
     TileKernel,
-    address_of,
     call_tile_kernel,
 )
 from .tiling import TILE_OVERHEAD, gradient_tile

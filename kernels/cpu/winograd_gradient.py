@@ -20,6 +20,7 @@ from ..memory import empty
 from . import winograd_deep_gradient as deep
 from .bodies import (
     Constant,
+    address_of,
     helper,
     kernel,
     unpack,
@@ -43,7 +44,6 @@ from .tile_kernel import (
     W_POINTER,
     X_POINTER,
     TileKernel,
-    address_of,
     call_tile_kernel,
 )
 from .tiling import gradient_tile
