@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-FOLDERS = ["engine", "kernels", "models", "imaging", "benchmarks"]
+FOLDERS = ["engine", "kernels", "models", "imaging", "benchmarks", "testing"]
 
 
 def packages() -> dict[str, str]:
@@ -32,7 +32,8 @@ IMAGING = [
     "pylibjpeg-openjpeg>=2.3",
     "pylibjpeg-rle>=2.0",
 ]
-TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "scikit-learn>=1.4"]
+TESTING = ["hypothesis>=6.100"]
+TEST = ["pytest>=8", *TESTING, "pytest-xdist>=3.5", "scikit-learn>=1.4"]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 CUDA = ["cupy-cuda13x>=14"]
 CUDA12 = ["cupy-cuda12x>=14"]
@@ -57,6 +58,7 @@ if __name__ == "__main__":
             "cuda12": CUDA12,
             "imaging": IMAGING,
             "test": IMAGING + TEST,
+            "testing": TESTING,
             "lint": LINT,
             "bench": BENCH,
         },

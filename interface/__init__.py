@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
         optimizers,
         random,
         regularizers,
+        testing,
     )
     from tomograd.engine import Tensor, Variable, enable_grad, grad, no_grad
     from tomograd.models import Input, Model, Sequential
@@ -49,6 +50,7 @@ _MODULES = (
     "optimizers",
     "random",
     "regularizers",
+    "testing",
 )
 _NAMES = {
     "Tensor": "tomograd.engine",
@@ -85,6 +87,7 @@ __all__ = [
     "optimizers",
     "random",
     "regularizers",
+    "testing",
 ]
 
 

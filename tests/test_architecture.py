@@ -13,8 +13,9 @@ ALLOWED = {
     "engine": {"kernels"},
     "models": {"engine", "kernels"},
     "imaging": set(),
+    "testing": {"kernels", "engine"},
     "benchmarks": {"kernels", "engine", "models", "imaging", "interface"},
-    "interface": {"kernels", "engine", "models", "imaging", "benchmarks"},
+    "interface": {"kernels", "engine", "models", "imaging", "benchmarks", "testing"},
 }
 OTHER_ENGINES = {"torch", "tensorflow", "jax", "keras", "mxnet", "chainer"}
 SOURCES = [path for folder in ALLOWED for path in sorted((CHECKOUT / folder).rglob("*.py"))]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import float_types, laid_out, seeds
 
 from tomograd import kernels
 from tomograd.engine import arrays
+from tomograd.testing.strategies import float_types, laid_out, seeds
 
-layouts = st.sampled_from(["contiguous", "fortran", "strided", "read-only"])
+layouts = st.sampled_from(["contiguous", "transposed", "strided", "read-only"])
 
 
 @st.composite

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import LAYOUTS, laid_out
 
 import tomograd.engine as tg
 from tomograd import kernels
 from tomograd.engine import Tensor, Variable, as_tensor, grad
 from tomograd.engine import functional as F
+from tomograd.testing.strategies import LAYOUTS, laid_out
 
 
 @pytest.fixture(autouse=True)

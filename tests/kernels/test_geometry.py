@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import windows
 
 from tomograd.kernels import geometry
+from tomograd.testing.strategies import windows
 
 small = st.integers(1, 9)
 

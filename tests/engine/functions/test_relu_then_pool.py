@@ -8,10 +8,10 @@ import pytest
 from derivatives import check_derivatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import seeds
 
 from tomograd.engine import GradientError, Tensor, grad
 from tomograd.engine import functional as F
+from tomograd.testing.strategies import seeds
 
 WINDOWS = [
     {"pool_size": 2},

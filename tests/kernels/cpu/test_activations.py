@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import LAYOUTS, arrays, laid_out, shapes
 
 from tomograd.kernels import ACTIVATION_NAMES, cpu, reference
 from tomograd.kernels.cpu.rows import NARROW
+from tomograd.testing.strategies import LAYOUTS, arrays, laid_out, shapes
 
 EXTREMES = [0.0, -0.0, 1e4, -1e4, 1e-30, -1e-30, 88.5, -88.5, 104.0, -104.0, 20.0, -20.0, 3.0, -3.0]
 # Known at compile time, in groups of 4 or 8 columns that overlap or do not, wide with and without a rest.

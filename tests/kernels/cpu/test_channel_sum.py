@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import arrays, shapes
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import launch, simd
 from tomograd.kernels.cpu.channel_sum import LONGEST, PARTIAL, ROOM, sums_over_positions
+from tomograd.testing.strategies import arrays, shapes
 
 
 @given(dy=arrays(shapes(min_dims=1, max_dims=5), values="integers"))

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import conv_cases, seeds
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import caches, output_tiles, simd
 from tomograd.kernels.cpu.launch import using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.geometry import conv_output_size
+from tomograd.testing.strategies import conv_cases, seeds
 
 activations = st.sampled_from([None, "relu"])
 

@@ -10,13 +10,13 @@ from assembly import multiplying_loops, widest_registers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import conv_cases, seeds
 
 from tomograd.kernels import cpu, memory, reference
 from tomograd.kernels.cpu import convolution, correlation, depthwise, simd
 from tomograd.kernels.cpu.depthwise_tiles import tap_kernel, window_kernel
 from tomograd.kernels.cpu.launch import using_threads
 from tomograd.kernels.geometry import conv_output_size
+from tomograd.testing.strategies import conv_cases, seeds
 
 F32 = np.dtype(np.float32)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAYOUTS, laid_out
 
 from tomograd.kernels.cpu import streams
 from tomograd.kernels.cpu.elementwise import CHUNK, elementwise, formula, number_if_repeated
+from tomograd.testing.strategies import LAYOUTS, laid_out
 
 
 @formula

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import random_array, seeds
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import dense, few_rows, simd
 from tomograd.kernels.cpu.launch import threads, using_threads
+from tomograd.testing.strategies import random_array, seeds
 
 F32 = np.dtype(np.float32)
 

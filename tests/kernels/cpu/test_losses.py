@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAYOUTS, arrays, laid_out, shapes
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu.rows import NARROW
+from tomograd.testing.strategies import LAYOUTS, arrays, laid_out, shapes
 
 rows = st.sampled_from([0, 1, 63, 64, 130])
 widths = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 17, NARROW, NARROW + 1, 64])

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import LAYOUTS, laid_out
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import launch, normalization
+from tomograd.testing.strategies import LAYOUTS, laid_out
 
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(LAYOUTS)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import LAYOUTS, laid_out, shapes
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import optimizers
 from tomograd.kernels.cpu.launch import using_threads
+from tomograd.testing.strategies import LAYOUTS, laid_out, shapes
 
 dtypes = st.sampled_from([np.float32, np.float64])
 several = st.lists(shapes(), min_size=1, max_size=5)

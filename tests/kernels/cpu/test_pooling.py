@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close, inner
-from strategies import pool_cases
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import simd
+from tomograd.testing.strategies import pool_cases
 
 TWO = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 channels = {"max_channels": 2}

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
-from strategies import LAYOUTS, laid_out
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import streams
+from tomograd.testing.strategies import LAYOUTS, laid_out
 
 sizes = st.integers(1, 3).flatmap(lambda d: st.tuples(*[st.tuples(st.integers(1, 7), st.integers(1, 9))] * d))
 

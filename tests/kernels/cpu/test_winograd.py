@@ -12,7 +12,6 @@ from assembly import innermost_loops, multiplying_loops
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
-from strategies import seeds
 
 from tomograd.kernels import cpu, memory, reference
 from tomograd.kernels.cpu import correlation, simd, winograd, winograd_gradient, winograd_tiles
@@ -30,6 +29,7 @@ from tomograd.kernels.cpu.winograd_transforms import (
     transform,
     transform_output,
 )
+from tomograd.testing.strategies import seeds
 
 BOUNDS = {2: 16, 4: 64}  # errors in units of u·T, as `winograd` states them
 sizes_of_tiles = st.sampled_from(sorted(MATRICES))

@@ -8,7 +8,6 @@ import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close, numerical_gradient
-from strategies import arrays, float_types, shapes
 
 from tomograd.kernels import ACTIVATION_NAMES
 from tomograd.kernels.reference import (
@@ -20,6 +19,7 @@ from tomograd.kernels.reference import (
     softmax,
     softmax_gradient,
 )
+from tomograd.testing.strategies import arrays, float_types, shapes
 
 PARAMETERS = {"leaky_relu": 0.3, "elu": 0.7}
 EXTREMES = np.array([-1e4, -100.0, -20.0, 20.0, 100.0, 1e4])

@@ -6,10 +6,10 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerics import assert_close, inner, numerical_gradient
-from strategies import conv_cases
 
 from tomograd.kernels import geometry
 from tomograd.kernels.reference import channel_sum, conv, conv_transpose, conv_weight_gradient
+from tomograd.testing.strategies import conv_cases
 
 ONE = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # strides 1, no padding, dilation 1, one group, in two dimensions
 

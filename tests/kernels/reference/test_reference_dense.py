@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAYOUTS, float_types, laid_out, random_array, seeds
 
 from tomograd.kernels.reference import matmul
+from tomograd.testing.strategies import LAYOUTS, float_types, laid_out, random_array, seeds
 
 sides = st.integers(0, 7)
 

@@ -8,7 +8,6 @@ import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close, numerical_gradient
-from strategies import float_types, seeds
 
 from tomograd.kernels.reference import (
     binary_cross_entropy,
@@ -28,6 +27,7 @@ from tomograd.kernels.reference import (
     squared_error,
     squared_error_gradient,
 )
+from tomograd.testing.strategies import float_types, seeds
 
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-8}
 row_counts, class_counts = st.integers(0, 5), st.integers(1, 6)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerics import assert_close, numerical_gradient
-from strategies import arrays, seeds, shapes
 
 from tomograd.kernels.reference import (
     batch_norm,
@@ -15,6 +14,7 @@ from tomograd.kernels.reference import (
     group_norm,
     group_norm_gradient,
 )
+from tomograd.testing.strategies import arrays, seeds, shapes
 
 EPSILON = 1e-3
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-7}

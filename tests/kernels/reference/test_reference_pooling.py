@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import inner
-from strategies import pool_cases
 
 from tomograd.kernels.reference import (
     average_pool,
@@ -14,6 +13,7 @@ from tomograd.kernels.reference import (
     max_pool_gather,
     max_pool_scatter,
 )
+from tomograd.testing.strategies import pool_cases
 
 TWO = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))  # windows of 2 × 2 side by side
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import inner
-from strategies import dimensions, float_types, seeds
 
 from tomograd.kernels.reference import resize, resize_gradient
+from tomograd.testing.strategies import dimensions, float_types, seeds
 
 METHODS = ("nearest", "bilinear")
 methods = st.sampled_from(METHODS)
