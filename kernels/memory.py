@@ -2,7 +2,8 @@
 
 The operating system hands out memory as pages of zeros, one page fault at a time: filling a fresh 64 MiB array takes
 about twice as long as filling one that was used before. A training step frees and allocates the same sizes again and
-again, so freed blocks are kept and handed out to the next array of their size class.
+again, so freed blocks are kept and handed out to the next array of their size class; a large array takes a free block
+of up to twice its size, rather than that a new one is asked for and more memory held than is ever in use at once.
 
     y = memory.empty((8, 256, 256, 64), np.float32)
 
@@ -37,6 +38,8 @@ SMALLEST = 64 * 1024  # bytes: below this, arrays are NumPy's
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 ALIGNED_FROM = 1024  # bytes
 CLASSES_PER_DOUBLING = 8  # size classes 1, 1⅛, 1¼ … 1⅞ times a power of two: at most one eighth of a block is unused
+LENT_FROM = 1024**2  # bytes: arrays from here on may get a block of a larger class, if one is free
+LENT_UP_TO = 2  # times their own class
 HUGE_PAGES_FROM = 4 * 1024**2  # bytes: from here on, ask for large pages, as NumPy does
 NUMBERS = "biufc"  # dtype kinds that the allocator serves
 
@@ -122,9 +125,10 @@ class _Pool:
         with self._lock:
             if self._returned:
                 self._count_returned()
-            kept = self._kept.get(capacity)
+            kept = self._kept.get(capacity) or self._larger(capacity)
             if kept:
                 block, fresh = kept.pop(), False
+                capacity = block.capacity
                 self._kept.move_to_end(capacity)
                 self.cached -= capacity
                 self.hits += 1
@@ -138,6 +142,13 @@ class _Pool:
         if self._returned:
             self._settle()
         return block, fresh
+
+    def _larger(self, capacity: int) -> deque[_Block] | None:
+        """Kept blocks of the smallest larger class that would not be wasted on an array of this one."""
+        if capacity < LENT_FROM:
+            return None
+        fitting = (larger for larger, kept in self._kept.items() if kept and capacity < larger <= LENT_UP_TO * capacity)
+        return self._kept.get(min(fitting, default=0))
 
     def give_back(self, block: _Block) -> None:
         """Called by finalizers: appending to a deque is atomic, and whoever comes next does the rest. Only if something

@@ -63,6 +63,32 @@ def test_a_block_is_reused_when_its_array_is_gone():
     assert memory.summary().hits == hits + 1
 
 
+def test_a_large_array_takes_a_free_block_of_up_to_twice_its_size():
+    sizes = [5 * MiB, 6 * MiB, 12 * MiB]
+    made = [memory.empty((size,), np.uint8) for size in sizes]
+    where = [address(array) for array in made]
+    del made
+    three = memory.empty((3 * MiB,), np.uint8)
+    assert address(three) == where[0], "the smallest one that is large enough"
+    four = memory.empty((4 * MiB,), np.uint8)
+    assert address(four) == where[1]
+    five = memory.empty((5 * MiB,), np.uint8)
+    assert address(five) not in where, "12 MiB would be wasted on it"
+    assert memory.summary().in_use >= 6 * MiB + 5 * MiB + 5 * MiB
+    four[...] = 4
+    assert (four == 4).all()
+    before = memory.summary()
+    del three, four, five
+    assert memory.summary().cached == before.cached + before.in_use - memory.summary().in_use
+
+
+def test_a_small_array_takes_a_block_of_its_own_class():
+    large = memory.empty((192 * 1024,), np.uint8)
+    where = address(large)
+    del large
+    assert address(memory.empty((128 * 1024,), np.uint8)) != where
+
+
 def test_a_view_keeps_its_block():
     array = memory.empty(LARGE, np.uint8)
     array[:] = 7
