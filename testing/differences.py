@@ -1,9 +1,13 @@
 """Slopes of a function along a line, from its values, with a bound on their error.
 
-A central difference (f(x + h) − f(x − h)) / 2h is off by about h² f‴/6, and by the rounding of f over h. Two of them,
-at h and 2h, tell the first apart: Richardson's extrapolation near + (near − far) / 3 is off by the order of h⁴, which
-a thousandth of near − far bounds generously. (L. F. Richardson, "The approximate arithmetical solution by finite
-differences", 1911.)
+A central difference D(h) = (f(x + h) − f(x − h)) / 2h is off by h²f‴/6 + h⁴f⁗′/120 + …, and by the rounding of f over
+h. Extrapolated from h and 2h, D(h) + (D(h) − D(2h)) / 3 is off by no more than the h⁴ (L. F. Richardson, "The
+approximate arithmetical solution by finite differences", 1911). Where that leaves an error E, the same from 2h and 4h
+is off by 16 E: the two are 15 E apart, and so their distance bounds E without a guessed constant.
+
+What f rounds is measured, not guessed: along a line so short that f is a polynomial, its fourth differences are nothing
+but rounding (R. W. Hamming, "Introduction to applied numerical analysis", 1971, §6.8; J. J. Moré and S. M. Wild,
+"Estimating computational noise", 2011).
 
 For a function that is linear along the line a central difference is exact for every h: a step of 1 leaves nothing but
 the rounding of f.
@@ -16,13 +20,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-EPSILON = np.finfo(np.float64).eps
-STEP = 2.0**-12  # about ε^(1/4): truncation of the order h⁴ and rounding of the order ε/h are of one size
-SMALL_STEP = 2.0**-24  # to look at a kink from both sides
-EXTRAPOLATED = 1e-3  # of near − far, which is left after the extrapolation
-ROUNDING = 16  # ε of the largest value: what computing f may round
+EPSILON = float(np.finfo(np.float64).eps)
+STEP = 2.0**-10  # about ε^(1/5): truncation of the order h⁴ and rounding of the order ε/h are of one size
+OTHER_STEPS = (
+    2.0**-6,
+    2.0**-12,
+    2.0**-18,
+    2.0**4,
+)  # of the first: for steep or rough functions, for kinks near by
+KINK_STEPS = (2.0**-20, 2.0**-24)  # to look at a kink from both sides
+NOISE_STEP = 2.0**-34
+NOISE_POINTS = 12
+ROUNDING = 16  # times what was measured from few points, or ε: what a value may be rounded
+SHARP = 1e-8  # of the largest slope: a smaller error of truncation needs no other step
 
 Line = Callable[[float], np.ndarray]  # t → f(x + t·u)
+
+# A step may leave where the function is defined: that shows in the result, and the function need not warn.
+_in_silence = np.errstate(all="ignore")
 
 
 @dataclass(frozen=True)
@@ -37,28 +52,96 @@ class Slopes:
         value, error = np.vdot(cotangent, self.value), np.vdot(np.abs(cotangent), self.error)
         return Slopes(np.asarray(value), np.asarray(error))
 
+    def scaled(self, factor: float) -> Slopes:
+        """Those along factor · u."""
+        return Slopes(self.value * factor, self.error * factor)
 
-def slopes(line: Line, step: float = STEP, linear: bool = False, terms: int = 1) -> Slopes:
+    def or_better(self, other: Slopes) -> Slopes:
+        """Output by output, whichever is known better."""
+        better = other.error < self.error
+        return Slopes(np.where(better, other.value, self.value), np.where(better, other.error, self.error))
+
+
+@_in_silence
+def noise(line: Line) -> np.ndarray:
+    """How far off the value of each output may be by rounding, as it shows in values along a very short line.
+
+    The fourth difference of numbers with independent errors of size σ has the size √(1 + 16 + 36 + 16 + 1)·σ = √70·σ.
+    All points lie on one side of x, so that a kink at x does not show.
+    """
+    values = np.stack([line(k * NOISE_STEP) for k in range(1, NOISE_POINTS + 1)])
+    measured = np.abs(np.diff(values, 4, axis=0)).max(0) / np.sqrt(70)
+    return ROUNDING * (measured + EPSILON * np.abs(values[0]))
+
+
+def slopes(line: Line, rounding: np.ndarray | float, step: float = STEP) -> Slopes:
     """The slopes at t = 0.
 
-    linear: whether the function is linear along the line, so that a step of 1 is exact.
-    terms: about how many numbers go into one output: its rounding grows with their square root.
+    rounding: how far off each value may be, as `noise` measures it.
+    step: h. Where it does not give the slopes sharply, others are tried, and the best is taken for each output.
     """
-    rounding = ROUNDING * EPSILON * np.sqrt(terms)
-    if linear:
-        after, before = line(1.0), line(-1.0)
-        return Slopes((after - before) / 2, np.full(after.shape, rounding * _largest(after, before)))
-    values = [line(t * step) for t in (1, -1, 2, -2)]
-    near, far = (values[0] - values[1]) / (2 * step), (values[2] - values[3]) / (4 * step)
-    error = EXTRAPOLATED * np.abs(near - far) + rounding * _largest(*values) / step
-    return Slopes(near + (near - far) / 3, error)
+    found, truncation = _extrapolated(line, rounding, step)
+    if not truncation <= SHARP * _largest(found.value):  # NaN is not sharp either
+        found = sharpest(line, rounding, step, found)
+    return found
 
 
-def one_sided(line: Line, step: float = SMALL_STEP) -> tuple[np.ndarray, np.ndarray]:
-    """(slope from the left, slope from the right) at t = 0."""
+def sharpest(line: Line, rounding: np.ndarray | float, step: float, found: Slopes) -> Slopes:
+    """The best of the slopes found and those by other steps."""
+    for factor in OTHER_STEPS:
+        found = found.or_better(_extrapolated(line, rounding, factor * step)[0])
+    return found
+
+
+@_in_silence
+def _extrapolated(line: Line, rounding: np.ndarray | float, step: float) -> tuple[Slopes, float]:
+    """Slopes extrapolated from values at ±h, ±2h and ±4h, and the largest error that comes from there."""
+    near, middle, far = ((line(t * step) - line(-t * step)) / (2 * t * step) for t in (1, 2, 4))
+    best, second = near + (near - middle) / 3, middle + (middle - far) / 3
+    truncation = np.abs(best - second)
+    # Rounding by r each: (4/3)·2r/2h in near and (1/3)·2r/4h in middle.
+    error = np.where(np.isfinite(truncation), truncation + 1.5 * rounding / step, np.inf)
+    return Slopes(best, error), _largest(truncation)
+
+
+@_in_silence
+def linear_slopes(line: Line, rounding: np.ndarray, terms: int) -> Slopes:
+    """The slopes of a function that is linear along the line: for it a step of 1 is exact.
+
+    terms: about how many numbers are summed for one output; errors grow with their square root.
+    """
+    after, before = line(1.0), line(-1.0)
+    error = rounding + ROUNDING * EPSILON * np.sqrt(terms) * max(_largest(after), _largest(before))
+    return Slopes((after - before) / 2, error)
+
+
+@_in_silence
+def curvature(line: Line, rounding: np.ndarray, terms: int) -> np.ndarray:
+    """f(1) − 2 f(0) + f(−1) over what it may be by rounding: more than 1 where f is not linear along the line."""
+    after, at, before = line(1.0), line(0.0), line(-1.0)
+    size = max(map(_largest, (after, at, before)))
+    allowed = 4 * (rounding + ROUNDING * EPSILON * np.sqrt(terms) * size)
+    bend = np.abs(after - 2 * at + before)
+    return np.divide(bend, allowed, out=np.zeros_like(bend), where=bend > 0)
+
+
+@_in_silence
+def kink(line: Line, rounding: float) -> tuple[float, float] | None:
+    """The slopes (from the left, from the right) of one output at t = 0 if they differ, else None.
+
+    At a kink they are as far apart for every step; where f is smooth, in proportion to the step.
+    """
+    (left, right), (nearer_left, nearer_right) = (_one_sided(line, step) for step in KINK_STEPS)
+    apart = abs(nearer_right - nearer_left)
+    if apart > abs(right - left) / 2 and apart > 4 * rounding / KINK_STEPS[-1]:
+        return nearer_left, nearer_right
+    return None
+
+
+def _one_sided(line: Line, step: float) -> tuple[float, float]:
     middle = line(0.0)
-    return (middle - line(-step)) / step, (line(step) - middle) / step
+    return float((middle - line(-step)) / step), float((line(step) - middle) / step)
 
 
-def _largest(*arrays: np.ndarray) -> float:
-    return max(float(np.abs(array).max(initial=0)) for array in arrays)
+def _largest(array: np.ndarray) -> float:
+    return float(np.abs(array).max(initial=0))

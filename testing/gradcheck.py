@@ -2,16 +2,20 @@
 
 What is looked at, in this order:
 
-- the function gives the same bits twice, and so does its gradient; neither changes its arguments; nothing is NaN;
+- the function gives the same bits twice, in memory full of different rubbish, and so does its gradient; neither changes
+  its arguments; a value stays as it is when the function is called again, and does not depend on the inputs' layout;
+  everything is finite;
 - there is a gradient for every floating input, or its absence was declared; it has the input's shape and type;
+- all ways to compute the gradient agree (tensors: the kernels' gradient, and the one recorded on the tape), also when
+  the function is called on other inputs before its gradient is taken;
 - asked for one input alone, the gradient is the same, and nothing is computed for the others;
-- all ways to compute the gradient agree (tensors: the kernels' gradient, and the one recorded on the tape);
 - the gradient is the derivative, as differences of values tell it. With y = f(x) and a random cotangent v:
   small inputs: every element of the Jacobian; larger ones: every element of the gradient of ⟨v, f(x)⟩; large ones: the
   derivative of ⟨v, f(x)⟩ along random directions.
 
 A cotangent of ones (`f(x).sum()`) would miss whatever cancels in a sum, such as any multiple of softmax's gradient:
-cotangents are random. Values are float64: in float32 the difference of two values has no digits left to compare.
+cotangents are random. Values are float64: in float32 the difference of two values has no digits left to compare. All
+tolerances are relative: a function times 1e-30 is judged as the function.
 """
 
 from __future__ import annotations
@@ -22,8 +26,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .differences import EPSILON, ROUNDING, SMALL_STEP, STEP, Line, Slopes, one_sided, slopes
-from .differentiable import Differentiable, TensorFunction, as_differentiable
+from .differences import (
+    EPSILON,
+    ROUNDING,
+    STEP,
+    Line,
+    Slopes,
+    curvature,
+    kink,
+    linear_slopes,
+    noise,
+    sharpest,
+    slopes,
+)
+from .differentiable import Differentiable, as_differentiable
 from .reports import Comparison, GradcheckError, InputReport, Method, Report
 from .rules import Check
 
@@ -31,8 +47,8 @@ JACOBIAN_OUTPUTS, JACOBIAN_ELEMENTS = 64, 4096  # the largest Jacobian that is c
 MOST_ELEMENTS = 512  # of an input whose gradient is compared element by element
 DIRECTIONS = 8
 TOLERANCE = 1e-9  # of the largest derivative: what computing the gradient may round
-KINK = 1e-4  # two slopes that differ by more, relatively, are those of a kink
-NEAR_KINK = 1e-5  # of the slope: allowed for a plain difference with a small step, beside a kink
+ROUGH = 2.0**-32  # of a value: known to no more digits, it was not computed in float64
+HIDDEN = 1e-6  # of the largest derivative: rough values that hide less do no harm
 
 
 def gradcheck(
@@ -50,29 +66,29 @@ def gradcheck(
 ) -> Report:
     """Check a function's gradients in all its floating inputs against differences of its values.
 
-    function: of tensors, returning a tensor; or an adapter, such as `array_function(forward, backward)`.
+    function: of tensors, returning a tensor or a tuple of them; or an adapter, such as
+        `array_function(forward, backward)`.
     inputs: an array for each argument, or the one array of a single argument. Floating ones must be float64 and are
-        checked; others (labels, masks) are passed on. They are given to the function in the layout they have.
+        checked; others (labels, masks) are passed on. The gradient is taken at the arrays themselves, in their layout.
     linear: positions of the arguments in each of which, the others held, the function is linear (or affine). There a
         step of 1 is exact, and no more than rounding is forgiven. A convolution is linear in x and in its weight.
     without_gradient: positions of floating arguments of which it is known that they have no gradient (None).
     at_kinks: "subgradient" accepts, where the slopes from both sides differ, every value between them.
     method: "jacobian", "elements" or "directions"; by default what the sizes allow.
     directions: how many random directions, for large inputs.
-    step: h of the differences, for arguments of magnitude 1; it grows with them.
-    tolerance: allowed beside the differences' own error, relative to the largest derivative of the input.
+    step: h of the differences, for arguments of magnitude 1 or less; it grows with them. Where the function is too
+        steep or too rough for it, others are tried.
+    tolerance: allowed beside the differences' own error, relative to the largest derivative of the same output.
     seed: of the cotangent and the directions.
 
     Returns a `Report`. Raises `GradcheckError` with the worst element: its index, the analytic and the numeric value,
-    and both one-sided slopes where it lies at a kink; TypeError for inputs that cannot be checked.
+    and both one-sided slopes where it lies at a kink; TypeError for inputs that cannot be checked, ValueError for
+    arguments that cannot be.
     """
     check = Check(as_differentiable(function), inputs, set(without_gradient), seed)
     _reject_positions(linear, check, "linear")
     _reject_positions(without_gradient, check, "without_gradient")
-    if at_kinks not in ("error", "subgradient"):
-        raise ValueError(f"at_kinks = {at_kinks!r}: expected 'error' or 'subgradient'")
-    if method not in (None, "jacobian", "elements", "directions"):
-        raise ValueError(f"method = {method!r}: expected 'jacobian', 'elements', 'directions' or None")
+    _reject_options(at_kinks, method, directions, step, tolerance)
     gradients = check.rules()
     reports = []
     for position in check.checked:
@@ -85,33 +101,54 @@ def gradcheck(
 
 
 def gradgradcheck(
-    function: Callable[..., Any] | Differentiable, inputs: Sequence[Any] | Any, *, seed: int = 0, **options: Any
+    function: Callable[..., Any] | Differentiable,
+    inputs: Sequence[Any] | Any,
+    *,
+    without_gradient: Collection[int] = (),
+    seed: int = 0,
+    **options: Any,
 ) -> Report:
     """Check second derivatives: `gradcheck` of the function (inputs, cotangent) → gradients in all inputs.
 
     In the cotangent that function is linear, which is checked as such; so it is in none of the inputs, as a rule, and
-    `linear` is not taken. Other arguments as for `gradcheck`. Needs a function of tensors, or an adapter that has a
-    method `derivative(count)` with that function as an adapter.
+    `linear` is not taken. A gradient that does not depend on an input has the second derivative 0 in it. Other
+    arguments as for `gradcheck`. Needs a function of tensors, or an adapter that has a method `derivative(wanted)`,
+    which gives that function as an adapter; `wanted` tells, for each input, whether its gradient counts.
     """
     if "linear" in options:
         raise TypeError("gradgradcheck takes no argument linear: a gradient is linear in the cotangent alone")
     adapter = as_differentiable(function)
     if not hasattr(adapter, "derivative"):
-        raise TypeError("second derivatives need a function of tensors, or an adapter with a method derivative(count)")
-    check = Check(adapter, inputs, set(), seed)
-    constants = [i for i in range(len(check.arrays)) if i not in check.checked]
-    derivative = adapter.derivative(len(check.arrays))
-    if constants and not isinstance(adapter, TensorFunction):
-        raise TypeError(f"gradgradcheck: inputs {constants} are not floating, which only functions of tensors may have")
-    value = adapter.value(check.arrays)
-    cotangent = np.random.default_rng([seed, 1]).standard_normal(value.shape)
-    return gradcheck(derivative, [*check.arrays, cotangent], linear=(len(check.arrays),), seed=seed, **options)
+        raise TypeError("second derivatives need a function of tensors, or an adapter with a method derivative(wanted)")
+    check = Check(adapter, inputs, set(without_gradient), seed)
+    _reject_positions(without_gradient, check, "without_gradient")
+    count = len(check.arrays)
+    derivative = adapter.derivative([position in check.checked for position in range(count)])
+    cotangent = np.random.default_rng([seed, 1]).standard_normal(adapter.value(check.arrays).shape)
+    options.update(linear=(count,), without_gradient=without_gradient, seed=seed)
+    return gradcheck(derivative, [*check.arrays, cotangent], **options)
 
 
 def _reject_positions(positions: Collection[int], check: Check, name: str) -> None:
     wrong = [position for position in positions if position not in range(len(check.arrays))]
     if wrong:
         raise ValueError(f"{name} = {sorted(positions)}: there are {len(check.arrays)} inputs, counted from 0")
+    constant = [position for position in positions if not check.wanted[position]]
+    if constant:
+        raise ValueError(f"{name} = {sorted(positions)}: input {constant[0]} is not floating and never has a gradient")
+
+
+def _reject_options(at_kinks: str, method: str | None, directions: int, step: float, tolerance: float) -> None:
+    if at_kinks not in ("error", "subgradient"):
+        raise ValueError(f"at_kinks = {at_kinks!r}: expected 'error' or 'subgradient'")
+    if method not in (None, "jacobian", "elements", "directions"):
+        raise ValueError(f"method = {method!r}: expected 'jacobian', 'elements', 'directions' or None")
+    if directions < 1:
+        raise ValueError(f"directions = {directions}: expected at least 1")
+    if not 0 < step <= 1:
+        raise ValueError(f"step = {step}: expected a number between 0 and 1")
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance = {tolerance}: expected a small number, 0 or more")
 
 
 class _Compared:
@@ -120,6 +157,7 @@ class _Compared:
     def __init__(self, check: Check, position: int, gradient: np.ndarray, linear: bool, step: float, tolerance: float):
         self.check, self.position, self.linear, self.step = check, position, linear, step
         self.tolerance, self.gradient, self.array = tolerance, gradient, check.arrays[position]
+        self.scales = _scales(self.array)
 
     def method(self) -> Method:
         """What the sizes allow."""
@@ -132,12 +170,41 @@ class _Compared:
         """Compare all of it."""
         if not self.array.size or not self.check.output.size:
             return InputReport(self.position, method, 0, None)
+        self._look_around()
         found = list(self._along_random(directions) if method == "directions" else self._at_elements(method))
-        rounding = ROUNDING * EPSILON * np.sqrt(self.array.size)
-        largest = max(abs(comparison.numeric) for comparison, _ in found)
-        allowed = (rounding if self.linear else self.tolerance) * largest
-        judged = [self._judged(comparison, line, allowed, at_kinks) for comparison, line in found]
-        return InputReport(self.position, method, len(judged), max(judged, key=lambda c: c.excess))
+        largest: dict[tuple[int, ...] | None, float] = {}
+        for comparison, _ in found:
+            largest[comparison.output] = max(largest.get(comparison.output, 0.0), abs(comparison.numeric))
+        relative = ROUNDING * EPSILON * np.sqrt(self.array.size) if self.linear else self.tolerance
+        judged = [(replace(c, tolerance=c.tolerance + relative * largest[c.output]), line) for c, line in found]
+        worst = self._worst(judged, relative, largest, at_kinks)
+        return InputReport(self.position, method, len(judged), worst)
+
+    def _look_around(self) -> None:
+        """How exact the values are; whether they are linear as declared."""
+        rng = np.random.default_rng([self.check.seed, 1, self.position])
+        line = self._line(rng.standard_normal(self.array.shape) * self.scales)
+        self.noise = noise(line)
+        self._require_exact_values()
+        if self.linear:
+            bend = curvature(line, self.noise, self.array.size)
+            if bend.max() > 1:
+                output = tuple(int(i) for i in np.unravel_index(int(bend.argmax()), bend.shape))
+                raise GradcheckError(
+                    f"input {self.position} is declared linear, but output {output} is not linear in it"
+                )
+
+    def _require_exact_values(self) -> None:
+        """Raise where values are rougher than float64's, so that derivatives hide in them."""
+        weights = np.abs(self.check.cotangent)
+        rough = float(np.vdot(weights, self.noise))
+        size = float(np.vdot(weights, np.abs(self.check.output)) + np.vdot(np.abs(self.gradient), np.abs(self.array)))
+        largest = float(np.abs(self.gradient * self.scales).max())
+        if rough > ROUNDING * ROUGH * size and rough > HIDDEN * self.step * largest > 0:
+            raise GradcheckError(
+                f"the function's values are known to a relative error of {rough / ROUNDING / size:.1g} only (seen "
+                f"along input {self.position}): is something computed in float32?"
+            )
 
     def _line(self, direction: np.ndarray) -> Line:
         """t → f(… x + t·direction …)."""
@@ -149,23 +216,19 @@ class _Compared:
 
         return line
 
-    def _slopes(self, line: Line, magnitude: float = 1.0) -> Slopes:
-        step = self.step * max(1.0, magnitude)
-        return slopes(line, step, self.linear, max(1, self.array.size))
-
-    def _of_cotangent(self, line: Line) -> Line:
-        return lambda t: np.asarray(np.vdot(self.check.cotangent, line(t)))
+    def _slopes(self, line: Line) -> Slopes:
+        return linear_slopes(line, self.noise, self.array.size) if self.linear else slopes(line, self.noise, self.step)
 
     def _along_random(self, directions: int) -> Iterator[tuple[Comparison, Line]]:
-        """Derivatives of ⟨cotangent, f⟩ along random directions."""
+        """Derivatives of ⟨cotangent, f⟩ along random directions, longer where the input is larger."""
         rng = np.random.default_rng([self.check.seed, self.position])
         for _ in range(directions):
-            direction = rng.standard_normal(self.array.shape)
+            direction = rng.standard_normal(self.array.shape) * self.scales
             line = self._line(direction)
             slope = self._slopes(line).contracted(self.check.cotangent)
             analytic = float(np.vdot(self.gradient, direction))
             numbers = analytic, float(slope.value), float(slope.error)
-            yield Comparison(self.position, None, None, *numbers), self._of_cotangent(line)
+            yield Comparison(self.position, None, None, *numbers), self._of(None, line)
 
     def _at_elements(self, method: Method) -> Iterator[tuple[Comparison, Line]]:
         """Derivatives of ⟨cotangent, f⟩ in each element of the input, and of each output for the whole Jacobian."""
@@ -173,15 +236,21 @@ class _Compared:
         rows = [self._under_unit_cotangent(output) for output in outputs]
         for index in np.ndindex(self.array.shape):
             direction = np.zeros(self.array.shape)
-            direction[index] = 1
+            direction[index] = self.scales[index]
             line = self._line(direction)
-            each = self._slopes(line, abs(float(self.array[index])))
+            each = self._slopes(line).scaled(1 / float(self.scales[index]))
             whole = each.contracted(self.check.cotangent)
             numbers = float(self.gradient[index]), float(whole.value), float(whole.error)
-            yield Comparison(self.position, index, None, *numbers), self._of_cotangent(line)
+            yield Comparison(self.position, index, None, *numbers), self._of(None, line)
             for output, row in zip(outputs, rows, strict=True):
                 numbers = float(row[index]), float(each.value[output]), float(each.error[output])
-                yield Comparison(self.position, index, output, *numbers), _one_output(line, output)
+                yield Comparison(self.position, index, output, *numbers), self._of(output, line)
+
+    def _of(self, output: tuple[int, ...] | None, line: Line) -> Line:
+        """The line of one output, or of ⟨cotangent, f⟩."""
+        if output is None:
+            return lambda t: np.asarray(np.vdot(self.check.cotangent, line(t)))
+        return lambda t: np.asarray(line(t)[output])
 
     def _under_unit_cotangent(self, output: tuple[int, ...]) -> np.ndarray:
         """One row of the Jacobian."""
@@ -194,23 +263,40 @@ class _Compared:
             raise GradcheckError(f"input {self.position} has no gradient under a cotangent that is 1 at {output} only")
         return np.array(found)
 
-    def _judged(self, c: Comparison, line: Line, allowed: float, at_kinks: str) -> Comparison:
-        """With its full tolerance; where it fails, seen from both sides."""
-        judged = replace(c, tolerance=c.tolerance + allowed)
-        if judged.excess <= 1 or self.linear:
-            return judged
-        left, right = (float(slope) for slope in one_sided(line))
-        noise = ROUNDING * EPSILON * (1 + abs(float(line(0.0)))) * np.sqrt(self.array.size) / SMALL_STEP
-        apart = KINK * max(abs(left), abs(right)) + noise
-        if abs(left - right) > apart:
-            inside = min(left, right) - apart <= c.analytic <= max(left, right) + apart
-            if inside and at_kinks == "subgradient":
-                return replace(judged, numeric=c.analytic, left=left, right=right)
-            return replace(judged, tolerance=allowed, left=left, right=right)
-        if abs(c.numeric - (left + right) / 2) > apart:  # a kink within the step, not at the point
-            return replace(judged, numeric=(left + right) / 2, tolerance=NEAR_KINK * max(abs(left), abs(right)) + noise)
-        return judged
+    # ---- what fails is looked at more closely
+
+    def _worst(
+        self, judged: list[tuple[Comparison, Line]], relative: float, largest: dict[Any, float], at_kinks: str
+    ) -> Comparison:
+        """The comparison with the largest share of its tolerance; one that fails, if it still does at a closer look."""
+        passing = [comparison for comparison, _ in judged if comparison.excess <= 1]
+        for comparison, line in sorted(judged, key=lambda pair: -pair[0].excess):
+            if comparison.excess <= 1:
+                break
+            closer = self._closer(comparison, line, relative * largest[comparison.output], at_kinks)
+            if closer.excess > 1:
+                return closer
+            passing.append(closer)
+        return max(passing, key=lambda comparison: comparison.excess)
+
+    def _closer(self, c: Comparison, line: Line, allowed: float, at_kinks: str) -> Comparison:
+        """With differences of other steps, and at a kink with the slopes on both sides."""
+        if self.linear:
+            return c
+        scale = 1.0 if c.index is None else float(self.scales[c.index])
+        weights = np.abs(self.check.cotangent)
+        rounding = float(np.vdot(weights, self.noise) if c.output is None else self.noise[c.output])
+        so_far = Slopes(np.asarray(c.numeric * scale), np.asarray((c.tolerance - allowed) * scale))
+        best = sharpest(line, rounding, self.step, so_far).scaled(1 / scale)
+        closer = replace(c, numeric=float(best.value), tolerance=float(best.error) + allowed)
+        if closer.excess <= 1 or (slopes_there := kink(line, rounding)) is None:
+            return closer
+        left, right = (slope / scale for slope in slopes_there)
+        if at_kinks == "subgradient" and min(left, right) - allowed <= c.analytic <= max(left, right) + allowed:
+            return replace(closer, numeric=c.analytic, left=left, right=right)
+        return replace(closer, left=left, right=right)
 
 
-def _one_output(line: Line, output: tuple[int, ...]) -> Line:
-    return lambda t: np.asarray(line(t)[output])
+def _scales(array: np.ndarray) -> np.ndarray:
+    """For each number, the power of two to which a step there is scaled: its magnitude, or 1 if that is less."""
+    return np.exp2(np.ceil(np.log2(np.maximum(np.abs(array), 1.0))))

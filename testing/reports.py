@@ -14,6 +14,10 @@ class GradcheckError(AssertionError):
     """A gradient that is not the derivative, or a function that breaks a rule."""
 
 
+class UnwantedGradientError(GradcheckError):
+    """A gradient was computed that nobody had asked for."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One derivative: what the gradient says, and what the values say."""
@@ -29,9 +33,12 @@ class Comparison:
 
     @property
     def excess(self) -> float:
-        """The difference over what is allowed; NaN counts as infinite."""
-        ratio = abs(self.analytic - self.numeric) / self.tolerance if self.tolerance else np.inf
-        return 0.0 if self.analytic == self.numeric else float(np.nan_to_num(ratio, nan=np.inf))
+        """The difference over what is allowed; infinite for NaN, and where nothing is known of the numeric value."""
+        if not (np.isfinite(self.tolerance) and np.isfinite(self.numeric) and np.isfinite(self.analytic)):
+            return np.inf
+        if self.analytic == self.numeric:
+            return 0.0
+        return abs(self.analytic - self.numeric) / self.tolerance if self.tolerance else np.inf
 
     def __str__(self) -> str:
         where = "along a random direction" if self.index is None else f"at index {self.index}"

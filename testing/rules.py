@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .differentiable import Differentiable
+from .differences import EPSILON, ROUNDING
+from .differentiable import Differentiable, other_inputs
 from .reports import GradcheckError
+from .spoiled_memory import RUBBISH, spoiled_memory
 
 AGREEMENT = 1e-9  # of the largest derivative: how far two ways to one gradient may differ
+LARGEST = float(np.finfo(np.float64).max) / 8  # beyond, a step would overflow
 
 
 class Check:
@@ -19,20 +22,40 @@ class Check:
     def __init__(self, function: Differentiable, inputs: Sequence[Any] | Any, without: set[int], seed: int):
         self.function, self.without, self.seed = function, without, seed
         self.arrays = _as_arrays(inputs)
-        self.checked = [i for i, a in enumerate(self.arrays) if a.dtype.kind == "f" and i not in without]
         self.wanted = [a.dtype.kind == "f" for a in self.arrays]
+        self.checked = [i for i, want in enumerate(self.wanted) if want and i not in without]
+        self.cotangent = np.zeros(0)
 
     def rules(self) -> list[np.ndarray]:
         """Check them; returns the gradients under the cotangent, empty arrays for inputs that are not checked."""
-        self.output = self._twice("value", lambda: self.function.value(self.arrays))
-        if self.output.dtype.kind != "f":
-            raise TypeError(f"the function's value is {self.output.dtype}: expected a floating type")
+        self.output = self._value()
         self.cotangent = np.random.default_rng(self.seed).standard_normal(self.output.shape)
         first, *others = [self._by(path) for path in self.function.paths]
         for path, gradients in zip(self.function.paths[1:], others, strict=True):
-            self._require_equal(gradients, first, f"the gradients {path!r} and {self.function.paths[0]!r} differ")
+            for position in self.checked:
+                message = f"the gradients {path!r} and {self.function.paths[0]!r} differ"
+                self._require_equal(position, gradients[position], first[position], message)
         self._check_alone(first)
         return first
+
+    # ---- the value
+
+    def _value(self) -> np.ndarray:
+        (output,) = self._twice("value", lambda: (self.function.value(self.arrays),))
+        if output.dtype != np.float64:
+            raise GradcheckError(f"the function's value is {output.dtype} for float64 inputs, expected float64")
+        kept = self.function.value(self.arrays)
+        before = kept.tobytes()
+        self.function.value(other_inputs(self.arrays))
+        if kept.tobytes() != before:
+            raise GradcheckError("a value changes when the function is called again: it lies in memory that is reused")
+        if not all(array.flags.c_contiguous for array in self.arrays):
+            plain = self.function.value([array.copy(order="C") for array in self.arrays])
+            allowed = AGREEMENT * np.abs(output).max(initial=0)
+            _require_close(output, plain, allowed, "the value depends on the memory layout of the inputs")
+        return output
+
+    # ---- the gradients
 
     def _by(self, path: str) -> list[np.ndarray]:
         """The gradients in all inputs by one way, checked."""
@@ -44,6 +67,7 @@ class Check:
         return list(self._twice(f"gradient ({path})", compute))
 
     def _one(self, position: int, gradient: np.ndarray | None) -> np.ndarray:
+        """The gradient in one input, if it is there and has the right shape and type."""
         array = self.arrays[position]
         if position not in self.checked:
             if gradient is not None and position in self.without:
@@ -60,49 +84,61 @@ class Check:
             )
         return np.array(gradient)
 
-    def _twice(self, what: str, compute: Callable[[], Any]) -> Any:
-        """A result, if it comes twice with the same bits, leaves the arguments as they are, and has no NaN."""
-        given = [*self.arrays, *([self.cotangent] if hasattr(self, "cotangent") else [])]
-        before = [array.tobytes() for array in given]
-        results = [compute() for _ in range(2)]
-        for position, (array, was) in enumerate(zip(given, before, strict=True)):
-            if array.tobytes() != was:
-                name = f"input {position}" if position < len(self.arrays) else "the cotangent"
-                raise GradcheckError(f"computing the {what} changed {name}")
-        first, second = (result if isinstance(result, tuple) else (result,) for result in results)
-        for position, (a, b) in enumerate(zip(first, second, strict=True)):
-            of = f" in input {position}" if isinstance(results[0], tuple) else ""
-            if a.tobytes() != b.tobytes():
-                raise GradcheckError(f"the {what}{of} is not the same when it is computed again: it is not determined")
-            if np.isnan(a).any():
-                raise GradcheckError(f"the {what}{of} is NaN at index {_first(np.isnan(a))}")
-        return results[0]
-
     def _check_alone(self, together: list[np.ndarray]) -> None:
         """Each gradient again, with no other asked for."""
         for position in self.checked if len(self.checked) > 1 else ():
             wanted = [other == position for other in range(len(self.arrays))]
             for path in self.function.paths:
                 found = self.function.gradients(self.arrays, self.cotangent, wanted, path)
-                alone = self._one(position, found[position])
-                self._require_equal(
-                    {position: alone}, together, f"the gradient ({path}) asked for alone is another than among others"
-                )
+                message = f"the gradient ({path}) asked for alone is another than among others"
+                self._require_equal(position, self._one(position, found[position]), together[position], message)
 
-    def _require_equal(self, some: Any, expected: list[np.ndarray], message: str) -> None:
-        """Equal but for rounding."""
-        for position in self.checked if isinstance(some, list) else some:
-            a, b = some[position], expected[position]
-            scale = max(1.0, float(np.abs(b).max(initial=0)))
-            wrong = ~(np.abs(a - b) <= AGREEMENT * scale)
-            if wrong.any():
-                index = _first(wrong)
-                raise GradcheckError(f"{message}: input {position} at index {index}: {a[index]!r} and {b[index]!r}")
+    def _require_equal(self, position: int, one: np.ndarray, other: np.ndarray, message: str) -> None:
+        """Equal but for rounding: of the gradient, and of what a step of the inputs' size brings in the value."""
+        largest = max(float(np.abs(one).max(initial=0)), float(np.abs(other).max(initial=0)))
+        of_value = float(np.vdot(np.abs(self.cotangent), np.abs(self.output)))
+        allowed = AGREEMENT * largest + ROUNDING * EPSILON * of_value
+        _require_close(one, other, allowed, f"{message}: input {position}")
+
+    # ---- both
+
+    def _twice(self, what: str, compute: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """Results, if they come twice with the same bits, in memory full of different rubbish, leave the arguments as
+        they are, and are finite."""
+        given = [*self.arrays, self.cotangent]
+        before = [array.tobytes() for array in given]
+        results: list[tuple[np.ndarray, ...]] = []
+        for byte in RUBBISH:
+            like = [*given, *(results[0] if results else ())]
+            with spoiled_memory(byte, like):
+                results.append(tuple(np.array(array) for array in compute()))
+            for position, (array, was) in enumerate(zip(given, before, strict=True)):
+                if array.tobytes() != was:
+                    name = f"input {position}" if position < len(self.arrays) else "the cotangent"
+                    raise GradcheckError(f"computing the {what} changed {name} in place")
+        for position, (a, b) in enumerate(zip(*results, strict=True)):
+            of = f"the {what} in input {position}" if what != "value" else f"the {what}"
+            if a.tobytes() != b.tobytes():
+                changed = a.shape == b.shape and _first(_bits(a) != _bits(b))
+                where = f" at index {changed}: {a[changed]!r} and {b[changed]!r}" if a.shape == b.shape else ""
+                raise GradcheckError(f"{of} is not the same when it is computed again{where}")
+            if not np.isfinite(a).all():
+                index = _first(~np.isfinite(a))
+                raise GradcheckError(f"{of} is not finite at index {index}: {a[index]!r}")
+        return results[0]
+
+
+def _require_close(one: np.ndarray, other: np.ndarray, allowed: float, message: str) -> None:
+    wrong = ~(np.abs(one - other) <= allowed)
+    if wrong.any():
+        index = _first(wrong)
+        raise GradcheckError(f"{message}: at index {index}: {one[index]!r} and {other[index]!r}")
 
 
 def _as_arrays(inputs: Sequence[Any] | Any) -> list[np.ndarray]:
-    arrays = [inputs] if isinstance(inputs, np.ndarray) or not isinstance(inputs, Sequence) else inputs
-    arrays = [np.asarray(a.numpy() if hasattr(a, "numpy") else a) for a in arrays]
+    """The inputs as arrays of NumPy's, in the layout that they have, if they can be checked."""
+    listed = inputs if isinstance(inputs, list | tuple) else [inputs]
+    arrays = [_on_host(each) for each in listed]
     for position, array in enumerate(arrays):
         if array.dtype.kind == "f" and array.dtype != np.float64:
             raise TypeError(
@@ -112,7 +148,23 @@ def _as_arrays(inputs: Sequence[Any] | Any) -> list[np.ndarray]:
             raise TypeError(f"input {position} is {array.dtype}: expected float64, or integers or booleans to pass on")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"input {position} is not finite at index {_first(~np.isfinite(array))}")
+        if array.dtype.kind == "f" and np.abs(array).max(initial=0) > LARGEST:
+            index = _first(np.abs(array) > LARGEST)
+            raise ValueError(f"input {position} at index {index} is {array[index]!r}: a step from there would overflow")
     return arrays
+
+
+def _on_host(value: Any) -> np.ndarray:
+    """Tensors, and arrays on a GPU, as arrays of NumPy's."""
+    for method in ("numpy", "get"):
+        if not isinstance(value, np.ndarray | dict) and hasattr(value, method):
+            return np.asarray(getattr(value, method)())
+    return np.asarray(value)
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    """Its numbers as integers, so that NaN is what it is, and −0 is not 0."""
+    return np.ascontiguousarray(array).reshape(array.shape).view(f"i{array.itemsize}")
 
 
 def _first(where: np.ndarray) -> tuple[int, ...]:
