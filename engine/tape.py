@@ -258,8 +258,9 @@ class Fused(Function):
             return self._backward_of_composition(cotangent, saved[: len(needs)])
         arrays = [item.array if isinstance(item, Tensor) else item for item in saved]
         found = self.gradient(filled(cotangent.array), *arrays)
-        gradients = [None if array is None else from_array(array) for array in found]
-        return tuple(gradients + [None] * (len(needs) - len(gradients)))
+        pairs = zip(needs, (*found, *[None] * (len(needs) - len(found))), strict=True)
+        # One kernel may give more gradients than are wanted.
+        return tuple([from_array(array) if need and array is not None else None for need, array in pairs])
 
     def _backward_of_composition(self, cotangent: Tensor, inputs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
         # Each wanted input goes in under a name of its own: were one input computed from another, or given twice,

@@ -185,7 +185,7 @@ class FloorDivide(_Broadcasting):
 
     def backward(self, cotangent: Tensor) -> Gradients:
         zero = zeros_like(cotangent)
-        return self.to_shapes(zero, zero)
+        return self.to_shapes(*[zero if need else None for need in self.needs])
 
 
 class Remainder(_Broadcasting):

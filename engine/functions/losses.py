@@ -120,9 +120,9 @@ class SquaredError(Fused):
         self.save(prediction, target)
         return kernels.of(prediction).squared_error(prediction, target)
 
-    def gradient(self, cotangent: Array, prediction: Array, target: Array) -> tuple[Array, Array | None]:
+    def gradient(self, cotangent: Array, prediction: Array, target: Array) -> tuple[Array | None, Array | None]:
         slope = kernels.of(prediction).squared_error_gradient(cotangent, prediction, target)
-        return slope, -slope if self.needs[1] else None
+        return slope if self.needs[0] else None, -slope if self.needs[1] else None
 
     def composition(self, prediction: Tensor, target: Tensor) -> Tensor:
         return square(prediction - target)
