@@ -1,4 +1,4 @@
-"""The command line: `tomograd demo`, `train`, `evaluate`, `predict`, `info`, `warmup`, `bench`."""
+"""The command line: `tomograd demo`, `train`, `evaluate`, `predict`, `info`, `warmup`, `check`, `bench`."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tomograd.cli import bench, demo, evaluate, info, predict, train, warmup
+from tomograd.cli import bench, check, demo, evaluate, info, predict, train, warmup
 from tomograd.cli.guard import TRACEBACK, guarded
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ def common(
         os.environ[TRACEBACK] = "1"
 
 
-for module in (demo, train, evaluate, predict, info, warmup):
+for module in (demo, train, evaluate, predict, info, warmup, check):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
 app.add_typer(bench.app)
 

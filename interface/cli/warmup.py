@@ -1,12 +1,13 @@
 """`tomograd warmup`: compiles ahead of time the CPU kernels that networks use, so that no user waits for it later."""
 
 import os
-import sys
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tomograd.cli import progress
 
 if TYPE_CHECKING:
     from tomograd.models import Model
@@ -57,9 +58,9 @@ def command(
     started = time.perf_counter()
     chosen = _networks(network or list(Network), base_filters or [16, 32], size, channels, classes, precision.value)
     for number, (label, make, shape) in enumerate(chosen, start=1):
-        _show(f"{number}/{len(chosen)}  {label}")
+        progress.show(f"{number}/{len(chosen)}  {label}")
         _use(make(), shape, classes, training, precision.value)
-    _show("")
+    progress.show("")
     kernels, size_in_bytes = cache.contents()
     from tomograd.kernels.memory import readable
 
@@ -113,11 +114,3 @@ def _use(model: "Model", shape: tuple[int, ...], classes: int, training: bool, d
         loss, targets = losses.SparseCategoricalCrossentropy(from_logits=True), np.zeros((2, *output.shape[1:-1]), int)
     model.compile("adam", loss)
     model.train_on_batch(images, targets)
-
-
-def _show(text: str) -> None:
-    """The line that says how far it is: rewritten on a terminal, a line each in a file."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-    elif text:
-        print(text, file=sys.stderr, flush=True)

@@ -1,79 +1,51 @@
-"""Every differentiable function's first and second derivatives, on every backend, against central differences."""
+"""Every differentiable function's first and second derivatives, on every backend, as the registry asks for them."""
 
 import numpy as np
 import pytest
-from derivatives import check_derivatives, gradients
-from function_samples import NOT_DIFFERENTIABLE, SAMPLES
 
 from tomograd import kernels
-from tomograd.engine import Function, GradientError, Tensor
+from tomograd.engine import Function, GradientError, Tensor, enable_grad, grad
 from tomograd.engine import functional as F
-
-CASES = [pytest.param(*sample, id=f"{name}-{i}") for name in sorted(SAMPLES) for i, sample in enumerate(SAMPLES[name])]
-
-
-@pytest.fixture
-def on_backend(backend):
-    with kernels.using(backend.__name__.rpartition(".")[2]):
-        yield
+from tomograd.testing import gradgradcheck
+from tomograd.testing.registry import ENTRIES, checks
 
 
-def test_the_table_has_every_function_and_no_other():
-    assert set(SAMPLES) | NOT_DIFFERENTIABLE == set(F.__all__)
-    assert not set(SAMPLES) & NOT_DIFFERENTIABLE
+def rows(kind):
+    """A case for each row of this kind of each entry, on each backend that has the function."""
+    return [
+        pytest.param(backend, entry, row, id=f"{entry.name}-{i}-{backend}")
+        for entry in ENTRIES.values()
+        for i, row in enumerate(getattr(entry, kind))
+        for backend in entry.backends
+    ]
 
 
-@pytest.mark.parametrize(("function", "arrays"), CASES)
-def test_derivatives(on_backend, function, arrays):
-    check_derivatives(function, arrays)
+@pytest.mark.parametrize(("backend", "entry", "sample"), rows("samples"))
+def test_derivatives_at_samples(backend, entry, sample):
+    with kernels.using(backend):
+        for kind, check in checks.of_samples(entry):
+            print(kind)  # pytest shows it with a failure
+            check(sample)
 
 
-@pytest.mark.parametrize("approximate", [False, True])
-def test_derivatives_of_both_gelus(on_backend, approximate):
-    check_derivatives(lambda x: F.gelu(x, approximate), [np.linspace(-3, 3, 13)])
+@pytest.mark.parametrize(("backend", "entry", "kink"), rows("kinks"))
+def test_gradients_at_kinks_and_ties(backend, entry, kink):
+    with kernels.using(backend):
+        checks.at_kink(kink)
+
+
+# ---- beyond the registry ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "softplus", "silu", "gelu", "elu", "selu"])
-def test_third_derivatives_come_free(on_backend, name):
-    from tomograd.engine import grad
-
+def test_third_derivatives_come_free(backend, name):
+    @enable_grad()
     def slope(x):
+        x = x if x.requires_grad else Tensor(x, requires_grad=True)
         return grad(getattr(F, name)(x), x, np.ones(x.shape), create_graph=True)
 
-    check_derivatives(slope, [np.array([-1.3, -0.4, 0.3, 1.7])])
-
-
-class TestTheChecker:
-    """The checker must reject gradients that are wrong by little."""
-
-    class Wrong(Function):
-        def forward(self, x, factor):
-            self.save(x)
-            return x * x
-
-        def backward(self, cotangent):
-            (x,) = self.saved
-            return (cotangent * x * self.parameters["factor"],)
-
-    def test_accepts_the_right_one(self):
-        check_derivatives(lambda x: self.Wrong()(x, factor=2.0), [np.array([1.0, -2.0])])
-
-    def test_rejects_a_gradient_wrong_by_a_thousandth_of_a_percent(self):
-        with pytest.raises(AssertionError, match="gradient in input 0"):
-            check_derivatives(lambda x: self.Wrong()(x, factor=2.00002), [np.array([1.0, -2.0])])
-
-    def test_rejects_a_wrong_second_derivative(self):
-        class Wrong(Function):
-            def forward(self, x):
-                self.save(x)
-                return x * x
-
-            def backward(self, cotangent):
-                (x,) = self.saved
-                return (cotangent * Tensor(x.array) * 2,)  # right, but cut off from the tape
-
-        with pytest.raises(AssertionError, match="second derivative in input 0"):
-            check_derivatives(lambda x: Wrong()(x), [np.array([1.0, -2.0])])
+    with kernels.using(backend.__name__.rpartition(".")[2]):
+        gradgradcheck(slope, [np.array([-1.3, -0.4, 0.3, 1.7])])
 
 
 def test_a_function_without_backward_says_so():
@@ -81,5 +53,6 @@ def test_a_function_without_backward_says_so():
         def forward(self, x):
             return x + 1
 
+    x = Tensor(np.zeros(2), requires_grad=True)
     with pytest.raises(GradientError, match="OneWay has no gradient"):
-        gradients(lambda x: OneWay()(x), [np.zeros(2)], np.ones(2))
+        grad(OneWay()(x), x, np.ones(2))
