@@ -28,28 +28,24 @@ def counting_array(shape, dtype, values: str = "normal") -> np.ndarray:
 
 
 def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
-    """The same values in another memory layout: one of `LAYOUTS`.
+    """A copy in another memory layout: one of `LAYOUTS`. An array without dimensions has but one, read-only or not.
 
-    "transposed": Fortran's order. "strided": every second element of a larger array, full of NaN in between.
-    "reversed": negative strides in each dimension.
+    "transposed": Fortran's order. "strided": every second element of a larger array, full of NaN in between (for whole
+    numbers, of ones). "reversed": negative strides in each dimension.
     """
-    if layout == "contiguous":
-        return np.ascontiguousarray(array)
-    if layout == "transposed":
-        return np.asfortranarray(array)
-    if layout == "strided":
-        larger = np.full(tuple(2 * n for n in array.shape), np.nan, array.dtype)
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout = {layout!r}: expected one of {LAYOUTS}")
+    if layout == "strided" and array.ndim:
+        between = np.nan if array.dtype.kind == "f" else 1
+        larger = np.full(tuple(2 * n for n in array.shape), between, array.dtype)
         view = larger[(slice(None, None, 2),) * array.ndim]
         view[...] = array
         return view
-    if layout == "reversed":
-        flip = (slice(None, None, -1),) * array.ndim
-        return array[flip].copy()[flip]
-    if layout == "read-only":
-        frozen = array.copy()
-        frozen.flags.writeable = False
-        return frozen
-    raise ValueError(f"layout = {layout!r}: expected one of {LAYOUTS}")
+    if layout == "reversed" and array.ndim:
+        return np.flip(np.flip(array).copy(order="C"))
+    copy = array.copy(order="F" if layout == "transposed" else "C")
+    copy.flags.writeable = layout != "read-only"
+    return copy
 
 
 def extreme_numbers(dtype) -> list[float]:

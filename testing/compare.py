@@ -1,19 +1,22 @@
 """A kernel against its reference, with a bound that grows with the number of terms instead of a guessed tolerance.
 
 A sum of n products, in any order, is off by at most γₙ Σ|terms|, with γₙ = n·u / (1 − n·u) and u half the machine's
-epsilon (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 2002, §3.1). Σ|terms| comes from the
-reference itself: for a kernel that is linear in each of its arguments, such as a convolution, it is the reference of
-the arguments' absolute values. Σ|terms| / |sum| is the condition of the sum: where terms cancel, few digits of the
-result can be right, and none more is asked for; where they do not, all but the last ones must be.
+epsilon (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 2002, §3.1); a product that underflows
+adds half the smallest number. Σ|terms| comes from the reference itself: for a kernel that is linear in each of its
+arguments, such as a convolution, it is the reference of the arguments' absolute values. Σ|terms| / |sum| is the
+condition of the sum: where terms cancel, few digits of the result can be right, and none more is asked for; where they
+do not, all but the last ones must be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from .spoiled_memory import spoiled_memory
 
 FACTOR = 2.0  # more than the bound: the reference rounds as well, and activations after the sum
 
@@ -33,16 +36,11 @@ class Difference:
     bound: float
     ulps: float  # the error in units in the last place of the expected value
     condition: float  # Σ|terms| / |expected|
-
-    @property
-    def share(self) -> float:
-        """The error over its bound; infinite for NaN."""
-        if self.index is None or self.actual == self.expected:
-            return 0.0
-        error = abs(self.actual - self.expected)
-        return float(np.nan_to_num(error / self.bound if self.bound else np.inf, nan=np.inf))
+    share: float = 0.0  # the error over its bound; 0 where the results round to the same, infinite for NaN
 
     def __str__(self) -> str:
+        if self.index is None:
+            return f"result {self.result} is empty"
         return (
             f"result {self.result} at index {self.index}: {self.actual!r}, expected {self.expected!r}: off by "
             f"{abs(self.actual - self.expected):.3g} ({self.ulps:.3g} ulps), allowed {self.bound:.3g} "
@@ -62,8 +60,10 @@ def compare(
     """Run a kernel and its reference on the same arguments, and hold the results together.
 
     kernel, reference: called with `*arguments, **parameters`; each returns an array or a tuple of arrays. The reference
-        gets the floating arrays as float64.
+        gets the floating arrays, also those in lists, tuples and parameters, as float64. The kernel runs in memory full
+        of NaN: what it forgets to write shows.
     terms: how many numbers are summed for one element of the result: kernel size × input channels for a convolution.
+        Where a kernel adds in pieces, n over the number of pieces, and these, is a sharper bound.
     magnitude: called as the reference, returns Σ|terms| for each element of each result; default: the reference of the
         absolute values, which is right for kernels that are linear in each argument. For others, give what bounds the
         size of their intermediate results.
@@ -71,25 +71,44 @@ def compare(
 
     Returns the `Difference` of the worst element. Raises `CompareError` where an error passes its bound, at NaN
     anywhere, where an infinity is missing or of the wrong sign, for shapes or types that differ from the reference's
-    (the type from the kernel's arguments'), and when the kernel changes an argument.
+    (a floating result has the type of the kernel's first floating argument), and when the kernel changes an argument.
+    Results that are not floating must be equal. Raises ValueError for terms that no bound can be stated for.
     """
-    if terms < 1:
-        raise ValueError(f"terms = {terms}: expected a positive number")
-    before = [_bytes(argument) for argument in arguments]
-    actual = _results(kernel(*arguments, **parameters))
-    for position, (argument, was) in enumerate(zip(arguments, before, strict=True)):
-        if _bytes(argument) != was:
-            raise CompareError(f"the kernel changed its argument {position}")
-    wide = [_widened(argument) for argument in arguments]
-    expected = _results(reference(*wide, **parameters))
-    sizes = _results((magnitude or reference)(*(wide if magnitude else map(_absolute, wide)), **parameters))
+    dtype = next((a.dtype for a in _arrays((arguments, parameters)) if a.dtype.kind == "f"), None)
+    if terms < 1 or (dtype is not None and (terms + 1) * float(np.finfo(dtype).eps) / 2 >= 1):
+        raise ValueError(f"terms = {terms}: expected a positive number, small enough for sums in {dtype} to mean much")
+    wide, wide_parameters = _mapped((arguments, parameters), lambda a: a.astype(np.float64))
+    expected = _results(reference(*wide, **wide_parameters))
+    if magnitude is None:
+        sizes = _results(reference(*_mapped(wide, np.abs), **_mapped(wide_parameters, np.abs)))
+    else:
+        sizes = _results(magnitude(*wide, **wide_parameters))
+    actual = _unchanging(kernel, arguments, parameters, expected, dtype)
     if not len(actual) == len(expected) == len(sizes):
-        raise CompareError(f"the kernel has {len(actual)} results, its reference {len(expected)}")
-    dtype = next((a.dtype for a in map(_array, arguments) if a is not None and a.dtype.kind == "f"), None)
-    worst = []
-    for position, result in enumerate(zip(actual, expected, sizes, strict=True)):
-        worst.append(_worst(position, *result, dtype, terms, factor))
-    return max(worst, key=lambda difference: difference.share)
+        raise CompareError(
+            f"the kernel has {len(actual)} results, its reference {len(expected)}, the magnitude {len(sizes)}"
+        )
+    found = [
+        _worst(position, *result, dtype, terms, factor)
+        for position, result in enumerate(zip(actual, expected, sizes, strict=True))
+    ]
+    return max(found, key=lambda difference: difference.share)
+
+
+def _unchanging(
+    kernel: Callable[..., Any], arguments: tuple, parameters: dict[str, Any], expected: list[np.ndarray], dtype: Any
+) -> list[np.ndarray]:
+    """The kernel's results; raises if it changes an argument."""
+    before = [array.tobytes() for array in _arrays((arguments, parameters))]
+    like = [np.empty(e.shape, dtype if dtype is not None and e.dtype.kind == "f" else e.dtype) for e in expected]
+    with spoiled_memory(like=like):
+        actual = _results(kernel(*arguments, **parameters))
+    names = [f"argument {i}" for i, a in enumerate(arguments) for _ in _arrays(a)]
+    names += [f"argument {name!r}" for name, a in parameters.items() for _ in _arrays(a)]
+    for name, array, was in zip(names, _arrays((arguments, parameters)), before, strict=True):
+        if array.tobytes() != was:
+            raise CompareError(f"the kernel changed its {name}")
+    return actual
 
 
 def _worst(
@@ -98,50 +117,58 @@ def _worst(
     """The worst element of one result; raises where it fails."""
     if actual.shape != expected.shape:
         raise CompareError(f"result {position} has shape {actual.shape}, expected {expected.shape}")
-    if expected.dtype.kind == "f" and dtype is not None and actual.dtype != dtype:
-        raise CompareError(f"result {position} is {actual.dtype}, expected {dtype}, the arguments' type")
+    wanted_type = dtype or actual.dtype if expected.dtype.kind == actual.dtype.kind == "f" else expected.dtype
+    if actual.dtype != wanted_type:
+        raise CompareError(f"result {position} is {actual.dtype}, expected {wanted_type}")
     if not actual.size:
         return Difference(position, None, 0.0, 0.0, 0.0, 0.0, 1.0)
-    unit = np.finfo(actual.dtype).eps / 2 if actual.dtype.kind == "f" else 0.0
-    gamma = (terms + 1) * unit / (1 - (terms + 1) * unit)
-    tiny = np.finfo(actual.dtype).smallest_subnormal if actual.dtype.kind == "f" else 0.0
-    with np.errstate(invalid="ignore", over="ignore"):
-        given, wanted = actual.astype(np.float64), expected.astype(actual.dtype).astype(np.float64)
-        bound = factor * (gamma * np.abs(np.broadcast_to(size, expected.shape)) + tiny)
-        error = np.abs(given - expected)
-        same = (given == wanted) | (error <= bound)
-        share = np.where(same, np.where(given == wanted, 0.0, error / np.maximum(bound, 1e-300)), np.inf)
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share)), share.shape))
-    expected_here, bound_here = float(expected[index]), float(bound[index])
-    spacing = float(np.spacing(np.abs(expected[index]).astype(actual.dtype))) if actual.dtype.kind == "f" else 1.0
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        given, rounded = actual.astype(np.float64), expected.astype(actual.dtype).astype(np.float64)
+        size = np.abs(np.broadcast_to(size, expected.shape))
+        bound = factor * _allowed(size, actual.dtype, terms)
+        error = np.where(given == expected, 0.0, np.abs(given - expected))
+        share = np.where(given == rounded, 0.0, np.nan_to_num(error / bound, nan=np.inf, posinf=np.inf))
+        share = np.where((given == rounded) | np.isfinite(bound), share, np.inf)
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share)), share.shape))
+        spacing = np.spacing(np.abs(rounded[index]).astype(actual.dtype)) if actual.dtype.kind == "f" else 1
+        ulps, condition = float(error[index] / spacing), float(size[index] / np.abs(expected[index]))
     worst = Difference(
-        position, index, float(given[index]), expected_here, bound_here,
-        float(error[index] / spacing) if np.isfinite(spacing) else np.inf,
-        float(np.abs(np.broadcast_to(size, expected.shape)[index]) / abs(expected_here)) if expected_here else np.inf,
+        position, index, float(given[index]), float(expected[index]), float(bound[index]), ulps, condition,
+        float(share[index]),
     )  # fmt: skip
-    if not same[index]:
+    if worst.share > 1:
         raise CompareError(f"the kernel's result is not the reference's: {worst}")
     return worst
 
 
-def _array(argument: Any) -> np.ndarray | None:
-    return argument if isinstance(argument, np.ndarray) else None
+def _allowed(size: np.ndarray, dtype: np.dtype, terms: int) -> np.ndarray:
+    """γ of terms + 1 times Σ|terms|, and what underflow may take; nothing for whole numbers."""
+    if dtype.kind != "f":
+        return np.zeros(size.shape)
+    limits = np.finfo(dtype)
+    rounded = (terms + 1) * float(limits.eps) / 2
+    return rounded / (1 - rounded) * size + (terms + 1) * float(limits.smallest_subnormal)
 
 
-def _bytes(argument: Any) -> bytes | None:
-    array = _array(argument)
-    return None if array is None else array.tobytes()
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    """The arrays among arguments, also those in lists, tuples and dictionaries, in order."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _arrays(each)
 
 
-def _widened(argument: Any) -> Any:
-    array = _array(argument)
-    return array.astype(np.float64) if array is not None and array.dtype.kind == "f" else argument
+def _mapped(value: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """The same arguments with every floating array changed."""
+    if isinstance(value, np.ndarray):
+        return change(value) if value.dtype.kind == "f" else value
+    if isinstance(value, dict):
+        return {name: _mapped(each, change) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_mapped(each, change) for each in value])
+    return value
 
 
-def _absolute(argument: Any) -> Any:
-    array = _array(argument)
-    return np.abs(array) if array is not None and array.dtype.kind == "f" else argument
-
-
-def _results(result: Any) -> Sequence[np.ndarray]:
-    return [np.asarray(each) for each in (result if isinstance(result, tuple) else (result,))]
+def _results(result: Any) -> list[np.ndarray]:
+    return [np.asarray(each) for each in (result if isinstance(result, tuple | list) else (result,))]

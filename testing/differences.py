@@ -7,7 +7,8 @@ is off by 16 E: the two are 15 E apart, and so their distance bounds E without a
 
 What f rounds is measured, not guessed: along a line so short that f is a polynomial, its fourth differences are nothing
 but rounding (R. W. Hamming, "Introduction to applied numerical analysis", 1971, §6.8; J. J. Moré and S. M. Wild,
-"Estimating computational noise", 2011).
+"Estimating computational noise", 2011). A very short one shows float64's; in a longer one single precision shows too,
+in which a small step changes nothing.
 
 For a function that is linear along the line a central difference is exact for every h: a step of 1 leaves nothing but
 the rounding of f.
@@ -15,24 +16,18 @@ the rounding of f.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 EPSILON = float(np.finfo(np.float64).eps)
 STEP = 2.0**-10  # about ε^(1/5): truncation of the order h⁴ and rounding of the order ε/h are of one size
-OTHER_STEPS = (
-    2.0**-6,
-    2.0**-12,
-    2.0**-18,
-    2.0**4,
-)  # of the first: for steep or rough functions, for kinks near by
+OTHER_STEPS = (2.0**-6, 2.0**-12, 2.0**-18, 2.0**4)  # times it: for steep or rough functions, for kinks near by
 KINK_STEPS = (2.0**-20, 2.0**-24)  # to look at a kink from both sides
-NOISE_STEP = 2.0**-34
-NOISE_POINTS = 12
+NOISE_STEPS, NOISE_POINTS = (2.0**-34, 2.0**-18), 13
 ROUNDING = 16  # times what was measured from few points, or ε: what a value may be rounded
-SHARP = 1e-8  # of the largest slope: a smaller error of truncation needs no other step
+SHARP = 1e-7  # of the largest slope: with smaller errors, no other step is tried
 
 Line = Callable[[float], np.ndarray]  # t → f(x + t·u)
 
@@ -64,44 +59,55 @@ class Slopes:
 
 @_in_silence
 def noise(line: Line) -> np.ndarray:
-    """How far off the value of each output may be by rounding, as it shows in values along a very short line.
+    """How far off the value of each output may be by rounding, as it shows in values along very short lines.
 
     The fourth difference of numbers with independent errors of size σ has the size √(1 + 16 + 36 + 16 + 1)·σ = √70·σ.
-    All points lie on one side of x, so that a kink at x does not show.
+    All points lie on one side of x, so that a kink at x does not show; one between them shows in less than half of the
+    differences, and so not in their median.
     """
-    values = np.stack([line(k * NOISE_STEP) for k in range(1, NOISE_POINTS + 1)])
-    measured = np.abs(np.diff(values, 4, axis=0)).max(0) / np.sqrt(70)
-    return ROUNDING * (measured + EPSILON * np.abs(values[0]))
+    measured = []
+    for step in NOISE_STEPS:
+        values = np.stack([line(k * step) for k in range(1, NOISE_POINTS + 1)])
+        differences = np.abs(np.diff(values, 4, axis=0))
+        measured.append(np.median(differences, 0) / np.sqrt(70))
+    at = np.abs(values[0])
+    # A part of f far smaller than the rest may have been subtracted from something as large as the rest.
+    return ROUNDING * (np.maximum(*measured) + EPSILON * at) + EPSILON * _largest(at)
 
 
-def slopes(line: Line, rounding: np.ndarray | float, step: float = STEP) -> Slopes:
+def slopes(
+    line: Line, rounding: np.ndarray | float, step: float = STEP, other_steps: Sequence[float] = OTHER_STEPS
+) -> Slopes:
     """The slopes at t = 0.
 
     rounding: how far off each value may be, as `noise` measures it.
-    step: h. Where it does not give the slopes sharply, others are tried, and the best is taken for each output.
+    step: h. Where it does not give the slopes sharply, `other_steps` times it are tried, and the best is taken for each
+        output.
     """
-    found, truncation = _extrapolated(line, rounding, step)
-    if not truncation <= SHARP * _largest(found.value):  # NaN is not sharp either
-        found = sharpest(line, rounding, step, found)
-    return found
+    found = _extrapolated(line, rounding, step)
+    largest = _largest(found.value)
+    if largest == 0 or np.all(found.error <= SHARP * largest):
+        return found
+    return sharpest(line, rounding, step, other_steps, found)
 
 
-def sharpest(line: Line, rounding: np.ndarray | float, step: float, found: Slopes) -> Slopes:
+def sharpest(
+    line: Line, rounding: np.ndarray | float, step: float, other_steps: Sequence[float], found: Slopes
+) -> Slopes:
     """The best of the slopes found and those by other steps."""
-    for factor in OTHER_STEPS:
-        found = found.or_better(_extrapolated(line, rounding, factor * step)[0])
+    for factor in other_steps:
+        found = found.or_better(_extrapolated(line, rounding, factor * step))
     return found
 
 
 @_in_silence
-def _extrapolated(line: Line, rounding: np.ndarray | float, step: float) -> tuple[Slopes, float]:
-    """Slopes extrapolated from values at ±h, ±2h and ±4h, and the largest error that comes from there."""
+def _extrapolated(line: Line, rounding: np.ndarray | float, step: float) -> Slopes:
+    """Slopes extrapolated from values at ±h, ±2h and ±4h."""
     near, middle, far = ((line(t * step) - line(-t * step)) / (2 * t * step) for t in (1, 2, 4))
     best, second = near + (near - middle) / 3, middle + (middle - far) / 3
     truncation = np.abs(best - second)
     # Rounding by r each: (4/3)·2r/2h in near and (1/3)·2r/4h in middle.
-    error = np.where(np.isfinite(truncation), truncation + 1.5 * rounding / step, np.inf)
-    return Slopes(best, error), _largest(truncation)
+    return Slopes(best, np.where(np.isfinite(truncation), truncation + 1.5 * rounding / step, np.inf))
 
 
 @_in_silence
@@ -127,15 +133,18 @@ def curvature(line: Line, rounding: np.ndarray, terms: int) -> np.ndarray:
 
 @_in_silence
 def kink(line: Line, rounding: float) -> tuple[float, float] | None:
-    """The slopes (from the left, from the right) of one output at t = 0 if they differ, else None.
+    """The slopes (from the left, from the right) of one output at t = 0 if it has a kink or a jump there, else None.
 
-    At a kink they are as far apart for every step; where f is smooth, in proportion to the step.
+    At a kink they are as far apart for every step, where f is smooth, in proportion to the step; at a jump, they grow
+    as the step becomes smaller.
     """
     (left, right), (nearer_left, nearer_right) = (_one_sided(line, step) for step in KINK_STEPS)
+    visible = 4 * rounding / KINK_STEPS[-1]
     apart = abs(nearer_right - nearer_left)
-    if apart > abs(right - left) / 2 and apart > 4 * rounding / KINK_STEPS[-1]:
-        return nearer_left, nearer_right
-    return None
+    steepest = max(abs(nearer_left), abs(nearer_right))
+    is_kink = apart > visible and apart > abs(right - left) / 2
+    is_jump = steepest > visible and steepest > 2 * max(abs(left), abs(right))
+    return (nearer_left, nearer_right) if is_kink or is_jump else None
 
 
 def _one_sided(line: Line, step: float) -> tuple[float, float]:

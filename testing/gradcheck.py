@@ -28,6 +28,7 @@ import numpy as np
 
 from .differences import (
     EPSILON,
+    OTHER_STEPS,
     ROUNDING,
     STEP,
     Line,
@@ -76,8 +77,8 @@ def gradcheck(
     at_kinks: "subgradient" accepts, where the slopes from both sides differ, every value between them.
     method: "jacobian", "elements" or "directions"; by default what the sizes allow.
     directions: how many random directions, for large inputs.
-    step: h of the differences, for arguments of magnitude 1 or less; it grows with them. Where the function is too
-        steep or too rough for it, others are tried.
+    step: h of the differences, relative to an element's magnitude, or to that of the input's largest if that is less
+        than 1, or to 1. Where the function is too steep or too rough for it, others are tried.
     tolerance: allowed beside the differences' own error, relative to the largest derivative of the same output.
     seed: of the cotangent and the directions.
 
@@ -157,7 +158,9 @@ class _Compared:
     def __init__(self, check: Check, position: int, gradient: np.ndarray, linear: bool, step: float, tolerance: float):
         self.check, self.position, self.linear, self.step = check, position, linear, step
         self.tolerance, self.gradient, self.array = tolerance, gradient, check.arrays[position]
-        self.scales = _scales(self.array)
+        self.unit = 1.0 if linear else min(1.0, float(np.abs(self.array).max(initial=0)) or 1.0)
+        self.scales = _scales(self.array, self.unit)
+        self.other_steps = OTHER_STEPS if self.unit == 1 else (*OTHER_STEPS, 1 / self.unit)
 
     def method(self) -> Method:
         """What the sizes allow."""
@@ -217,7 +220,9 @@ class _Compared:
         return line
 
     def _slopes(self, line: Line) -> Slopes:
-        return linear_slopes(line, self.noise, self.array.size) if self.linear else slopes(line, self.noise, self.step)
+        if self.linear:
+            return linear_slopes(line, self.noise, self.array.size)
+        return slopes(line, self.noise, self.step, self.other_steps)
 
     def _along_random(self, directions: int) -> Iterator[tuple[Comparison, Line]]:
         """Derivatives of ⟨cotangent, f⟩ along random directions, longer where the input is larger."""
@@ -287,7 +292,7 @@ class _Compared:
         weights = np.abs(self.check.cotangent)
         rounding = float(np.vdot(weights, self.noise) if c.output is None else self.noise[c.output])
         so_far = Slopes(np.asarray(c.numeric * scale), np.asarray((c.tolerance - allowed) * scale))
-        best = sharpest(line, rounding, self.step, so_far).scaled(1 / scale)
+        best = sharpest(line, rounding, self.step, self.other_steps, so_far).scaled(1 / scale)
         closer = replace(c, numeric=float(best.value), tolerance=float(best.error) + allowed)
         if closer.excess <= 1 or (slopes_there := kink(line, rounding)) is None:
             return closer
@@ -297,6 +302,6 @@ class _Compared:
         return replace(closer, left=left, right=right)
 
 
-def _scales(array: np.ndarray) -> np.ndarray:
-    """For each number, the power of two to which a step there is scaled: its magnitude, or 1 if that is less."""
-    return np.exp2(np.ceil(np.log2(np.maximum(np.abs(array), 1.0))))
+def _scales(array: np.ndarray, unit: float) -> np.ndarray:
+    """For each number, the power of two to which a step there is scaled: its magnitude, or `unit` if that is less."""
+    return np.exp2(np.ceil(np.log2(np.maximum(np.abs(array), unit))))

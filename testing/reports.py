@@ -44,11 +44,14 @@ class Comparison:
         where = "along a random direction" if self.index is None else f"at index {self.index}"
         of = "⟨cotangent, f⟩" if self.output is None else f"output {self.output}"
         text = (
-            f"input {self.input} {where}, {of}: analytic {self.analytic:.12g}, numeric {self.numeric:.12g}, "
+            f"input {self.input} {where}, {of}: "
+            f"analytic {self.analytic + 0.0:.12g}, numeric {self.numeric + 0.0:.12g}, "
             f"difference {abs(self.analytic - self.numeric):.3g}, allowed {self.tolerance:.3g}"
         )
-        if self.left is not None:
-            text += f"; it lies at a kink: slope from the left {self.left:.9g}, from the right {self.right:.9g}"
+        if self.left is not None and self.right is not None:
+            text += (
+                f"; it lies at a kink: slope from the left {self.left + 0.0:.9g}, from the right {self.right + 0.0:.9g}"
+            )
         return text
 
 

@@ -116,23 +116,29 @@ class Check:
                 if array.tobytes() != was:
                     name = f"input {position}" if position < len(self.arrays) else "the cotangent"
                     raise GradcheckError(f"computing the {what} changed {name} in place")
-        for position, (a, b) in enumerate(zip(*results, strict=True)):
-            of = f"the {what} in input {position}" if what != "value" else f"the {what}"
-            if a.tobytes() != b.tobytes():
-                changed = a.shape == b.shape and _first(_bits(a) != _bits(b))
-                where = f" at index {changed}: {a[changed]!r} and {b[changed]!r}" if a.shape == b.shape else ""
-                raise GradcheckError(f"{of} is not the same when it is computed again{where}")
-            if not np.isfinite(a).all():
-                index = _first(~np.isfinite(a))
-                raise GradcheckError(f"{of} is not finite at index {index}: {a[index]!r}")
+        for position, pair in enumerate(zip(*results, strict=True)):
+            _require_determined(*pair, f"the {what}" + f" in input {position}" * (what != "value"))
         return results[0]
+
+
+def _require_determined(one: np.ndarray, again: np.ndarray, name: str) -> None:
+    """Equal to the last bit, and finite."""
+    if one.shape != again.shape or one.dtype != again.dtype:
+        raise GradcheckError(f"{name} has shape {one.shape} and then {again.shape}: it is not determined")
+    if one.tobytes() != again.tobytes():
+        index = _first(_bits(one) != _bits(again))
+        values = f"{one[index].item()!r} and {again[index].item()!r}"
+        raise GradcheckError(f"{name} is not the same when it is computed again: at index {index}: {values}")
+    if not np.isfinite(one).all():
+        index = _first(~np.isfinite(one))
+        raise GradcheckError(f"{name} is not finite at index {index}: {one[index].item()!r}")
 
 
 def _require_close(one: np.ndarray, other: np.ndarray, allowed: float, message: str) -> None:
     wrong = ~(np.abs(one - other) <= allowed)
     if wrong.any():
         index = _first(wrong)
-        raise GradcheckError(f"{message}: at index {index}: {one[index]!r} and {other[index]!r}")
+        raise GradcheckError(f"{message}: at index {index}: {one[index].item()!r} and {other[index].item()!r}")
 
 
 def _as_arrays(inputs: Sequence[Any] | Any) -> list[np.ndarray]:
@@ -150,7 +156,8 @@ def _as_arrays(inputs: Sequence[Any] | Any) -> list[np.ndarray]:
             raise ValueError(f"input {position} is not finite at index {_first(~np.isfinite(array))}")
         if array.dtype.kind == "f" and np.abs(array).max(initial=0) > LARGEST:
             index = _first(np.abs(array) > LARGEST)
-            raise ValueError(f"input {position} at index {index} is {array[index]!r}: a step from there would overflow")
+            value = array[index].item()
+            raise ValueError(f"input {position} at index {index} is {value!r}: a step from there would overflow")
     return arrays
 
 

@@ -77,6 +77,20 @@ class Windows:
 @st.composite
 def windows(draw, max_output=5, max_kernel=4, max_stride=3, max_dilation=3, max_padding=3, dims=dimensions):
     """Windows in 1 to 3 dimensions (smaller ones in 3) that fit their padded input; strides may leave a remainder."""
+    return _windows(draw, _as_drawn, max_output, max_kernel, max_stride, max_dilation, max_padding, dims)
+
+
+@st.composite
+def pool_windows(
+    draw, dilated=True, max_output=5, max_kernel=4, max_stride=3, max_dilation=3, max_padding=3, dims=dimensions
+):
+    """Windows of which each holds a position of the input, as pooling needs."""
+    max_dilation = max_dilation if dilated else 1
+    return _windows(draw, _holding_input, max_output, max_kernel, max_stride, max_dilation, max_padding, dims)
+
+
+def _windows(draw, fitted, max_output, max_kernel, max_stride, max_dilation, max_padding, dims) -> Windows:
+    """Windows of drawn sizes; `fitted` gives the input's size and the padding of one dimension."""
     d = draw(dims)
     if d == 3:
         max_output, max_kernel = min(max_output, 3), min(max_kernel, 3)
@@ -85,28 +99,28 @@ def windows(draw, max_output=5, max_kernel=4, max_stride=3, max_dilation=3, max_
         return tuple(draw(st.integers(low, high)) for _ in range(d))
 
     kernel, strides, dilation = each(1, max_kernel), each(1, max_stride), each(1, max_dilation)
-    output, padding = each(1, max_output), [each(0, max_padding) for _ in range(2)]
-    sizes, pairs = [], []
-    for k, s, r, o, before, after in zip(kernel, strides, dilation, output, *padding, strict=True):
-        remainder = draw(st.integers(0, s - 1))
-        needed = (o - 1) * s + (k - 1) * r + 1 + remainder - before - after
-        sizes.append(max(needed, 1))
-        pairs.append((before, after))
-    return Windows(tuple(sizes), kernel, strides, tuple(pairs), dilation)
+    output, before, after = each(1, max_output), each(0, max_padding), each(0, max_padding)
+    fits = [
+        fitted(k, s, r, (o - 1) * s + (k - 1) * r + 1 + draw(st.integers(0, s - 1)), pair)
+        for k, s, r, o, pair in zip(kernel, strides, dilation, output, zip(before, after, strict=True), strict=True)
+    ]
+    return Windows(tuple(i for i, _ in fits), kernel, strides, tuple(pair for _, pair in fits), dilation)
 
 
-@st.composite
-def pool_windows(draw, dilated=True, **limits):
-    """Windows of which each holds a position of the input, as pooling needs."""
+def _as_drawn(kernel, stride, dilation, padded, pair):
+    """(size of the input, its padding) for a padded input of at least the size `padded`."""
+    return max(padded - sum(pair), 1), pair
 
-    def holds_input(w):
+
+def _holding_input(kernel, stride, dilation, padded, pair):
+    """The same, with as much less padding as it takes for each window to hold something of the input."""
+    while True:
+        size, pair = _as_drawn(kernel, stride, dilation, padded, pair)
         try:
-            geometry.reject_windows_of_padding(w.input_size, w.kernel_size, w.strides, w.padding, w.dilation_rate)
-        except ValueError:
-            return False
-        return True
-
-    return draw(windows(max_dilation=3 if dilated else 1, **limits).filter(holds_input))
+            geometry.reject_windows_of_padding((size,), (kernel,), (stride,), (pair,), (dilation,))
+            return size, pair
+        except ValueError:  # never without padding
+            pair = (max(pair[0] - 1, 0), max(pair[1] - 1, 0))
 
 
 @dataclass(frozen=True)
@@ -196,22 +210,39 @@ class WrongWindows:
 @st.composite
 def wrong_windows(draw, dims=dimensions):
     """Right windows with one thing made wrong: a stride, a dilation or a padding that cannot be, one too many of them,
-    or a kernel that is larger than the padded input."""
+    or a kernel that is larger than the padded input. Neither convolution nor pooling takes them."""
     w = draw(windows(dims=dims))
-    d = len(w.input_size)
     argument = draw(st.sampled_from(["strides", "dilation_rate", "padding", "window"]))
-    at = draw(st.integers(0, d - 1))
+    at = draw(st.integers(0, len(w.input_size) - 1))
     parts = {"strides": w.strides, "dilation_rate": w.dilation_rate, "padding": w.padding}
     sizes = {"input_size": w.input_size, "kernel_size": w.kernel_size}
     if argument == "window":
         room = w.input_size[at] + sum(w.padding[at])
-        sizes["kernel_size"] = (*w.kernel_size[:at], room + draw(st.integers(1, 3)), *w.kernel_size[at + 1 :])
+        sizes["kernel_size"] = _replaced(w.kernel_size, at, room + draw(st.integers(1, 3)))
     elif draw(st.booleans()):  # one too many
         parts[argument] = (*parts[argument], parts[argument][0])
     else:
-        entry = (-1, 0) if argument == "padding" else draw(st.integers(-2, 0))
-        parts[argument] = (*parts[argument][:at], entry, *parts[argument][at + 1 :])
+        wrong = st.sampled_from([(-1, 0), (0, -1)]) if argument == "padding" else st.integers(-2, 0)
+        parts[argument] = _replaced(parts[argument], at, draw(wrong))
     return WrongWindows(**sizes, **parts, argument=argument)
+
+
+@st.composite
+def wrong_pool_windows(draw, dims=dimensions):
+    """Windows that a convolution would take, and pooling must not: one of them holds nothing but padding."""
+    w = draw(windows(dims=dims))
+    at = draw(st.integers(0, len(w.input_size) - 1))
+    extent = (w.kernel_size[at] - 1) * w.dilation_rate[at] + 1
+    before, after = w.padding[at]
+    more = draw(st.integers(0, 2))
+    # A first window that ends before the input, or a last one, up to a step from the end, that begins behind it.
+    pair = (extent + more, after) if draw(st.booleans()) else (before, extent + w.strides[at] - 1 + more)
+    padding = _replaced(w.padding, at, pair)
+    return WrongWindows(w.input_size, w.kernel_size, w.strides, padding, w.dilation_rate, "padding")
+
+
+def _replaced(entries: tuple, at: int, entry) -> tuple:
+    return (*entries[:at], entry, *entries[at + 1 :])
 
 
 # ---- hard values -----------------------------------------------------------------------------------------------------
@@ -219,29 +250,34 @@ def wrong_windows(draw, dims=dimensions):
 # These are drawn number by number, and shrink number by number: for small arrays.
 
 
-def _elements(shape, dtype, choices):
+def _elements(shape, dtype, numbers):
+    """Arrays of some of the numbers, each rounded to the type."""
+    choices = st.sampled_from([float(np.dtype(dtype).type(number)) for number in numbers])
     return numpy_strategies.arrays(dtype, shape, elements=choices, fill=st.nothing())
 
 
 def away_from(points: Sequence[float], shape, dtype=np.float64, margin=0.125, largest=4.0):
-    """Multiples of margin / 2 that are at least `margin` away from each of the points, a function's kinks: a small step
-    does not reach them."""
+    """Multiples of margin / 2, of at most the size `largest`, that are at least `margin` away from each of the points,
+    a function's kinks: a small step does not reach them."""
     step = margin / 2
-    allowed = [n * step for n in range(int(-largest / step), int(largest / step) + 1)]
-    allowed = [x for x in sorted(allowed, key=abs) if all(abs(x - point) >= margin for point in points)]
-    return _elements(shape, dtype, st.sampled_from(allowed))
+    numbers = sorted((n * step for n in range(int(-largest / step), int(largest / step) + 1)), key=abs)
+    allowed = [x for x in numbers if all(abs(x - point) >= margin for point in points)]
+    if not allowed:
+        raise ValueError(f"no number up to ±{largest} is {margin} away from all of {list(points)}")
+    return _elements(shape, dtype, allowed)
 
 
 def at_kinks(points: Sequence[float], shape, dtype=np.float64):
     """Numbers of which many lie at the points, or as close beside them as the type allows; both zeros among them."""
-    near = [float(np.nextafter(dtype(p), dtype(s))) for p in points for s in (-np.inf, np.inf)]
+    number = np.dtype(dtype).type
+    near = [np.nextafter(number(p), number(s)) for p in points for s in (-np.inf, np.inf)]
     zeros = [0.0, -0.0] if 0 in points else []
-    return _elements(shape, dtype, st.sampled_from([*points, *zeros, *near, 1.0, -1.0, 7.5, -7.5]))
+    return _elements(shape, dtype, [*points, *zeros, *near, 1.0, -1.0, 7.5, -7.5])
 
 
 def ties(shape, dtype=np.float64):
     """Two or three different numbers only: nearly all maxima are shared."""
-    return _elements(shape, dtype, st.sampled_from([0.0, 1.0, -1.0]))
+    return _elements(shape, dtype, [0.0, 1.0, -1.0])
 
 
 @st.composite
@@ -256,9 +292,9 @@ def without_ties(draw, shape, dtype=np.float64, gap=0.5):
 def extremes(shape, dtype=np.float64, infinite=False, nan=False):
     """The largest and smallest numbers of a type, both zeros, subnormal ones; infinities and NaN if asked for."""
     special = [np.inf, -np.inf] * infinite + [np.nan] * nan
-    return _elements(shape, dtype, st.sampled_from([*extreme_numbers(dtype), *special]))
+    return _elements(shape, dtype, [*extreme_numbers(dtype), *special])
 
 
 def logits(shape, dtype=np.float64):
     """±10⁴ among small ones: exp of them overflows, and all but one of their softmax underflow."""
-    return _elements(shape, dtype, st.sampled_from([0.0, 1.0, -1.0, 30.0, -30.0, 1e4, -1e4]))
+    return _elements(shape, dtype, [0.0, 1.0, -1.0, 30.0, -30.0, 1e4, -1e4])
