@@ -120,15 +120,15 @@ class ConstantPower(Function):
 
 
 class _Select(_Broadcasting):
-    """One of two numbers for each element: x where it equals the result, so a tie is x's."""
+    """One of two numbers for each element: y if it beats x or is NaN, else x, so a tie is x's."""
 
     select: np.ufunc
+    beats: np.ufunc
 
     def forward(self, x: Array, y: Array) -> Array:
         self.remember_shapes(x, y)
-        z = compute(self.select, x, y)
-        self.save(z == x)
-        return z
+        self.save(~(self.beats(y, x) | (y != y)))
+        return compute(self.select, x, y)
 
     def backward(self, cotangent: Tensor) -> Gradients:
         (x_chosen,) = self.saved
@@ -139,11 +139,11 @@ class _Select(_Broadcasting):
 
 
 class Maximum(_Select):
-    select = np.maximum
+    select, beats = np.maximum, np.greater
 
 
 class Minimum(_Select):
-    select = np.minimum
+    select, beats = np.minimum, np.less
 
 
 class Where(_Broadcasting):
@@ -256,12 +256,12 @@ def power(x: Any, y: Any) -> Tensor:
 
 
 def maximum(x: Any, y: Any) -> Tensor:
-    """The larger of x and y, element by element; NaN if one of them is. A tie's gradient goes to x."""
+    """The larger of x and y, element by element; NaN if one is, which then takes the gradient. A tie's goes to x."""
     return Maximum()(*operands(x, y))
 
 
 def minimum(x: Any, y: Any) -> Tensor:
-    """The smaller of x and y, element by element; NaN if one of them is. A tie's gradient goes to x."""
+    """The smaller of x and y, element by element; NaN if one is, which then takes the gradient. A tie's goes to x."""
     return Minimum()(*operands(x, y))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .entries import Entry, error, kink, not_a_number, sample
 from .values import normal, positive, spread
 
@@ -95,6 +97,15 @@ ENTRIES = [
                 cotangent=[2, 3, 5, 7, 11],
                 gradients=[[2, 0, 5, 7, 11], [0, 3, 0, 0, 0]],
             ),
+            kink(
+                "NaN takes it",
+                "maximum(x, y)",
+                x=[np.nan, 1],
+                y=[1, np.nan],
+                value=[np.nan, np.nan],
+                cotangent=[2, 3],
+                gradients=[[2, 0], [0, 3]],
+            ),
         ),
     ),
     Entry(
@@ -109,6 +120,15 @@ ENTRIES = [
                 y=[1, 3, 2, -0.0, 0.0],
                 cotangent=[2, 3, 5, 7, 11],
                 gradients=[[2, 3, 0, 7, 11], [0, 0, 5, 0, 0]],
+            ),
+            kink(
+                "NaN takes it",
+                "minimum(x, y)",
+                x=[np.nan, 1],
+                y=[1, np.nan],
+                value=[np.nan, np.nan],
+                cotangent=[2, 3],
+                gradients=[[2, 0], [0, 3]],
             ),
         ),
     ),
