@@ -28,6 +28,7 @@ class Check:
 
     def rules(self) -> list[np.ndarray]:
         """Check them; returns the gradients under the cotangent, empty arrays for inputs that are not checked."""
+        self._call_with_others()
         self.output = self._value()
         self.cotangent = np.random.default_rng(self.seed).standard_normal(self.output.shape)
         first, *others = [self._by(path) for path in self.function.paths]
@@ -37,6 +38,13 @@ class Check:
                 self._require_equal(position, gradients[position], first[position], message)
         self._check_alone(first)
         return first
+
+    def _call_with_others(self) -> None:
+        """Before all else, call the function and its gradient with other inputs: what it keeps of its first call, and
+        should not, is then wrong for all that follows."""
+        others = other_inputs(self.arrays)
+        output = np.asarray(self.function.value(others))
+        self.function.gradients(others, np.ones_like(output), self.wanted, self.function.paths[0])
 
     # ---- the value
 
