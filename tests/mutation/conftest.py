@@ -1,0 +1,6 @@
+"""The modules of this folder on the import path of its tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

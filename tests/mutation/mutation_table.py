@@ -1,0 +1,47 @@
+"""The table of all seeded bugs, for the documentation. `python tests/mutation/mutation_table.py` writes it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cpu_bugs import CPU_BUGS
+from function_bugs import FUNCTION_BUGS
+from reference_bugs import REFERENCE_BUGS
+from seeded import Bug
+
+PAGE = Path(__file__).parents[2] / "docs" / "mutations.md"
+PARTS = {
+    "Differentiable functions and the tape": FUNCTION_BUGS,
+    "Reference kernels": REFERENCE_BUGS,
+    "CPU kernels": CPU_BUGS,
+}
+ALL_BUGS: list[Bug] = [bug for bugs in PARTS.values() for bug in bugs]
+
+INTRODUCTION = """# Bugs on purpose, and who finds them
+
+Made by `tests/mutation/mutation_table.py` from the bugs that the tests in that folder put into the sources, one at a
+time: {count} in all. Each is found by `tomograd.testing`, by the check and with the words that stand beside it; without
+the bug the same check finds nothing. Bugs in functions and in reference kernels are part of the usual tests; those in
+the CPU's kernels, which have to be compiled, of the slow ones (`pytest -m slow tests/mutation`).
+
+A bug is a piece of a function's source that is replaced by another. It must stand there exactly once: when the function
+is rewritten, its bug has to be as well, so that this table tells of the sources as they are.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [INTRODUCTION.format(count=len(ALL_BUGS))]
+    for title, bugs in PARTS.items():
+        lines += [f"## {title}", "", "| bug | where | found by | which says |", "| --- | --- | --- | --- |"]
+        lines += [f"| {_cell(b.name)} | `{b.where}` | {_cell(b.check)} | {_cell(b.words)}… |" for b in bugs]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
