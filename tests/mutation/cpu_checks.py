@@ -77,6 +77,9 @@ compared("concatenate", "concatenate", [normal(70, 60, 3), normal(70, 60, 5)], 2
 # ---- elementwise, normalisation, losses, optimizers ------------------------------------------------------------------
 
 compared("sigmoid", "activation", normal(1003), "sigmoid", terms=8)
+compared("sigmoid in float32", "activation", (normal(1003) * 10).astype(np.float32), "sigmoid", terms=8)
+first("silu", F.silu, normal(13))
+first("squared errors summed row by row", lambda p, t: F.squared_error(p, t).sum(1), normal(3, 5), normal(3, 5))
 compared("exp in softplus", "activation", normal(1003) * 20, "softplus", terms=8, magnitude=lambda x, *_: 1 + np.abs(x))
 first("softmax", F.softmax, normal(5, 11))
 first("batch_norm", F.batch_norm, normal(6, 9, 3), normal(3), normal(3))

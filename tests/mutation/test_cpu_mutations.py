@@ -1,5 +1,7 @@
 """Every bug in the CPU's kernels is found. Slow: each is compiled, in a process of its own."""
 
+import os
+
 import pytest
 from altered_package import run_checks
 from cpu_bugs import CPU_BUGS
@@ -15,6 +17,8 @@ def test_what_has_no_bug_passes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", CPU_BUGS, ids=str)
 def test_a_bug_is_found(bug, tmp_path):
+    if "race" in bug.name and os.cpu_count() == 1:
+        pytest.skip("one processor has no races")
     code, said = run_checks(bug.check, tmp_path, bug)
     assert code == BUG_FOUND, said
     assert bug.words in said
