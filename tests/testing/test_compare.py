@@ -59,6 +59,16 @@ def test_a_missing_last_term_of_a_cancelling_sum_is_seen(n, dtype, seed):
         compare(lambda a, b: one_by_one(a[:-1], b[:-1]), dot, a, np.ones_like(a), terms=len(a))
 
 
+@given(n=st.integers(2, 5000), seed=seeds)
+def test_in_long_sums_of_random_terms_their_roundings_cancel(n, seed):
+    a = np.random.default_rng(seed).uniform(0.5, 1, n)
+    a = np.random.default_rng(seed).permutation(np.concatenate([a, -a])).astype(np.float32)
+    a = np.append(a, np.float32(1))
+    compare(one_by_one, dot, a, np.ones_like(a), terms=len(a), random=True)
+    with pytest.raises(CompareError, match="off by"):
+        compare(lambda a, b: one_by_one(a[:-1], b[:-1]), dot, a, np.ones_like(a), terms=len(a), random=True)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_where_nothing_cancels_the_last_digits_must_be_right(dtype):
     x = np.random.default_rng(0).uniform(1, 2, 100).astype(dtype)
@@ -106,7 +116,7 @@ def test_what_underflows_is_forgiven_and_no_more():
         compare(lambda a, b: np.float32(1e-40), dot, x, x, terms=4)
 
 
-@pytest.mark.parametrize("terms", [0, -1, 2**24])
+@pytest.mark.parametrize("terms", [-1, 2**24])
 def test_numbers_of_terms_for_which_there_is_no_bound(terms):
     with pytest.raises(ValueError, match=f"terms = {terms}: expected"):
         compare(identity, identity, np.ones(3, np.float32), terms=terms)

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numerics import assert_close
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import caches, output_tiles, simd
 from tomograd.kernels.cpu.launch import using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
 from tomograd.kernels.geometry import conv_output_size
+from tomograd.testing import compare
 from tomograd.testing.strategies import conv_cases, seeds
 
 activations = st.sampled_from([None, "relu"])
@@ -102,17 +102,13 @@ def test_common_layers_on_random_numbers(size, channels, dtype, seed):
         rng.standard_normal(shape).astype(dtype) for shape in ((n, *input_size, channels[0]), (*kernel_size, *channels))
     )
     dy = rng.standard_normal((n, *output_size, channels[1])).astype(dtype)
-    assert_close(cpu.conv(x, w, None, *geometry, 1), reference.conv(x, w, None, *geometry, 1), ulps=256)
-    assert_close(
-        cpu.conv_transpose(dy, w, None, input_size, *geometry, 1),
-        reference.conv_transpose(dy, w, None, input_size, *geometry, 1),
-        ulps=256,
-    )
-    assert_close(
-        cpu.conv_weight_gradient(x, dy, kernel_size, *geometry, 1),
-        reference.conv_weight_gradient(x, dy, kernel_size, *geometry, 1),
-        ulps=512,
-    )
+    taps, positions = int(np.prod(kernel_size)), n * int(np.prod(output_size))
+    geometry = (*geometry, 1)
+    compare(cpu.conv, reference.conv, x, w, None, *geometry, terms=taps * channels[0], random=True)
+    arguments = dy, w, None, input_size, *geometry
+    compare(cpu.conv_transpose, reference.conv_transpose, *arguments, terms=taps * channels[1], random=True)
+    arguments = x, dy, kernel_size, *geometry
+    compare(cpu.conv_weight_gradient, reference.conv_weight_gradient, *arguments, terms=positions, random=True)
 
 
 @given(
@@ -321,6 +317,6 @@ def test_results_repeat_to_the_last_bit_and_conv_does_not_depend_on_threads():
 @settings(max_examples=18)
 def test_channel_sum(shape, dtype):
     dy = np.random.default_rng(0).standard_normal(shape).astype(dtype) + dtype(100)
-    ulps = 4 if dtype is np.float32 else 256  # float32 is summed in double precision
-    assert_close(cpu.channel_sum(dy), reference.channel_sum(dy), ulps)
-    assert_close(cpu.channel_sum(dy[::-1]), reference.channel_sum(dy), ulps)
+    terms = 1 if dtype is np.float32 else dy.size  # float32 is summed in double precision
+    compare(cpu.channel_sum, reference.channel_sum, dy, terms=terms)
+    compare(cpu.channel_sum, reference.channel_sum, dy[::-1], terms=terms)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numerics import assert_close
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import dense, few_rows, simd
 from tomograd.kernels.cpu.launch import threads, using_threads
+from tomograd.testing import compare
 from tomograd.testing.strategies import random_array, seeds
 
 F32 = np.dtype(np.float32)
@@ -48,14 +48,14 @@ def test_long_sums_are_right_and_do_not_depend_on_the_threads(m, k, n, transpose
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k) if transpose_b else (k, n))
     bias = rng.standard_normal(n)
-    expected = reference.matmul(a, b, False, transpose_b, bias)
-    assert_close(cpu.matmul(a, b, False, transpose_b, bias), expected, ulps=1024)
+    compare(cpu.matmul, reference.matmul, a, b, False, transpose_b, bias, terms=k, random=True)
     single = [array.astype(np.float32) for array in (a, b, bias)]
-    found = cpu.matmul(*single[:2], False, transpose_b, single[2])
-    assert_close(found, expected.astype(np.float32), ulps=1024)
+    arguments = *single[:2], False, transpose_b, single[2]
+    compare(cpu.matmul, reference.matmul, *arguments, terms=k, random=True)
+    found = cpu.matmul(*arguments)
     for number in {1, threads()}:
         with using_threads(number):
-            np.testing.assert_array_equal(cpu.matmul(*single[:2], False, transpose_b, single[2]), found)
+            np.testing.assert_array_equal(cpu.matmul(*arguments), found)
 
 
 @pytest.mark.parametrize("transpose_b", [False, True])

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numerics import assert_close, inner
+from numerics import inner
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import simd
+from tomograd.testing import compare
 from tomograd.testing.strategies import pool_cases
 
 TWO = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
@@ -42,12 +43,11 @@ def test_max_pool_and_its_transposes_equal_the_reference(case, number, spoil):
 def test_average_pool_and_its_gradient_equal_the_reference(case, include, number):
     size, x = case.windows.input_size, with_channels(case, number)
     geometry = (*case.geometry[:3], include)
-    y = cpu.average_pool(x, *geometry)
-    assert_close(y, reference.average_pool(x, *geometry), scale=4)
-    dy = np.random.default_rng(0).standard_normal(y.shape).astype(x.dtype)
-    assert_close(
-        cpu.average_pool_gradient(dy, size, *geometry), reference.average_pool_gradient(dy, size, *geometry), scale=4
-    )
+    terms = int(np.prod(case.windows.kernel_size))
+    compare(cpu.average_pool, reference.average_pool, x, *geometry, terms=terms)
+    shape = (len(x), *case.windows.output_size, x.shape[-1])
+    dy = np.random.default_rng(0).standard_normal(shape).astype(x.dtype)
+    compare(cpu.average_pool_gradient, reference.average_pool_gradient, dy, size, *geometry, terms=terms)
 
 
 @given(case=pool_cases())
@@ -123,9 +123,9 @@ def test_rows_of_many_vectors(channels, geometry):
     )
     if geometry[3] == (1, 1):
         x, average = rng.standard_normal(x.shape).astype(np.float32), (*geometry[:3], False)
-        assert_close(cpu.average_pool(x, *average), reference.average_pool(x, *average), scale=4)
-        dx = cpu.average_pool_gradient(dy, (7, 83), *average)
-        assert_close(dx, reference.average_pool_gradient(dy, (7, 83), *average), scale=8)
+        terms = int(np.prod(geometry[0]))
+        compare(cpu.average_pool, reference.average_pool, x, *average, terms=terms)
+        compare(cpu.average_pool_gradient, reference.average_pool_gradient, dy, (7, 83), *average, terms=terms)
 
 
 def test_infinities_stay_in_their_own_windows():
@@ -145,21 +145,23 @@ def test_infinities_stay_in_their_own_windows():
 def test_windows_larger_than_the_room_for_them(shape, pool):
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     geometry = (pool, (1, 1), ((0, 1), (0, 0)), False)
+    terms = int(np.prod(pool))
+    compare(cpu.average_pool, reference.average_pool, x, *geometry, terms=terms, random=True)
     y = cpu.average_pool(x, *geometry)
-    assert_close(y, reference.average_pool(x.astype(np.float64), *geometry), scale=16 * np.prod(pool))
-    dx = cpu.average_pool_gradient(y, shape[1:-1], *geometry)
-    assert_close(dx, reference.average_pool_gradient(y.astype(np.float64), shape[1:-1], *geometry), scale=64)
+    arguments = y, shape[1:-1], *geometry
+    compare(cpu.average_pool_gradient, reference.average_pool_gradient, *arguments, terms=terms, random=True)
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 50, 1), (3, 17, 19, 5), (2, 33, 64, 64), (4, 5, 6, 300)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_average_over_all_positions(shape, dtype):
     x = (np.random.default_rng(0).standard_normal(shape) + 3).astype(dtype)
-    y = cpu.average_pool(x, shape[1:-1], shape[1:-1], ((0, 0), (0, 0)), False)
+    geometry = shape[1:-1], shape[1:-1], ((0, 0), (0, 0))
+    y = cpu.average_pool(x, *geometry, False)
     assert y.shape == (shape[0], 1, 1, shape[-1])
-    assert_close(y, x.mean((1, 2), dtype=np.float64, keepdims=True), scale=64)
-    dx = cpu.average_pool_gradient(y[::-1], shape[1:-1], shape[1:-1], shape[1:-1], ((0, 0), (0, 0)), True)
-    assert_close(dx, np.broadcast_to(y[::-1] / (shape[1] * shape[2]), shape), ulps=2)
+    compare(cpu.average_pool, lambda x, *_: x.mean((1, 2), keepdims=True), x, *geometry, False,
+            terms=shape[1] * shape[2], random=True)  # fmt: skip
+    compare(cpu.average_pool_gradient, reference.average_pool_gradient, y[::-1], shape[1:-1], *geometry, True)
 
 
 @pytest.mark.parametrize("level", [name for name in simd.LEVELS if simd.LEVELS[name].bytes <= simd.host_level().bytes])
@@ -168,12 +170,11 @@ def test_every_instruction_set(level):
     with simd.using_level(level):
         y, choice = cpu.max_pool(x, *TWO)
         dx = cpu.max_pool_scatter(y, choice, (6, 41), *TWO)
-        average = cpu.average_pool(x, *TWO[:3], False)
+        compare(cpu.average_pool, reference.average_pool, x, *TWO[:3], False, terms=4)
     expected, expected_choice = reference.max_pool(x, *TWO)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(choice, expected_choice)
     np.testing.assert_array_equal(dx, reference.max_pool_scatter(y, choice, (6, 41), *TWO))
-    assert_close(average, reference.average_pool(x, *TWO[:3], False), scale=4)
 
 
 def test_windows_of_more_than_255_positions_have_wide_choices():
