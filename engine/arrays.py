@@ -54,16 +54,16 @@ def add(x: Any, y: Any, destination: Any = None) -> Any:
 def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     """x.sum(axis, keepdims=keepdims), the axes counted from the front.
 
-    NumPy is slow where its inner loop is short, at sums over short rows and over positions of few channels; and it adds
-    up long sums on one thread.
+    NumPy is slow where its inner loop is short, at sums over short rows and over positions of few channels; it adds up
+    long sums on one thread, and those over positions number after number in the type of x.
     """
     first, last = min(axis, default=0), max(axis, default=-1) + 1
     whole = x.flags.c_contiguous and x.dtype.char in "fd" and x.size >= LARGE
     if not (whole and axis and last - first == len(axis)):
         return x.sum(axis=axis, keepdims=keepdims)
     before, summed, after = (math.prod(x.shape[part]) for part in (slice(first), slice(first, last), slice(last, None)))
-    one_block = before == 1 and after <= summed and x.size >= LONG
-    if one_block or (1 < after <= SHORT and summed >= MANY):
+    long_blocks = after <= summed and summed * after >= LONG
+    if long_blocks or (1 < after <= SHORT and summed >= MANY):
         backend = kernels.of(x)
         sums = np.stack([backend.channel_sum(block) for block in x.reshape(before, summed, after)])
     elif after == 1 and summed <= SHORT and before >= MANY:

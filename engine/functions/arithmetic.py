@@ -160,7 +160,7 @@ class Where(_Broadcasting):
 
 
 class LogAddExp(_Broadcasting):
-    """ln(eˣ + eʸ); its gradients are eˣ⁻ᶻ and eʸ⁻ᶻ, z the result, both at most 1."""
+    """ln(eˣ + eʸ); its gradients are eˣ⁻ᶻ and eʸ⁻ᶻ, z the result, both at most 1: where z = x, 1, infinite or not."""
 
     def forward(self, x: Array, y: Array) -> Array:
         self.remember_shapes(x, y)
@@ -171,8 +171,8 @@ class LogAddExp(_Broadcasting):
     def backward(self, cotangent: Tensor) -> Gradients:
         x, y, z = self.saved
         return self.to_shapes(
-            cotangent * (x - z).exp() if self.needs[0] else None,
-            cotangent * (y - z).exp() if self.needs[1] else None,
+            cotangent * where(x == z, 0, x - z).exp() if self.needs[0] else None,
+            cotangent * where(y == z, 0, y - z).exp() if self.needs[1] else None,
         )
 
 

@@ -51,11 +51,14 @@ from .simd import (
     lanes,
     load,
     maximum,
+    minimum,
     select,
     splat,
     store,
     store_part,
 )
+
+BOUND = 1000.0  # of x where a sigmoid or a bell curve of it is a factor: see `bounded`
 
 # ---- the functions: f(x, a) and dy · f′(x, a) ------------------------------------------------------------------------
 
@@ -110,6 +113,13 @@ def selu_gradient(dy, x, a):
     return dy * (SELU_SCALE * exponential_unit_derivative(x, SELU_ALPHA))
 
 
+@function
+def bounded(x):
+    """x held to where σ, Φ and tanh are 0 or 1 to their last digits and their derivatives 0: beyond, squares would
+    overflow and 0·∞ arise. NaN stays."""
+    return minimum(like(x, BOUND), maximum(like(x, -BOUND), x))
+
+
 @formula
 def gelu(x, a):
     tail, _, t = normal_tail_and_bell(x)
@@ -120,7 +130,7 @@ def gelu(x, a):
 def gelu_gradient(dy, x, a):
     tail, bell, _ = normal_tail_and_bell(x)
     cdf = select(x < 0, tail, like(x, 1.0) - tail)
-    return dy * fma(x, bell * (1 / math.sqrt(2 * math.pi)), cdf)
+    return dy * fma(bounded(x), bell * (1 / math.sqrt(2 * math.pi)), cdf)
 
 
 @function
@@ -131,11 +141,12 @@ def cubic(x):
 
 @formula
 def gelu_tanh(x, a):
-    return x * sigmoid(cubic(x))
+    return maximum(like(x, -BOUND), x) * sigmoid(cubic(bounded(x)))
 
 
 @formula
 def gelu_tanh_gradient(dy, x, a):
+    x = bounded(x)
     slope = fma(x * x, like(x, 6 * GELU_TANH_SCALE * GELU_TANH_CUBIC), like(x, 2 * GELU_TANH_SCALE))
     value, complement = sigmoid_and_complement(cubic(x))
     return dy * (value + x * value * complement * slope)
@@ -143,11 +154,12 @@ def gelu_tanh_gradient(dy, x, a):
 
 @formula
 def silu(x, a):
-    return x * sigmoid(x)
+    return maximum(like(x, -BOUND), x) * sigmoid(x)
 
 
 @formula
 def silu_gradient(dy, x, a):
+    x = bounded(x)
     value, complement = sigmoid_and_complement(x)
     return dy * (value * fma(x, complement, like(x, 1.0)))
 

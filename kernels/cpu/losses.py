@@ -1,7 +1,7 @@
 """Losses, each fused with its softmax, sigmoid or clipping, and their gradients: one pass over the scores."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -497,34 +497,36 @@ def _dice_coefficients(begin, end, arguments):
 
 @kernel
 def _dice_constants(begin, end, arguments):
-    """For each sample the lines share = dcoefficient / denominator and coefficient."""
-    vector, pitch, chunks, channels, smooth, sums, totals, slopes, known = unpack(arguments)
+    """For each sample the lines share = dcoefficient / denominator and coefficient. A share beyond the largest number
+    of the type is this number: it will be multiplied by 0 where masks are empty."""
+    vector, pitch, chunks, channels, smooth, largest, sums, totals, slopes, known = unpack(arguments)
     for sample in range(begin, end):
         add_chunks(vector, pitch, chunks, channels, 3, sums, sample, totals)
         share, coefficient = 2 * sample * pitch, (2 * sample + 1) * pitch
         for c in range(channels):
             numerator, denominator = _dice_fraction(totals, 3 * sample * channels + c, channels, smooth)
-            known[share + c] = slopes[sample * channels + c] / denominator if denominator != 0 else 0.0
+            slope = slopes[sample * channels + c] / denominator if denominator != 0 else 0.0
+            known[share + c] = min(max(slope, -largest), largest) if abs(slope) > largest else slope  # NaN stays
             known[coefficient + c] = numerator / denominator if denominator != 0 else 1.0
         for j in range(channels, pitch):
             known[share + j], known[coefficient + j] = known[share + j - channels], known[coefficient + j - channels]
 
 
-def _of_samples(body: Callable, p: np.ndarray, t: np.ndarray, smooth: float, *arrays: np.ndarray) -> None:
-    """Takes the sums, and runs a body that makes of them what is known of the samples."""
+def _of_samples(body: Callable, p: np.ndarray, t: np.ndarray, *numbers: float, arrays: Sequence[np.ndarray]) -> None:
+    """Takes the sums, and runs a body that makes of them, and of numbers, what is known of the samples."""
     lines = lines_of(*p.shape, p.dtype, strip_of(p.dtype).lanes)
     sums, totals = empty((lines.count, 3, lines.lanes), p.dtype), empty((lines.samples, 3, lines.channels), np.float64)
     run(_dice_sums, lines.count, lines.grain, strip_of(p.dtype), *lines.arguments, p, t, sums)
     grain = max(1, 4096 // max(lines.chunks * lines.lanes, 1))
-    numbers = (vector_of(p.dtype), lines.lanes, lines.chunks, lines.channels, float(smooth))
-    run(body, lines.samples, grain, *numbers, sums, totals, *arrays)
+    sizes = (vector_of(p.dtype), lines.lanes, lines.chunks, lines.channels)
+    run(body, lines.samples, grain, *sizes, *numbers, sums, totals, *arrays)
 
 
 @twin_of(reference.dice)
 def dice(probabilities: np.ndarray, targets: np.ndarray, smooth: float) -> np.ndarray:
     p, t = contiguous(probabilities), contiguous(targets)
     coefficients = empty((p.shape[0], p.shape[2]), p.dtype)
-    _of_samples(_dice_coefficients, p, t, smooth, coefficients)
+    _of_samples(_dice_coefficients, p, t, float(smooth), arrays=[coefficients])
     return coefficients
 
 
@@ -535,7 +537,8 @@ def dice_gradient(
     p, t, dp = contiguous(probabilities), contiguous(targets), empty_like(probabilities)
     lines = lines_of(*p.shape, p.dtype, strip_of(p.dtype).lanes)
     known = empty((lines.samples, 2, lines.lanes), p.dtype)
-    _of_samples(_dice_constants, p, t, smooth, contiguous(dcoefficient), known)
+    largest = float(np.finfo(p.dtype).max)
+    _of_samples(_dice_constants, p, t, float(smooth), largest, arrays=[contiguous(dcoefficient), known])
     past = past_caches(dp, p, t) if lines.aligned else THROUGH_CACHES
     arguments = (strip_of(p.dtype), past, lines.count - 1, *lines.arguments, known, t, dp)
     run(_dice_gradient, lines.count, lines.grain, *arguments)

@@ -139,12 +139,40 @@ def _normal_density(x: np.ndarray) -> np.ndarray:
     return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
+def _bounded(x: np.ndarray) -> np.ndarray:
+    """x held to −200 … 200: beyond, σ, Φ and tanh are 0 or 1 to their last digits, and their derivatives 0, so that
+    bounds keep squares from overflowing and 0·∞ from arising."""
+    return np.clip(x, -200, 200)
+
+
+def _finite_on_the_left(x: np.ndarray) -> np.ndarray:
+    """x, but 0 for −∞: the factor of something that is 0 there."""
+    return np.where(np.isneginf(x), np.zeros_like(x), x)
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    return _finite_on_the_left(x) * _normal_cdf(x)
+
+
+def _gelu_derivative(x: np.ndarray) -> np.ndarray:
+    return _normal_cdf(x) + _bounded(x) * _normal_density(_bounded(x))
+
+
+def _silu_derivative(x: np.ndarray) -> np.ndarray:
+    return _sigmoid(x) * (1 + _bounded(x) * _sigmoid(-x))
+
+
 def _gelu_tanh_inner(x: np.ndarray) -> np.ndarray:
+    x = _bounded(x)
     return np.tanh(GELU_TANH_SCALE * (x + GELU_TANH_CUBIC * x**3))
 
 
+def _gelu_tanh(x: np.ndarray) -> np.ndarray:
+    return _finite_on_the_left(x) * ((1 + _gelu_tanh_inner(x)) / 2)
+
+
 def _gelu_tanh_derivative(x: np.ndarray) -> np.ndarray:
-    t = _gelu_tanh_inner(x)
+    x, t = _bounded(x), _gelu_tanh_inner(x)
     inner_derivative = GELU_TANH_SCALE * (1 + 3 * GELU_TANH_CUBIC * x**2)
     return (1 + t + x * (1 - t * t) * inner_derivative) / 2
 
@@ -157,9 +185,9 @@ FUNCTIONS: dict[str, tuple[Elementwise, Elementwise]] = {
     "leaky_relu": (lambda x, a: np.where(x > 0, x, a * x), lambda x, a: np.where(x > 0, np.ones_like(x), a)),
     "elu": (_elu, _elu_derivative),
     "selu": (lambda x, a: SELU_SCALE * _elu(x, SELU_ALPHA), lambda x, a: SELU_SCALE * _elu_derivative(x, SELU_ALPHA)),
-    "gelu": (lambda x, a: x * _normal_cdf(x), lambda x, a: _normal_cdf(x) + x * _normal_density(x)),
-    "gelu_tanh": (lambda x, a: x * (1 + _gelu_tanh_inner(x)) / 2, lambda x, a: _gelu_tanh_derivative(x)),
-    "silu": (lambda x, a: x * _sigmoid(x), lambda x, a: _sigmoid(x) * (1 + x * _sigmoid(-x))),
+    "gelu": (lambda x, a: _gelu(x), lambda x, a: _gelu_derivative(x)),
+    "gelu_tanh": (lambda x, a: _gelu_tanh(x), lambda x, a: _gelu_tanh_derivative(x)),
+    "silu": (lambda x, a: _finite_on_the_left(x) * _sigmoid(x), lambda x, a: _silu_derivative(x)),
     "sigmoid": (lambda x, a: _sigmoid(x), lambda x, a: _sigmoid(x) * _sigmoid(-x)),
     "tanh": (lambda x, a: np.tanh(x), lambda x, a: 1 - np.tanh(x) ** 2),
     "softplus": (lambda x, a: _softplus(x), lambda x, a: _sigmoid(x)),

@@ -165,7 +165,10 @@ def dice_gradient(
     """
     _, denominator = _dice_fraction(probabilities, targets, smooth)
     coefficient = dice(probabilities, targets, smooth)[:, None]
-    share = np.divide(dcoefficient, denominator, out=np.zeros_like(dcoefficient), where=denominator != 0)
+    with np.errstate(over="ignore"):
+        share = np.divide(dcoefficient, denominator, out=np.zeros_like(dcoefficient), where=denominator != 0)
+    largest = np.finfo(share.dtype).max  # instead of ∞, which 2·t − dice = 0 would make NaN
+    share = np.clip(share, -largest, largest)
     return share[:, None] * (2 * targets - coefficient)
 
 
