@@ -12,6 +12,7 @@ does not depend on when it runs.
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,13 @@ class Generator:
             self.numpy.bit_generator.state = state
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a state of a PCG64 generator: {error}") from None
+
+    def renew_lock(self) -> None:
+        """For a forked child, where a thread that exists no more may have held the lock under which numbers are
+        drawn: go on from the same state with a lock of its own."""
+        bits = np.random.PCG64()
+        bits.state = self.numpy.bit_generator.state
+        self.numpy = np.random.Generator(bits)
 
     def spawn(self) -> Generator:
         """A new generator, seeded by a draw from this one: independent of it from then on."""
@@ -75,6 +83,9 @@ def _drawable(dtype: Any) -> Any:
 
 
 _default = Generator()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_default.renew_lock)
 
 
 def generator() -> Generator:

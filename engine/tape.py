@@ -14,6 +14,7 @@ them from the last to the first. Nothing recurses: a graph may be as deep as mem
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
@@ -29,6 +30,16 @@ from .tensor import Array, Tensor, as_tensor, from_array
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _made = itertools.count()
 _leaf_lock = threading.Lock()
+
+
+def _renew_leaf_lock() -> None:
+    """In a forked child: a thread that exists no more may have held the lock."""
+    global _leaf_lock
+    _leaf_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_leaf_lock)
 
 
 class GradientError(RuntimeError):
