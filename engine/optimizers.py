@@ -217,7 +217,8 @@ class Optimizer(Configurable):
     def _clipped(self, gradients: list[Array]) -> list[Array]:
         """The gradients, clipped as asked for. NaN stays NaN: no comparison lets one pass as small."""
         if self.clipvalue is not None:
-            return [gradient.clip(-self.clipvalue, self.clipvalue) for gradient in gradients]
+            low, high = -self.clipvalue, self.clipvalue
+            return [library_of(gradient).asarray(gradient.clip(low, high)) for gradient in gradients]
         if self.clipnorm is not None:
             norms = [kernels.of(gradient).squared_norm([gradient]) for gradient in gradients]
             return [_scaled(gradient, self.clipnorm, norm) for gradient, norm in zip(gradients, norms, strict=True)]
@@ -513,4 +514,5 @@ def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:
     norm = math.sqrt(squared_norm)
     if norm <= largest:
         return gradient
-    return gradient * gradient.dtype.type(largest / norm if math.isfinite(norm) else math.nan)
+    factor = gradient.dtype.type(largest / norm if math.isfinite(norm) else math.nan)
+    return library_of(gradient).asarray(gradient * factor)  # NumPy makes a number of a scalar's product
