@@ -75,8 +75,11 @@ class Divide(_Broadcasting):
 
     def backward(self, cotangent: Tensor) -> Gradients:
         y, quotient = self.saved
-        dx = cotangent / y
-        return self.to_shapes(dx if self.needs[0] else None, -(dx * quotient) if self.needs[1] else None)
+        # (x/y)/y first: cotangent/y may be infinite, where x = 0 and so the gradient in y is
+        return self.to_shapes(
+            cotangent / y if self.needs[0] else None,
+            -(cotangent * (quotient / y)) if self.needs[1] else None,
+        )
 
 
 class Negative(Function):
@@ -88,7 +91,7 @@ class Negative(Function):
 
 
 class Power(_Broadcasting):
-    """d(xʸ) = y·xʸ⁻¹ dx + xʸ·ln x dy; at y = 0 the first is 0, at x = 0 the second is (its limit for y > 0)."""
+    """d(xʸ) = y·xʸ⁻¹ dx + xʸ·ln x dy; at y = 0 the first is 0, at x = 0 ≤ y the second is (its limit for y > 0)."""
 
     def forward(self, x: Array, y: Array) -> Array:
         self.remember_shapes(x, y)
@@ -102,7 +105,7 @@ class Power(_Broadcasting):
             zero = y == 0
             dx = cotangent * y * power(x, where(zero, 1, y - 1))
         if self.needs[1]:
-            dy = cotangent * power(x, y) * log(where(x == 0, 1, x))
+            dy = cotangent * power(x, y) * log(where((x == 0) & (y >= 0), 1, x))
         return self.to_shapes(dx, dy)
 
 
@@ -160,19 +163,22 @@ class Where(_Broadcasting):
 
 
 class LogAddExp(_Broadcasting):
-    """ln(eˣ + eʸ); its gradients are eˣ⁻ᶻ and eʸ⁻ᶻ, z the result, both at most 1: where z = x, 1, infinite or not."""
+    """z = ln(eˣ + eʸ); its gradients are eˣ⁻ᶻ = σ(x − y) and σ(y − x), of which the sum is 1.
+
+    Not taken from z: that is rounded, at 10⁸ in float32 to a whole number, and infinite if x or y is.
+    """
 
     def forward(self, x: Array, y: Array) -> Array:
         self.remember_shapes(x, y)
-        z = compute(np.logaddexp, x, y)
-        self.save(x, y, z)
-        return z
+        self.save(x, y)
+        return compute(np.logaddexp, x, y)
 
     def backward(self, cotangent: Tensor) -> Gradients:
-        x, y, z = self.saved
+        x, y = self.saved
+        difference = where(x == y, 0, x - y)  # infinities too
         return self.to_shapes(
-            cotangent * where(x == z, 0, x - z).exp() if self.needs[0] else None,
-            cotangent * where(y == z, 0, y - z).exp() if self.needs[1] else None,
+            cotangent * (-logaddexp(-difference, 0)).exp() if self.needs[0] else None,
+            cotangent * (-logaddexp(difference, 0)).exp() if self.needs[1] else None,
         )
 
 
