@@ -1,20 +1,6 @@
-"""Writes the golden values: what PyTorch computes, in float64, for the functions that tomograd has too.
+"""The golden cases of convolution, pooling, normalisation, activations, losses and resizing, for kernels and functions.
 
-Run it with a Python that has torch and numpy (tomograd itself is not needed):  python tests/golden/generate.py
-
-Each file tests/golden/<family>.npz holds
-
-- `torch_version`: the version of PyTorch that computed it;
-- `parameters`: a JSON object, case name → the case's arguments that are not arrays;
-- `<case>/<array>`: the arrays of a case, in tomograd's layout (channels last). Inputs are numbers that float32 holds
-  exactly, so that they are the same in float32 and float64; all is stored as float64 (labels as int64).
-
-In every case `y` is the function's value for its inputs (such as `x`, `weight`), and
-- `dy` is a random cotangent, `d<input>` the gradient of ⟨dy, y⟩ in that input;
-- `v<input>` is a random array of the input's shape, S = Σ ⟨v<input>, d<input>⟩ over the inputs, and
-  `s_dy` and `s_<input>` are the gradients of S in dy and the inputs: the second derivatives.
-
-Families, inputs and parameters:
+Inputs and parameters of each family:
 
 - convolution: x, weight, bias; strides, padding (pairs), dilation_rate, groups
 - conv_transpose: x, weight, bias; strides, padding (pairs, of the convolution back), dilation_rate, groups,
@@ -32,62 +18,10 @@ Families, inputs and parameters:
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-HERE = Path(__file__).parent
-
-
-class Family:
-    """The cases of one file; `add` computes a case's value and derivatives."""
-
-    def __init__(self, name: str, seed: int):
-        self.name, self.parameters, self.arrays = name, {}, {}
-        self.random = np.random.default_rng(seed)
-
-    def normal(self, *shape: int, scale: float = 1.0) -> torch.Tensor:
-        return float32_numbers(self.random.standard_normal(shape) * scale)
-
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-        return float32_numbers(self.random.uniform(low, high, shape))
-
-    def integers(self, *shape: int, low: int = -2, high: int = 3) -> torch.Tensor:
-        return float32_numbers(self.random.integers(low, high, shape))
-
-    def add(self, case: str, function, inputs: dict[str, torch.Tensor], constants=None, **parameters) -> None:
-        assert case not in self.parameters, f"{self.name}: two cases called {case}"
-        constants = constants or {}
-        inputs = {name: tensor.clone().requires_grad_() for name, tensor in inputs.items()}
-        y = function(*inputs.values())
-        dy = self.normal(*y.shape).requires_grad_()
-        gradients = torch.autograd.grad(y, list(inputs.values()), dy, create_graph=True)
-        directions = [self.normal(*tensor.shape) for tensor in inputs.values()]
-        s = sum((v * d).sum() for v, d in zip(directions, gradients, strict=True))
-        second = torch.autograd.grad(s, [dy, *inputs.values()], allow_unused=True)
-        named = {**inputs, **constants, "y": y, "dy": dy}
-        named |= {f"d{name}": d for name, d in zip(inputs, gradients, strict=True)}
-        named |= {f"v{name}": v for name, v in zip(inputs, directions, strict=True)}
-        for name, tensor, gradient in zip(["dy", *inputs], [dy, *inputs.values()], second, strict=True):
-            named[f"s_{name}"] = torch.zeros_like(tensor) if gradient is None else gradient
-        self.parameters[case] = parameters
-        self.arrays |= {f"{case}/{name}": tensor.detach().numpy() for name, tensor in named.items()}
-
-    def write(self) -> None:
-        np.savez_compressed(
-            HERE / f"{self.name}.npz",
-            torch_version=torch.__version__,
-            parameters=json.dumps(self.parameters),
-            **self.arrays,
-        )
-
-
-def float32_numbers(array: np.ndarray) -> torch.Tensor:
-    """The numbers rounded to float32, as a float64 tensor."""
-    return torch.from_numpy(np.asarray(array, np.float32).astype(np.float64))
+from family import Family, float32_numbers
 
 
 def channels_first(x: torch.Tensor) -> torch.Tensor:
@@ -199,10 +133,10 @@ def conv_transpose() -> Family:
     case("3d same", (2, 2, 3), (3, 3, 3), 1, 2, (1, 2, 1), (2, 4, 3), ((1, 1), (0, 1), (1, 1)), ("same", None))
 
     # the cut whole is PyTorch's own padded form
-    y = family.arrays["2d output padding/y"]
-    x, weight, bias = (torch.from_numpy(family.arrays[f"2d output padding/{name}"]) for name in ("x", "weight", "bias"))
+    arrays = family.arrays["2d output padding"]
+    x, weight, bias = (torch.from_numpy(arrays[name]) for name in ("x", "weight", "bias"))
     own = F.conv_transpose2d(channels_first(x), torch_weight(weight), bias, 2, 1, output_padding=1)
-    np.testing.assert_allclose(channels_last(own).numpy(), y)
+    np.testing.assert_allclose(channels_last(own).numpy(), arrays["y"])
     return family
 
 
@@ -326,7 +260,7 @@ def activation() -> Family:
         "tanh": (torch.tanh, 0.0),
         "softplus": (lambda x: F.softplus(x, threshold=1000), 0.0),
     }
-    # powers of two far out and near 0, and no 0: PyTorch takes other derivatives than tomograd at some corners
+    # powers of two far out and near 0; corners are further_activation's
     grid = [sign * 2.0**power for power in range(-8, 8) for sign in (-1, 1)]
     for name, (function, parameter) in functions.items():
         x = torch.cat([float32_numbers(np.array(grid)), family.normal(28, scale=3)]).reshape(6, 10)
@@ -418,10 +352,4 @@ def each(value, dimensions: int) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,) * dimensions
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for make in (convolution, conv_transpose, pooling, normalization, activation, loss, resize):
-        family = make()
-        family.write()
-        size = (HERE / f"{family.name}.npz").stat().st_size
-        print(f"{family.name}.npz: {len(family.parameters)} cases, {size / 1000:.0f} kB")
+FAMILIES = (convolution, conv_transpose, pooling, normalization, activation, loss, resize)
