@@ -76,6 +76,8 @@ OURS = {
     # At their corners derivatives are the ones from the left.
     ("further_activation", "relu6, at 6"): {"dx": lambda c: c["dy"]},
     ("further_activation", "hard_sigmoid, at its corners"): {"dx": lambda c: c["dy"] * [0, 1 / 6]},
+    # Huber's loss is a square where |e| ≤ delta; PyTorch's second derivative is that of the square where |e| < delta.
+    ("loss_class", "Huber, at delta"): {"s_y_pred": lambda c: c["dy"] * c["vy_pred"] / c["y_pred"].size},
     # NumPy's rule: a number beside an array, with a slice between them, counts as an array; their axis comes first.
     ("indexing", "index, [1, :, columns]"): {"y": lambda c: c["y"].T},
 }
