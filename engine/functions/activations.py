@@ -17,7 +17,7 @@ from ... import kernels
 from ..tape import Function, Fused
 from ..tensor import Array, Axis, Tensor, as_tensor
 from .arguments import floating, normalize_axes, normalize_axis
-from .arithmetic import logaddexp, minimum, multiply, where
+from .arithmetic import clip, logaddexp, minimum, multiply, where
 from .broadcasting import sum
 from .elementwise import abs, exp, expm1
 from .shaping import expand_dims, reshape, swapaxes, transpose
@@ -132,13 +132,18 @@ def _elu(x: Tensor, alpha: float) -> Tensor:
     return where(x > 0, x, alpha * expm1(minimum(x, 0)))
 
 
+def _gelu_tanh(x: Tensor) -> Tensor:
+    """x · (1 + tanh u)/2 = x · σ(2u), u = √(2/π)·(x + 0.044715·x³); beyond ±1000 σ is 0 or 1, but x³ may overflow."""
+    near = clip(x, -1000, 1000)
+    return x * sigmoid(math.sqrt(8 / math.pi) * (near + 0.044715 * near * near * near))
+
+
 COMPOSITIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "leaky_relu": lambda x, slope: where(x > 0, x, slope * x),
     "elu": _elu,
     "selu": lambda x, _: SELU_SCALE * _elu(x, SELU_ALPHA),
     "gelu": lambda x, _: x * _NormalCDF()(x),
-    # (1 + tanh u)/2 = σ(2u)
-    "gelu_tanh": lambda x, _: x * sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x)),
+    "gelu_tanh": lambda x, _: _gelu_tanh(x),
     "silu": lambda x, _: x * sigmoid(x),
     "sigmoid": lambda x, _: exp(-logaddexp(-x, 0)),
     "tanh": lambda x, _: 2 * sigmoid(2 * x) - 1,
