@@ -242,6 +242,23 @@ def test_second_derivatives(backend, family, case):
         )
 
 
+@pytest.mark.parametrize(
+    ("family", "case", "dtype"),
+    [
+        pytest.param(f, c, dtype, id=f"{f}: {c}-{dtype.__name__}")
+        for f, c in CASES
+        if f.startswith("further") and "dy" in c.values
+        for dtype in types_of(c)
+    ],
+)
+def test_recorded_gradients_at_corners_and_far_ends(family, case, dtype):
+    """A gradient that is itself recorded comes from a composition, and not from a kernel: it is no worse."""
+    with np.errstate(all="ignore"):
+        names, _, _, _, gradients = evaluate(family, case, dtype, order=2)
+    for name, gradient in zip(names, gradients, strict=True):
+        compare(family, case, f"d{name}", gradient, 256)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_moving_averages(backend, dtype):
     """PyTorch averages the variance over n − 1, with which it does not normalise; tomograd, as Keras, over n."""
