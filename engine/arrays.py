@@ -55,12 +55,21 @@ def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     """x.sum(axis, keepdims=keepdims), the axes counted from the front.
 
     NumPy is slow where its inner loop is short, at sums over short rows and over positions of few channels; it adds up
-    long sums on one thread, and those over positions number after number in the type of x.
+    long sums on one thread; and those over positions one number after the other in the type of x, so that of a million
+    float32 numbers only two digits may be right.
     """
     first, last = min(axis, default=0), max(axis, default=-1) + 1
-    whole = x.flags.c_contiguous and x.dtype.char in "fd" and x.size >= LARGE
-    if not (whole and axis and last - first == len(axis)):
+    if not axis or x.dtype.char not in "fd" or x.size < LARGE or 0 in x.strides:
         return x.sum(axis=axis, keepdims=keepdims)
+    if last - first > len(axis):  # others stand between them
+        sums = x
+        for one in sorted(axis, reverse=True):
+            sums = total(sums, (one,), True)
+        return sums if keepdims else sums.reshape([n for i, n in enumerate(x.shape) if i not in axis])
+    if not x.flags.c_contiguous:
+        if x.size < LONG:
+            return x.sum(axis=axis, keepdims=keepdims)
+        x = kernels.of(x).copy(x)
     before, summed, after = (math.prod(x.shape[part]) for part in (slice(first), slice(first, last), slice(last, None)))
     long_blocks = after <= summed and summed * after >= LONG
     if long_blocks or (1 < after <= SHORT and summed >= MANY):

@@ -45,9 +45,8 @@ class Generator:
     def renew_lock(self) -> None:
         """For a forked child, where a thread that exists no more may have held the lock under which numbers are
         drawn: go on from the same state with a lock of its own."""
-        bits = np.random.PCG64()
-        bits.state = self.numpy.bit_generator.state
-        self.numpy = np.random.Generator(bits)
+        state, self.numpy = self.state(), np.random.Generator(np.random.PCG64())
+        self.set_state(state)
 
     def spawn(self) -> Generator:
         """A new generator, seeded by a draw from this one: independent of it from then on."""

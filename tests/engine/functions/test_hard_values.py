@@ -284,12 +284,14 @@ def test_dice_of_next_to_nothing(dtype, target):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("axis", [0, 1, (0, 1)])
-@pytest.mark.parametrize("shape", [(50_000, 3), (7, 20_000), (300, 300)])
-def test_variances_of_far_means(shape, axis, dtype):
-    """A mean 10⁴ (in float64 10¹⁰) times the deviation costs no digits: no mean of squares less a squared mean."""
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), (0, 2)])
+@pytest.mark.parametrize("shape", [(50_000, 3, 1), (300, 300, 1), (2, 1500, 150)])
+def test_variances_of_far_means(shape, axis, order, dtype):
+    """A mean 10⁴ (in float64 10¹⁰) times the deviation costs no digits: no mean of squares less a squared mean, and no
+    mean of numbers that were added up one after the other."""
     rng, far = np.random.default_rng(2), 1e4 if dtype is np.float32 else 1e10
-    x = (rng.standard_normal(shape) + far).astype(dtype)
+    x = (rng.standard_normal(shape) + far).astype(dtype, order=order)
     wide = x.astype(np.longdouble)
     exact = wide.var(axis)
     np.testing.assert_allclose(F.var(x, axis).numpy(), exact.astype(dtype), rtol=2e-3, atol=1e-5)
