@@ -190,6 +190,17 @@ def test_nan_stays_where_it_is(dtype):
         assert np.flatnonzero(np.isnan(y)).tolist() == ([] if name == "where" else [13]), name
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("function", "kink", "slope"),
+    [(F.relu6, 0, 0), (F.relu6, 6, 1), (F.hard_sigmoid, -3, 0), (F.hard_sigmoid, 3, 1 / 6), (F.softsign, 0, 1)],
+)
+def test_kinks_away_from_zero(function, kink, slope, dtype):
+    """relu's slope at its kink is 0; a minimum that ties with a bound passes all of the gradient on, as clip does."""
+    for (found,) in gradients(function, np.full(40, kink, dtype)):
+        np.testing.assert_array_equal(found, np.full(40, slope, dtype))
+
+
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
