@@ -8,7 +8,15 @@ import numpy as np
 
 from tomograd import kernels
 from tomograd.engine import GradientError
-from tomograd.testing import CompareError, GradcheckError, UnwantedGradientError, compare, gradcheck, gradgradcheck
+from tomograd.testing import (
+    CompareError,
+    GradcheckError,
+    TensorFunction,
+    UnwantedGradientError,
+    compare,
+    gradcheck,
+    gradgradcheck,
+)
 
 FOUND = (CompareError, GradcheckError, GradientError, UnwantedGradientError)  # how a check says that it found a bug
 
@@ -31,6 +39,11 @@ class Checks(dict[str, Callable[[], object]]):
     def second(self, name: str, function: Callable, *arrays: np.ndarray, **options) -> None:
         """Adds one of second derivatives."""
         self[f"gradgradcheck of {name}"] = lambda: gradgradcheck(function, list(arrays), **options)
+
+    def third(self, name: str, function: Callable, x: np.ndarray, cotangent: np.ndarray) -> None:
+        """Adds one of third derivatives: second ones of the gradient in x, which is a function of the cotangent too."""
+        gradient = TensorFunction(function).derivative([True])
+        self[f"gradgradcheck of the gradient of {name}"] = lambda: gradgradcheck(gradient, [x, cotangent])
 
     def compared(self, name: str, kernel: str, *arguments, **options) -> None:
         """Adds a comparison of one kernel."""

@@ -40,7 +40,8 @@ def apart(*shape: int) -> np.ndarray:
 
 
 CHECKS = Checks("reference", "cpu")
-first, second, compared, compared_in_place = CHECKS.first, CHECKS.second, CHECKS.compared, CHECKS.compared_in_place
+first, second, third = CHECKS.first, CHECKS.second, CHECKS.third
+compared, compared_in_place = CHECKS.compared, CHECKS.compared_in_place
 
 # ---- arithmetic and elementwise --------------------------------------------------------------------------------------
 
@@ -147,6 +148,7 @@ first("max_pool of large windows", lambda x: F.max_pool(x, 3), apart(1, 6, 6, 1)
 first("max_pool, dilated", lambda x: F.max_pool(x, 2, strides=1, dilation_rate=2), apart(1, 4, 4, 1))
 first("max_pool of relu", lambda x: F.max_pool(F.relu(x), 2), np.array([-3.0, -1, 2, 4, -2, 5]).reshape(1, 6, 1))
 second("max_pool", lambda x: F.max_pool(x * x, 2, strides=1), apart(1, 3, 3, 1))
+third("max_pool", lambda x: F.max_pool(x * x, 2, 1), apart(1, 2, 3, 1), normal(1, 1, 2, 1))
 compared("max_pool of negative numbers", "max_pool", -positive(2, 4, 5, 2), (3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1))
 first("average_pool, padded", lambda x: F.average_pool(x, 3, 2, 1), normal(1, 4, 5, 1), linear=(0,))
 first("average_pool, counting its padding", lambda x: F.average_pool(x, 3, 2, 1, count_include_pad=True),

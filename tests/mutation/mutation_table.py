@@ -26,6 +26,11 @@ the CPU's kernels, which have to be compiled, of the slow ones (`pytest -m slow 
 
 A bug is a piece of a function's source that is replaced by another. It must stand there exactly once: when the function
 is rewritten, its bug has to be as well, so that this table tells of the sources as they are.
+
+`python tests/mutation/survivors.py engine.functions.pooling` asks the same of all tests of a module: it changes the
+module's syntax tree in one place after the other (operators, comparisons, numbers, conditions, arguments, statements),
+runs the tests on each mutant, and prints the changes that they let live: those that change nothing, and those for which
+a test is missing.
 """
 
 
