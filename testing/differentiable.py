@@ -92,7 +92,7 @@ class TensorFunction:
                     f"the function returned a {type(output).__name__}, expected a Tensor; "
                     "for functions of arrays give array_function(forward, backward)"
                 )
-        return outputs if rows is not outputs else functional.concatenate([row.reshape(-1) for row in rows], 0)
+        return functional.concatenate([row.reshape(-1) for row in rows], 0) if rows is outputs else rows[0]
 
     def derivative(self, wanted: Sequence[bool]) -> Differentiable:
         """The function (x1 … x_n, cotangent) → the gradients in those x that are wanted, one after the other in one

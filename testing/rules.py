@@ -124,8 +124,8 @@ class Check:
                 if array.tobytes() != was:
                     name = f"input {position}" if position < len(self.arrays) else "the cotangent"
                     raise GradcheckError(f"computing the {what} changed {name} in place")
-        for position, pair in enumerate(zip(*results, strict=True)):
-            _require_determined(*pair, f"the {what}" + f" in input {position}" * (what != "value"))
+        for position, (one, again) in enumerate(zip(*results, strict=True)):
+            _require_determined(one, again, f"the {what}" + f" in input {position}" * (what != "value"))
         return results[0]
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu.rows import NARROW
+from tomograd.testing import compare
 from tomograd.testing.strategies import LAYOUTS, arrays, laid_out, shapes
 
 rows = st.sampled_from([0, 1, 63, 64, 130])
@@ -82,8 +83,20 @@ def test_dice(shape, dtype, smooth, layout):
     p = laid_out(rng.random(shape).astype(dtype), layout)
     t = laid_out((rng.random(shape) < 0.3).astype(dtype), layout)
     d = rng.standard_normal((shape[0], shape[2])).astype(dtype)
-    close(cpu.dice(p, t, smooth), reference.dice(*wide(p, t), smooth), dtype)
-    close(cpu.dice_gradient(d, p, t, smooth), reference.dice_gradient(*wide(d, p, t), smooth), dtype)
+
+    def sizes(p, t, smooth):
+        """Of two sums of positive numbers, and their quotient."""
+        return 2 * reference.dice(p, t, smooth)
+
+    def sizes_of_gradient(d, p, t, smooth):
+        """Of d · (2t − dice) / (Σ p + Σ t + smooth): the sums, and what they are in dice once more."""
+        total = (p + t).sum(1) + smooth
+        share = np.divide(np.abs(d), total, out=np.zeros_like(d), where=total > 0)
+        return 3 * share[:, None] * (2 * t + reference.dice(p, t, smooth)[:, None])
+
+    compare(cpu.dice, reference.dice, p, t, smooth, terms=shape[1], magnitude=sizes, random=True)
+    gradient = cpu.dice_gradient, reference.dice_gradient
+    compare(*gradient, d, p, t, smooth, terms=shape[1], magnitude=sizes_of_gradient, random=True)
 
 
 def test_dice_of_empty_against_empty_is_one_with_no_gradient():
