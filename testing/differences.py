@@ -103,9 +103,11 @@ def sharpest(
 @_in_silence
 def _extrapolated(line: Line, rounding: np.ndarray | float, step: float) -> Slopes:
     """Slopes extrapolated from values at ±h, ±2h and ±4h."""
-    near, middle, far = ((line(t * step) - line(-t * step)) / (2 * t * step) for t in (1, 2, 4))
+    values = [(line(t * step), line(-t * step)) for t in (1, 2, 4)]
+    near, middle, far = ((a - b) / (2 * t * step) for t, (a, b) in zip((1, 2, 4), values, strict=True))
     best, second = near + (near - middle) / 3, middle + (middle - far) / 3
     truncation = np.abs(best - second)
+    rounding = rounding + ROUNDING * EPSILON * np.abs(values).max((0, 1))  # where f is 0 at x, and not beside it
     # Rounding by r each: (4/3)·2r/2h in near and (1/3)·2r/4h in middle.
     return Slopes(best, np.where(np.isfinite(truncation), truncation + 1.5 * rounding / step, np.inf))
 

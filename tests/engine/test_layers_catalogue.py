@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from numerics import inner, numerical_gradient
 
 from tomograd import engine
 from tomograd.engine import Tensor, grad, layers
 from tomograd.engine.layers.symbolic import flatten
+from tomograd.testing import array_function, gradcheck
 
 L = layers
 
@@ -146,23 +146,23 @@ def test_gradients_of_inputs_and_weights(name, training):
         return layer(arrays, training=training)
 
     tensors = [Tensor(array, requires_grad=array.dtype.kind == "f") for array in flatten(inputs)]
-    y = output(tensors if isinstance(inputs, list) else tensors[0])
-    cotangent = np.random.default_rng(2).standard_normal(y.shape)
     sources = [tensor for tensor in tensors if tensor.requires_grad] + layer.trainable_weights
-    gradients = grad(y, sources, cotangent)
-    for source, gradient in zip(sources, gradients, strict=True):
 
-        def at(values, source=source):
-            before = source.array.copy()
-            source.assign(values)
-            arrays = [tensor.array for tensor in tensors]
-            result = output(arrays if isinstance(inputs, list) else arrays[0]).array.copy()
-            source.assign(before)
-            return result
+    def forward(*values):
+        for source, value in zip(sources, values, strict=True):
+            source.assign(value)
+        return output(tensors if isinstance(inputs, list) else tensors[0]).array.copy()
 
-        expected = numerical_gradient(at, source.array.copy(), cotangent)
-        np.testing.assert_allclose(gradient.array, expected, rtol=1e-5, atol=1e-7)
-    assert any(inner(gradient.array, gradient.array) > 0 for gradient in gradients)
+    def backward(dy, *values):
+        for source, value in zip(sources, values, strict=True):
+            source.assign(value)
+        y = output(tensors if isinstance(inputs, list) else tensors[0])
+        return tuple(gradient.array for gradient in grad(y, sources, dy))
+
+    arrays = [source.array.copy() for source in sources]
+    gradcheck(array_function(forward, backward), arrays, method="directions")
+    cotangent = np.random.default_rng(2).standard_normal(forward(*arrays).shape)
+    assert any(gradient.any() for gradient in backward(cotangent, *arrays))
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -1,8 +1,6 @@
-"""Comparing numbers: inner products, derivatives by central differences, and tolerances that follow the type."""
+"""Comparing numbers: inner products, and tolerances that follow the type."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
@@ -11,21 +9,6 @@ def inner(a: np.ndarray, b: np.ndarray) -> float:
     """⟨a, b⟩ = Σ a·b in float64; the shapes must be equal (nothing is broadcast)."""
     assert a.shape == b.shape, f"⟨a, b⟩ of shapes {a.shape} and {b.shape}"
     return float(np.sum(np.asarray(a, np.float64) * np.asarray(b, np.float64)))
-
-
-def numerical_gradient(
-    function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, cotangent: np.ndarray, step: float = 1e-5
-) -> np.ndarray:
-    """d⟨cotangent, function(x)⟩/dx by central differences (g(x + h) − g(x − h)) / 2h; x is float64."""
-    assert x.dtype == np.float64, f"central differences need float64, got {x.dtype}"
-    gradient = np.empty_like(x)
-    for index in np.ndindex(x.shape):
-        plus, minus = x.copy(), x.copy()
-        plus[index] += step
-        minus[index] -= step
-        difference = inner(cotangent, function(plus)) - inner(cotangent, function(minus))
-        gradient[index] = difference / (plus[index] - minus[index])
-    return gradient
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, ulps: float = 64, scale: float | None = None) -> None:
