@@ -11,6 +11,8 @@ come from a drawn seed: fast, and still the same for the same example; a failing
 values count 1, 2, 3 … and can be read. `values="integers"` gives small integers as floats: sums of their products are
 exact in float32, so two correct kernels must agree to the last bit, whatever the order in which they add.
 
+`windows`, `pool_windows`, `conv_cases` and `pool_cases` are always valid, `wrong_windows`, `wrong_pool_windows` never.
+
 Needs Hypothesis: `pip install "tomograd[testing]"`.
 """
 
@@ -49,6 +51,12 @@ def arrays(draw, shape, dtype=None, values="normal", layouts=LAYOUTS):
     shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
     dtype = draw(float_types) if dtype is None else dtype
     return laid_out(_values(draw(seeds), 0, shape, dtype, values), draw(st.sampled_from(layouts)))
+
+
+@st.composite
+def in_layouts(draw, arrays, layouts=LAYOUTS):
+    """The arrays of another strategy, such as one of hard values below, in one of the layouts."""
+    return laid_out(draw(arrays), draw(st.sampled_from(layouts)))
 
 
 @st.composite

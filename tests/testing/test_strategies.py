@@ -70,6 +70,11 @@ def test_arrays_of_chosen_types_values_and_layouts(array):
     assert set(array.ravel()) <= set(range(-4, 5))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_hard_values_come_in_every_layout_too(layout):
+    assert not minimal(s.in_layouts(s.extremes((2, 2))), lambda a: layout_of(a) == layout).any()
+
+
 def test_arrays_of_random_numbers_differ():
     assert minimal(s.arrays((3, 3)), lambda a: a[0, 0] < 0).dtype == np.float32
 
