@@ -7,6 +7,7 @@ What to call
     array_function(forward, backward)   a pair of functions of NumPy's arrays, or CuPy's, for gradcheck
     compare(kernel, reference, …)       a kernel against its reference, with a bound that follows the sums
     strategies                          for Hypothesis: arrays, layouts, windows, values that are hard
+    registry                            every function of tomograd.functional as data, and the checks of each
 
 What they give back: a `Report` with an `InputReport` for each input, the worst `Comparison` in each; a `Difference`.
 
@@ -37,14 +38,15 @@ __all__ = [
     "compare",
     "gradcheck",
     "gradgradcheck",
+    "registry",
     "strategies",
 ]
 
 
 def __getattr__(name: str):
-    """`strategies`, when it is first asked for: it needs Hypothesis."""
-    if name == "strategies":
+    """`registry`, and `strategies` which needs Hypothesis, when they are first asked for."""
+    if name in ("registry", "strategies"):
         from importlib import import_module
 
-        return import_module(".strategies", __name__)
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,7 @@
 """The registry is complete, its rows are what they say, and its checks notice what is wrong."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +53,14 @@ class TestCompleteness:
     def test_the_page_of_functions_is_what_the_registry_gives(self):
         """`python -m tomograd.testing.registry > docs/functions.md` writes it."""
         assert (CHECKOUT / "docs" / "functions.md").read_text(encoding="utf-8") == table.page()
+
+
+def test_it_is_loaded_when_it_is_first_asked_for():
+    script = "import sys, tomograd as tg; tg.testing.gradcheck; name = 'tomograd.testing.registry'; " + (
+        "print(name in sys.modules, tg.testing.registry is sys.modules[name])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["False", "True"]
 
 
 class TestRows:
