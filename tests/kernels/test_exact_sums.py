@@ -8,6 +8,7 @@ other kernel.
 import itertools
 import math
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -102,35 +103,50 @@ CONVOLUTIONS = [
 ]
 
 
-WINOGRAD = [(CONVOLUTIONS[0], 2), (CONVOLUTIONS[0], 4)]  # the others are computed directly, whatever the setting
+@cache
+def numbers_and_results(case, dtype):
+    """x, w, dy and bias of a convolution, and its results and gradients: all in exact integers."""
+    rng = np.random.default_rng(3)
+    x, w, dy, bias = (whole(rng, s, dtype) for s in (case.x_shape, case.w_shape, case.y_shape, case.y_shape[-1:]))
+    bias_gradient = dy.sum(tuple(range(dy.ndim - 1)))
+    return (x, w, dy, bias), (case.forward(x, w) + bias, case.in_input(dy, w), case.in_weight(x, dy), bias_gradient)
+
+
+def convolved(backend, case, dtype):
+    """The results and gradients by a backend."""
+    x, w, dy, bias = (array.astype(dtype) for array in numbers_and_results(case, dtype)[0])
+    found = (
+        backend.conv(x, w, bias, *case.geometry),
+        backend.conv_transpose(dy, w, None, case.size, *case.geometry),
+        backend.conv_weight_gradient(x, dy, case.kernel, *case.geometry),
+        backend.channel_sum(dy),
+    )
+    assert all(array.dtype == dtype for array in found)
+    return found
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("case", "outputs"), [*((case, 0) for case in CONVOLUTIONS), *WINOGRAD], ids=str)
-def test_convolution_and_its_gradients(backend, case, outputs, dtype):
-    """Exact, also with Winograd's tiles of 2×2 outputs; those of 4×4 round: within their bound."""
-    rng = np.random.default_rng(3)
-    x, w, dy, bias = (whole(rng, s, dtype) for s in (case.x_shape, case.w_shape, case.y_shape, case.y_shape[-1:]))
-    as_floats = [array.astype(dtype) for array in (x, w, dy, bias)]
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_convolution_and_its_gradients(backend, case, dtype):
+    with using_winograd(0):
+        found = convolved(backend, case, dtype)
+    for actual, exact in zip(found, numbers_and_results(case, dtype)[1], strict=True):
+        np.testing.assert_array_equal(actual, exact)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("outputs", [2, 4])
+def test_convolution_by_winograds_method(outputs, dtype):
+    """Tiles of 2×2 outputs are exact here; those of 4×4 round, within 64·u·T, T the sum of the products of the largest
+    |x| and |w|, or |dy|."""
+    case = CONVOLUTIONS[0]
     with using_winograd(outputs):
-        fx, fw, fdy, fbias = as_floats
-        found = (
-            backend.conv(fx, fw, fbias, *case.geometry),
-            backend.conv_transpose(fdy, fw, None, case.size, *case.geometry),
-            backend.conv_weight_gradient(fx, fdy, case.kernel, *case.geometry),
-            backend.channel_sum(fdy),
-        )
-    bias_gradient = dy.sum(tuple(range(dy.ndim - 1)))
-    exact = case.forward(x, w) + bias, case.in_input(dy, w), case.in_weight(x, dy), bias_gradient
-    if outputs < 4:
-        for actual, expected in zip(found, exact, strict=True):
-            assert actual.dtype == dtype
-            np.testing.assert_array_equal(actual, expected)
-        return
-    # 64·u·T, T = Σ of the products of the largest |x| and |w|, or |dy|
-    each, channels = 64 * np.finfo(dtype).eps / 2 * float(LARGEST[dtype]) ** 2, case.y_shape[-1]
-    for actual, expected, terms in zip(found, exact, (9 * channels, 9 * channels, dy.size // channels, 0), strict=True):
-        assert np.abs(actual - expected.astype(np.longdouble)).max() <= each * terms
+        found = convolved(kernels.cpu, case, dtype)
+    allowed = 64 * np.finfo(dtype).eps / 2 * float(LARGEST[dtype]) ** 2 if outputs == 4 else 0
+    channels, pixels = case.y_shape[-1], np.prod(case.y_shape[:-1])
+    exact = numbers_and_results(case, dtype)[1]
+    for actual, expected, terms in zip(found, exact, (9 * channels, 9 * channels, pixels, 0), strict=True):
+        assert np.abs(actual - expected.astype(np.longdouble)).max() <= allowed * terms
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
