@@ -1,7 +1,8 @@
 """Activation functions, softmax and its relatives.
 
 At their corner, x = 0, the derivatives of relu, leaky_relu, elu, selu and prelu are the ones from the left: relu'(0)
-is 0. `activation_function` finds a function by the name that Keras gives it.
+is 0; so are those of relu6 and hard_sigmoid at theirs. `activation_function` finds a function by the name that Keras
+gives it.
 """
 
 from __future__ import annotations
