@@ -2,9 +2,9 @@
 
 What is looked at, in this order:
 
-- the function gives the same bits twice, in memory full of different rubbish, and so does its gradient; neither changes
-  its arguments; a value stays as it is when the function is called again, and does not depend on the inputs' layout;
-  everything is finite;
+- called with other inputs before, the function gives the same bits twice, in memory full of different rubbish, and so
+  does its gradient; neither changes its arguments; a value stays as it is when the function is called again, and does
+  not depend on the inputs' layout; everything is finite;
 - there is a gradient for every floating input, or its absence was declared; it has the input's shape and type;
 - all ways to compute the gradient agree (tensors: the kernels' gradient, and the one recorded on the tape), also when
   the function is called on other inputs before its gradient is taken;
