@@ -1,4 +1,4 @@
-"""`python -m tomograd.benchmarks kernels|steps|startup|memory|report`: the same as `tomograd bench`."""
+"""`python -m tomograd.benchmarks kernels|functions|steps|startup|memory|report`: the same as `tomograd bench`."""
 
 from tomograd.cli.bench import main
 

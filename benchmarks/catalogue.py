@@ -7,7 +7,7 @@ from .convolutions import CONVOLUTIONS
 from .networks import NETWORKS, TRAINING, runs
 from .operations import DENSES, OPERATIONS
 
-KERNELS, STEPS, STARTUP, MEMORY = SECTIONS = ("kernels", "steps", "startup", "memory")
+KERNELS, FUNCTIONS, STEPS, STARTUP, MEMORY = SECTIONS = ("kernels", "functions", "steps", "startup", "memory")
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,14 @@ def entries(section: str) -> list[Entry]:
     if section == KERNELS:
         cases: list[Any] = [*CONVOLUTIONS, *OPERATIONS, *DENSES]
         pairs = [(case, which) for case in cases for which in case.passes]
+    elif section == FUNCTIONS:
+        from .calls import calls  # the registry, which the other sections can do without
+
+        pairs = [(case, which) for case in calls() for which in case.passes]
     elif section == STEPS:
         pairs = [(case, which) for case in NETWORKS for which in runs(case)]
     elif section == MEMORY:
         pairs = [(case, TRAINING) for case in NETWORKS]
     else:
-        raise ValueError(f"section {section!r}: expected {KERNELS}, {STEPS} or {MEMORY}")
+        raise ValueError(f"section {section!r}: expected {KERNELS}, {FUNCTIONS}, {STEPS} or {MEMORY}")
     return [Entry(section, number, case, which) for number, (case, which) in enumerate(pairs)]

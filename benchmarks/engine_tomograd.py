@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from tomograd.kernels import cpu
 
 from .built import Built
 from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
-from .networks import SINGLE, TRAINING, Classifier, Network
+from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
 from .operations import GRADIENT, INFERENCE, Dense, Operation
+
+if TYPE_CHECKING:
+    from .calls import Call
 
 EPSILON, SMOOTH, RATE = 1e-5, 1.0, 1e-3
 
@@ -32,7 +35,9 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
         return Built(dense(case, which), np.asarray)
     if isinstance(case, Operation):
         return Built(OPERATIONS[case.kind](case, which, case.arrays()), first)
-    return network(case, which)
+    if isinstance(case, Classifier | Segmenter):
+        return network(case, which)
+    return call(case, which)
 
 
 def first(result: Any) -> np.ndarray | None:
@@ -257,3 +262,18 @@ def network(case: Network, which: str) -> Built:
         return Built(lambda: made.train_on_batch(x, y), parameters=parameters)
     x = x[:1] if which == SINGLE else x
     return Built(lambda: made.predict_on_batch(x), parameters=parameters)
+
+
+# ---- calls of functions ----------------------------------------------------------------------------------------------
+
+
+def call(case: "Call", which: str) -> Built:
+    """A function of tensors on its sample, in float32."""
+    arrays = [array.astype(np.float32) for array in case.sample.arrays]
+    if which == FORWARD:
+        constants = [tg.Tensor(array) for array in arrays]
+        return Built(tg.no_grad()(lambda: case.sample.function(*constants)))
+    tensors = [tg.Tensor(array, requires_grad=True) for array in arrays]
+    shape = case.sample.function(*tensors).shape
+    cotangent = tg.Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+    return Built(lambda: tg.grad(case.sample.function(*tensors), tensors, cotangent, allow_unused=True))

@@ -2,7 +2,7 @@
 
 The JSON of a report (`"format": "tomograd-benchmark-1"`):
 
-    section       "kernels", "steps", "startup" or "memory"
+    section       "kernels", "functions", "steps", "startup" or "memory"
     command, date (ISO 8601, UTC), threads, rounds
     complete      false where the run was interrupted: its rows are those measured until then
     machine       {"processor": …, "cores": …, "memory": …, "caches": {"L1 data": …}, "system": …}

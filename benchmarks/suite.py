@@ -20,12 +20,12 @@ import numpy as np
 from tomograd.failures import UserError
 
 from . import machine
-from .catalogue import KERNELS, MEMORY, SECTIONS, STARTUP, STEPS, Entry, entries
+from .catalogue import FUNCTIONS, KERNELS, MEMORY, SECTIONS, STARTUP, STEPS, Entry, entries
 from .processes import ONE_THREAD, TUNED, Worker, probe
 from .results import COPIES, OURS, PEAK, Ceiling, Measured, Report, Row
 
-ROUNDS = {KERNELS: 5, STEPS: 5, STARTUP: 3, MEMORY: 3}
-BUDGET = {KERNELS: 0.03, STEPS: 0.2}  # seconds of one engine in one round; at least one run
+ROUNDS = {KERNELS: 5, FUNCTIONS: 5, STEPS: 5, STARTUP: 3, MEMORY: 3}
+BUDGET = {KERNELS: 0.03, FUNCTIONS: 0.01, STEPS: 0.2}  # seconds of one engine in one round; at least one run
 CEILING_BUDGET = 0.02
 PAUSE = 0.015  # seconds before another engine's turn: OpenMP's threads spin for some 8 ms after their work
 TOLERANCE = 1e-3  # of the largest number: sums of up to a million float32 products differ by some 1e-5
@@ -106,6 +106,9 @@ def peer_engines(options: Options) -> list[str]:
         return []
     if options.peer not in PEERS:
         raise UserError(None, f"--peer {options.peer}: expected one of {', '.join(PEERS)}")
+    if options.section not in PEERS[options.peer]:
+        alone = f"{options.section} are measured alone, or with --peer {ONE_THREAD}"
+        raise UserError(None, f"--peer {options.peer}: {alone}")
     package = PACKAGES.get(options.peer, options.peer)
     if importlib.util.find_spec(package) is None:
         raise UserError(None, f'--peer {options.peer}: it is not installed; pip install "tomograd[bench]" installs it')

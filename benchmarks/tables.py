@@ -7,6 +7,7 @@ from .results import OURS, Report, Row, machine_ceilings, summaries
 NO_PEER = "No peer was asked for (`--peer torch` does): these are tomograd's columns alone."
 HEADINGS = {
     "kernels": "Kernels",
+    "functions": "Calls of functions",
     "steps": "Whole steps of networks",
     "startup": "Start of a process",
     "memory": "Peak memory of training steps",
@@ -39,7 +40,7 @@ def description(report: Report) -> str:
     ]
     if not report.complete:
         lines.append("**Interrupted**: the rows are those measured until then.")
-    if not report.peers:
+    if not report.peers and report.section != "functions":
         lines.append(NO_PEER)
     lines += [f"Allocator, {name}: {text}." for name, text in report.allocators.items() if report.peers]
     peak, largest, fastest = machine_ceilings(report)

@@ -14,7 +14,7 @@ ALLOWED = {
     "models": {"engine", "kernels"},
     "imaging": set(),
     "testing": {"kernels", "engine"},
-    "benchmarks": {"kernels", "engine", "models", "imaging", "interface"},
+    "benchmarks": {"kernels", "engine", "models", "imaging", "testing", "interface"},
     "interface": {"kernels", "engine", "models", "imaging", "benchmarks", "testing"},
 }
 OTHER_ENGINES = {"torch", "tensorflow", "jax", "keras", "mxnet", "chainer"}

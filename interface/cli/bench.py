@@ -48,6 +48,18 @@ def kernels(
     _run("kernels", peer, threads, shape, rounds, output, file)
 
 
+def functions(
+    peer: Peer = None,
+    threads: Threads = None,
+    shape: Shape = "",
+    rounds: Rounds = None,
+    output: Output = "table",
+    file: File = None,
+) -> None:
+    """Time a call of each differentiable function, and of its gradient, on a few numbers."""
+    _run("functions", peer, threads, shape, rounds, output, file)
+
+
 def steps(
     peer: Peer = None,
     threads: Threads = None,
@@ -105,7 +117,7 @@ def report(
     _write(reports, output, file, "report")
 
 
-for command in (kernels, steps, startup, memory, report):
+for command in (kernels, functions, steps, startup, memory, report):
     app.command(command.__name__)(guarded(command))
 
 

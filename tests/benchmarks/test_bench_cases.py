@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomograd.benchmarks import engine_tomograd, networks, operations
-from tomograd.benchmarks.catalogue import KERNELS, MEMORY, STARTUP, STEPS, entries
+from tomograd.benchmarks import engine_tomograd, networks, operations, suite
+from tomograd.benchmarks.calls import WITH_GRADIENT
+from tomograd.benchmarks.catalogue import FUNCTIONS, KERNELS, MEMORY, STARTUP, STEPS, entries
 from tomograd.benchmarks.convolutions import CONVOLUTIONS, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from tomograd.benchmarks.operations import DENSES, OPERATIONS, TRAFFIC, WORK, Dense, Operation
+from tomograd.engine import Tensor
+from tomograd.failures import UserError
 from tomograd.kernels import reference
 from tomograd.kernels.geometry import conv_output_size
+from tomograd.testing import registry
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 TINY = [
@@ -227,3 +231,30 @@ def test_every_source_of_shapes_is_there():
     assert any(1 < case.groups < case.channels for case in CONVOLUTIONS)
     assert all(prod(array.shape) for case in DENSES for array in case.arrays().values())
     assert operations.GRADIENT in TRAFFIC["activation"]
+
+
+def test_every_function_of_the_registry_is_called():
+    rows = entries(FUNCTIONS)
+    forward = [row.case.name for row in rows if row.which == FORWARD]
+    assert forward == [name for name, entry in registry.ENTRIES.items() if entry.samples]
+    differentiable = [row.case.name for row in rows if row.which == WITH_GRADIENT]
+    assert differentiable == [name for name in forward if not registry.ENTRIES[name].constant]
+    assert len({row.label for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("name", ["multiply", "max", "dense", "sparse_cross_entropy"])
+def test_a_call_gives_what_the_function_gives(name):
+    rows = [row for row in entries(FUNCTIONS) if row.case.name == name]
+    assert [row.which for row in rows] == [FORWARD, WITH_GRADIENT]
+    sample = rows[0].case.sample
+    tensors = [Tensor(array.astype(np.float32), requires_grad=True) for array in sample.arrays]
+    value, gradients = (engine_tomograd.build(row.case, row.which, []).run() for row in rows)
+    np.testing.assert_array_equal(value.array, sample.function(*tensors).array)
+    assert value.dtype == np.float32 and not value.requires_grad
+    assert [gradient.shape for gradient in gradients] == [tensor.shape for tensor in tensors]
+    assert any(gradient.array.any() for gradient in gradients)
+
+
+def test_functions_are_measured_without_a_foreign_peer():
+    with pytest.raises(UserError, match="functions are measured alone, or with --peer one-thread"):
+        suite.begin(suite.Options(FUNCTIONS, peer="torch"))
