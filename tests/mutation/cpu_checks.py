@@ -1,5 +1,5 @@
-"""What must find the bugs of the CPU's kernels. A program: `cpu_checks.py NAME` runs one check, for it needs a process
-of its own: kernels are compiled once in a process, from the sources that were there.
+"""What must find the bugs of the CPU's kernels. A program: `cpu_checks.py NAME [TIMES]` runs one check, for it needs a
+process of its own: kernels are compiled once in a process, from the sources that were there.
 
 It prints what the check has to say, and ends with 3 if that found a bug.
 """
@@ -100,9 +100,9 @@ compared_in_place("an SGD step of many", "sgd_step", [normal(70_000), normal(70_
 first("dense", F.dense, normal(9, 33), normal(33, 17), normal(17), linear=(0, 1, 2))
 
 
-def main(name: str) -> int:
-    """One check; the names of all that have no bug if the name is "all"."""
-    for each in CPU_CHECKS if name == "all" else [name]:
+def main(name: str, times: str = "1") -> int:
+    """One check, so many times unless it finds something before; those of all that have no bug if the name is "all"."""
+    for each in [*CPU_CHECKS] if name == "all" else [name] * int(times):
         try:
             CPU_CHECKS.run(each)
         except FOUND as found:
@@ -113,4 +113,4 @@ def main(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -47,6 +47,11 @@ class Bug:
         """The function's name within the module, class by class."""
         return self.where.partition(":")[2].split(".")
 
+    @property
+    def is_race(self) -> bool:
+        """Whether it shows only when two threads compute at once."""
+        return self.name.startswith("a race")
+
     def __str__(self) -> str:
         return self.name
 
