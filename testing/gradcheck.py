@@ -74,7 +74,8 @@ def gradcheck(
     linear: positions of the arguments in each of which, the others held, the function is linear (or affine). There a
         step of 1 is exact, and no more than rounding is forgiven. A convolution is linear in x and in its weight.
     without_gradient: positions of floating arguments of which it is known that they have no gradient (None).
-    at_kinks: "subgradient" accepts, where the slopes from both sides differ, every value between them.
+    at_kinks: "subgradient" accepts, where the slopes from both sides differ, every value between them, element by
+        element: a tie that counts twice passes. Hold what was decided on by its exact values, as the registry does.
     method: "jacobian", "elements" or "directions"; by default what the sizes allow.
     directions: how many random directions, for large inputs.
     step: h of the differences, relative to an element's magnitude, or to that of the input's largest if that is less
