@@ -133,9 +133,22 @@ def curvature(line: Line, rounding: np.ndarray, terms: int) -> np.ndarray:
     return np.divide(bend, allowed, out=np.zeros_like(bend), where=bend > 0)
 
 
+@dataclass(frozen=True)
+class Kink:
+    """The slopes on both sides of a point where a line has a kink or a jump, and how far off they may be."""
+
+    left: float
+    right: float
+    error: float
+
+    def scaled(self, factor: float) -> Kink:
+        """That along factor · u."""
+        return Kink(self.left * factor, self.right * factor, self.error * factor)
+
+
 @_in_silence
-def kink(line: Line, rounding: float) -> tuple[float, float] | None:
-    """The slopes (from the left, from the right) of one output at t = 0 if it has a kink or a jump there, else None.
+def kink(line: Line, rounding: float) -> Kink | None:
+    """The slopes of one output at t = 0 if it has a kink or a jump there, else None.
 
     At a kink they are as far apart for every step, where f is smooth, in proportion to the step; at a jump, they grow
     as the step becomes smaller.
@@ -146,7 +159,11 @@ def kink(line: Line, rounding: float) -> tuple[float, float] | None:
     steepest = max(abs(nearer_left), abs(nearer_right))
     is_kink = apart > visible and apart > abs(right - left) / 2
     is_jump = steepest > visible and steepest > 2 * max(abs(left), abs(right))
-    return (nearer_left, nearer_right) if is_kink or is_jump else None
+    if is_kink and not is_jump:  # without the curvature on either side
+        ratio = KINK_STEPS[0] / KINK_STEPS[-1]
+        nearer_left += (nearer_left - left) / (ratio - 1)
+        nearer_right += (nearer_right - right) / (ratio - 1)
+    return Kink(nearer_left, nearer_right, visible) if is_kink or is_jump else None
 
 
 def _one_sided(line: Line, step: float) -> tuple[float, float]:

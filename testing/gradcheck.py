@@ -295,12 +295,14 @@ class _Compared:
         so_far = Slopes(np.asarray(c.numeric * scale), np.asarray((c.tolerance - allowed) * scale))
         best = sharpest(line, rounding, self.step, self.other_steps, so_far).scaled(1 / scale)
         closer = replace(c, numeric=float(best.value), tolerance=float(best.error) + allowed)
-        if closer.excess <= 1 or (slopes_there := kink(line, rounding)) is None:
+        if closer.excess <= 1 or (found := kink(line, rounding)) is None:
             return closer
-        left, right = (slope / scale for slope in slopes_there)
-        if at_kinks == "subgradient" and min(left, right) - allowed <= c.analytic <= max(left, right) + allowed:
-            return replace(closer, numeric=c.analytic, left=left, right=right)
-        return replace(closer, left=left, right=right)
+        there = found.scaled(1 / scale)
+        low, high = sorted([there.left, there.right])
+        room = allowed + there.error
+        if at_kinks == "subgradient" and low - room <= c.analytic <= high + room:
+            return replace(closer, numeric=c.analytic, left=there.left, right=there.right)
+        return replace(closer, left=there.left, right=there.right)
 
 
 def _scales(array: np.ndarray, unit: float) -> np.ndarray:

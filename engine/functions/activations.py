@@ -290,7 +290,7 @@ def logsumexp(x: Any, axis: Axis = -1, keepdims: bool = False) -> Tensor:
 def prelu(x: Any, alpha: Any) -> Tensor:
     """x where x > 0, else alpha · x, with alpha a tensor that broadcasts to x's shape (He et al. 2015)."""
     x, alpha = floating("prelu", x=x, alpha=alpha)
-    return where(x > 0, x, alpha * x)
+    return where(x > 0, x, alpha * minimum(x, 0))  # so that no 0 · ∞ comes into the gradient of alpha
 
 
 def relu6(x: Any) -> Tensor:

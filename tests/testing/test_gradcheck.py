@@ -320,6 +320,20 @@ def test_beside_a_kink_the_derivative_is_that_of_its_own_side(distance):
         gradcheck(wrong, x)
 
 
+@pytest.mark.parametrize(
+    ("function", "arrays"),
+    [
+        (lambda x: F.elu(x, 1.5), [np.array([0.0, -0.3, 0.7])]),  # curved on one side
+        (lambda x: F.relu(x) * x.exp(), [np.array([0.0, 1.0])]),
+        (F.maximum, [np.array([1.25, 2.0, -3.1]), np.array([1.25, 2.0, -3.1])]),  # one end of the interval each
+    ],
+)
+def test_both_ends_of_the_interval_are_subgradients(function, arrays):
+    gradcheck(function, arrays, at_kinks="subgradient")
+    with pytest.raises(GradcheckError, match="it lies at a kink"):
+        gradcheck(function, arrays)
+
+
 def test_a_smooth_minimum_is_no_kink():
     with pytest.raises(GradcheckError) as caught:
         gradcheck(square(lambda dy, x: 2 * x * dy + 0.1), np.zeros(2), at_kinks="subgradient")

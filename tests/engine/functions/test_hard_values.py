@@ -217,6 +217,16 @@ SHARES = np.array([[1, 0, 0], [1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0], [1, 0, 0], 
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_prelu_of_infinity(dtype):
+    x = Tensor(np.array([INF, -2, 0, 3], dtype), requires_grad=True)
+    alpha = Tensor(np.full(4, 0.5, dtype), requires_grad=True)
+    np.testing.assert_array_equal(F.prelu(x, alpha).array, [INF, -1, 0, 3])
+    dx, dalpha = grad(F.prelu(x, alpha), [x, alpha], np.array([2, 3, 5, 7], dtype))
+    np.testing.assert_array_equal(dx.array, [2, 1.5, 2.5, 7])
+    np.testing.assert_array_equal(dalpha.array, [0, -6, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_softmax_and_its_kin(dtype):
     z = logits(dtype)
     with np.errstate(over="raise", divide="raise", invalid="raise"):
