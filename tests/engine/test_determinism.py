@@ -14,16 +14,10 @@ from tomograd.kernels import cpu
 from tomograd.kernels.cpu.bodies import PARTS
 from tomograd.kernels.cpu.launch import noted_by, threads, using_threads
 from tomograd.kernels.cpu.winograd_tiles import using_winograd
+from tomograd.testing import registry
 
 RUNS = 20
 NUMBERS_OF_THREADS = sorted({1, min(2, threads()), threads()})
-
-
-def function_samples():
-    """(name, function of tensors, arrays) for every differentiable function."""
-    from function_samples import SAMPLES
-
-    return [(f"{name}-{i}", *sample) for name in sorted(SAMPLES) for i, sample in enumerate(SAMPLES[name])]
 
 
 def bits(arrays):
@@ -49,7 +43,12 @@ def require_same_bits(compute, where=""):
         assert not differing, f"run {run}{where} differs in results {differing}"
 
 
-SAMPLES = [pytest.param(*sample[1:], id=sample[0]) for sample in function_samples()]
+SAMPLES = [
+    pytest.param(sample.function, sample.arrays, id=f"{name}: {sample.label}")
+    for name, entry in registry.ENTRIES.items()
+    if not entry.constant
+    for sample in entry.samples
+]
 
 
 @pytest.mark.parametrize(("function", "arrays"), SAMPLES)

@@ -31,22 +31,21 @@ def count(begin, end, arguments):
         counts[i] += 1
 
 
+BEGUN, RELEASED, DONE = 0, 8, 16  # in cache lines of their own
+
+
 @kernel
 def meet(begin, end, arguments):
-    """The first item waits until another thread has begun the last one, which then takes long: met = 1, done = 1."""
-    words, work, result = unpack(arguments)
+    """Item 0 waits until another thread has begun item 1, which waits until it is released."""
+    words, patience = unpack(arguments)
     for i in range(begin, end):
-        if i == 0:
-            tries = 0
-            while atomics.read(words, 0) == 0 and tries < 1 << 32:
-                tries += 1
-        else:
-            atomics.swap(words, 0, 1)
-            x = 0.5
-            for _ in range(work):
-                x = 0.999 * x + 1
-            result[0] = x
-            atomics.swap(words, 8, 1)
+        waited, tries = BEGUN if i == 0 else RELEASED, 0
+        if i == 1:
+            atomics.swap(words, BEGUN, 1)
+        while atomics.read(words, waited) == 0 and tries < patience:
+            tries += 1
+        if i == 1:
+            atomics.swap(words, DONE, 1)
 
 
 def launch_of(parts, *arguments):
@@ -85,15 +84,16 @@ def test_helpers_without_work_sleep_and_wake_again():
 
 @several
 def test_a_caller_who_waits_long_sleeps():
-    words, result = np.zeros(16, np.int64), np.zeros(1)
-    run(meet, 2, 1, words, 1, result)  # compiled before it counts
-    words[:] = 0
-    caller = threading.Thread(target=run, args=(meet, 2, 1, words, 300_000_000, result), daemon=True)
+    words = np.zeros(24, np.int64)
+    caller = threading.Thread(target=run, args=(meet, 2, 1, words, 1 << 40), daemon=True)
     caller.start()
-    until(lambda: team.team().words[team.WAITING] == 1 or words[8])
-    assert not words[8], "the caller was still awake when the helper had done its part"
+    try:
+        until(lambda: team.team().words[team.WAITING] == 1)
+        assert words[BEGUN] and not words[DONE]
+    finally:
+        words[RELEASED] = 1
     caller.join(SECONDS)
-    assert words[8] and team.team().words[team.WAITING] == 0 and result[0] > 900
+    assert not caller.is_alive() and words[DONE] and team.team().words[team.WAITING] == 0
 
 
 @several
