@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,28 +37,29 @@ app = typer.Typer(
 )
 
 
-def kernels(
-    peer: Peer = None,
-    threads: Threads = None,
-    shape: Shape = "",
-    rounds: Rounds = None,
-    output: Output = "table",
-    file: File = None,
-) -> None:
-    """Time single kernels against the machine's multiply-add peak and copy bandwidth."""
-    _run("kernels", peer, threads, shape, rounds, output, file)
+def _timed(section: str, text: str) -> Callable[..., None]:
+    """The command of a section that has no options but those of all."""
+
+    def command(
+        peer: Peer = None,
+        threads: Threads = None,
+        shape: Shape = "",
+        rounds: Rounds = None,
+        output: Output = "table",
+        file: File = None,
+    ) -> None:
+        _run(section, peer, threads, shape, rounds, output, file)
+
+    command.__name__, command.__doc__ = section, text
+    return command
 
 
-def functions(
-    peer: Peer = None,
-    threads: Threads = None,
-    shape: Shape = "",
-    rounds: Rounds = None,
-    output: Output = "table",
-    file: File = None,
-) -> None:
-    """Time a call of each differentiable function, and of its gradient, on a few numbers."""
-    _run("functions", peer, threads, shape, rounds, output, file)
+kernels = _timed("kernels", "Time single kernels against the machine's multiply-add peak and copy bandwidth.")
+functions = _timed("functions", "Time a call of each differentiable function, and of its gradient, on a few numbers.")
+startup = _timed(
+    "startup", "Time fresh processes up to the first inference and training step, with and without compiled kernels."
+)
+memory = _timed("memory", "Measure the peak memory of training steps, each network in a fresh process.")
 
 
 def steps(
@@ -71,30 +73,6 @@ def steps(
 ) -> None:
     """Time training steps and inference of whole networks."""
     _run("steps", peer, threads, shape, rounds, output, file, fused_adam)
-
-
-def startup(
-    peer: Peer = None,
-    threads: Threads = None,
-    shape: Shape = "",
-    rounds: Rounds = None,
-    output: Output = "table",
-    file: File = None,
-) -> None:
-    """Time fresh processes up to the first inference and training step, with and without compiled kernels."""
-    _run("startup", peer, threads, shape, rounds, output, file)
-
-
-def memory(
-    peer: Peer = None,
-    threads: Threads = None,
-    shape: Shape = "",
-    rounds: Rounds = None,
-    output: Output = "table",
-    file: File = None,
-) -> None:
-    """Measure the peak memory of training steps, each network in a fresh process."""
-    _run("memory", peer, threads, shape, rounds, output, file)
 
 
 def report(
