@@ -4,6 +4,7 @@ mathematics has a number, not in the value, not in the gradient, not in the grad
 import numpy as np
 import pytest
 import scipy.special
+from both_gradients import fused_and_recorded
 
 from tomograd import kernels
 from tomograd.engine import Tensor, grad, layers, losses
@@ -26,16 +27,6 @@ def hard_numbers(dtype):
     sizes = [0.0, limits.smallest_subnormal, limits.tiny, limits.tiny * 1e6, 1e-3, 1.0, 30.0, 100.0, 800.0, 1e4]
     sizes += [limits.max ** dtype(0.4), limits.max ** dtype(0.6), limits.max / 4, limits.max]
     return np.array([sign * size for size in sizes for sign in (1, -1)], dtype)
-
-
-def gradients(function, *arrays, cotangent=None):
-    """[fused, recorded]: lists of gradients as arrays."""
-    tensors = [Tensor(array, requires_grad=True) for array in arrays]
-    y = function(*tensors)
-    cotangent = np.ones(y.shape, y.dtype) if cotangent is None else cotangent
-    recorded = grad(y, tensors, cotangent, create_graph=True)
-    fused = grad(y, tensors, cotangent)
-    return [[gradient.numpy() for gradient in found] for found in (fused, recorded)]
 
 
 # ---- one number in, one out ------------------------------------------------------------------------------------------
@@ -154,7 +145,7 @@ def test_finite_numbers(name, dtype):
     require_close(fused, slope[fits], f"{name}, gradient", cancels)
     with np.errstate(all="ignore"):
         require_close(function(Tensor(x)).numpy(), exact, f"{name}, with overflow")
-        (fused,), (recorded,) = gradients(function, x)
+        (fused,), (recorded,) = fused_and_recorded(function, x)
     require_close(fused, slope, f"{name}, gradient with overflow", cancels)
     fits &= np.abs(x) < BEYOND.get(name, INF)
     require_close(recorded[fits], slope[fits], f"{name}, recorded gradient", 4 * cancels)
@@ -170,7 +161,7 @@ def test_infinities_and_nan(name, dtype):
             assert np.isnan(function(Tensor(np.array([INF], dtype))).numpy()).all()
             return
         x = np.array([-INF, INF], dtype)
-        (fused,), (recorded,) = gradients(function, x)
+        (fused,), (recorded,) = fused_and_recorded(function, x)
         values = function(Tensor(x)).numpy()
     np.testing.assert_allclose(values, [value for value, _ in limits], rtol=4 * np.finfo(dtype).eps)
     for found in (fused,) if name in BEYOND else (fused, recorded):
@@ -197,7 +188,7 @@ def test_nan_stays_where_it_is(dtype):
 )
 def test_kinks_away_from_zero(function, kink, slope, dtype):
     """relu's slope at its kink is 0; a minimum that ties with a bound passes all of the gradient on, as clip does."""
-    for (found,) in gradients(function, np.full(40, kink, dtype)):
+    for (found,) in fused_and_recorded(function, np.full(40, kink, dtype)):
         np.testing.assert_array_equal(found, np.full(40, slope, dtype))
 
 
@@ -242,9 +233,9 @@ def test_softmax_and_its_kin(dtype):
         cotangent = np.tile(np.array([1, -2, 0.5], dtype), (len(z), 1))
         share = SHARES * cotangent
         exact = share - SHARES * share.sum(1, keepdims=True) if function is F.softmax else cotangent + SHARES * 0.5
-        for (found,) in gradients(function, z, cotangent=cotangent):
+        for (found,) in fused_and_recorded(function, z, cotangent=cotangent):
             np.testing.assert_allclose(found, exact, atol=1e-6)
-    for (found,) in gradients(F.logsumexp, z):
+    for (found,) in fused_and_recorded(F.logsumexp, z):
         np.testing.assert_allclose(found, SHARES, atol=1e-6)
 
 
@@ -259,16 +250,16 @@ def test_cross_entropies(dtype):
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         for loss in (F.sparse_cross_entropy(z, labels), F.cross_entropy(z, targets)):
             np.testing.assert_allclose(loss.numpy(), exact, rtol=1e-6, atol=1e-29)
-        for (found,) in gradients(lambda z: F.sparse_cross_entropy(z, labels), z):
+        for (found,) in fused_and_recorded(lambda z: F.sparse_cross_entropy(z, labels), z):
             np.testing.assert_allclose(found, SHARES - np.eye(3)[labels], atol=1e-6)
         with np.errstate(invalid="ignore"):  # the formula computes 0·∞ for a value that nobody asks for
-            both = gradients(lambda z: F.cross_entropy(z, targets), z)
+            both = fused_and_recorded(lambda z: F.cross_entropy(z, targets), z)
         for (found,) in both:
             np.testing.assert_allclose(found, SHARES - targets, atol=1e-6)
         z, t = np.array([1e4, 1e4, -1e4, -1e4, big, -big, 0], dtype), np.array([0, 1, 0, 1, 0, 1, 0.5], dtype)
         loss = F.binary_cross_entropy(z, t).numpy()
         np.testing.assert_allclose(loss, [1e4, 0, 0, 1e4, big, big, np.log(2)], rtol=1e-6)
-        for (found,) in gradients(lambda z: F.binary_cross_entropy(z, t), z):
+        for (found,) in fused_and_recorded(lambda z: F.binary_cross_entropy(z, t), z):
             np.testing.assert_allclose(found, [1, 0, 0, -1, 1, -1, 0], atol=1e-6)
 
 
@@ -282,7 +273,7 @@ def test_probabilities_at_their_ends(dtype):
         for t, exact in ((np.ones(6), [bound] * 4 + [0, np.log(2)]), (np.zeros(6), [0] * 4 + [bound, np.log(2)])):
             loss = F.binary_cross_entropy(p, t.astype(dtype), from_logits=False).numpy()
             np.testing.assert_allclose(loss, exact, rtol=0.02, atol=2e-7)
-            for (found,) in gradients(lambda p, t=t: F.binary_cross_entropy(p, t, from_logits=False), p):
+            for (found,) in fused_and_recorded(lambda p, t=t: F.binary_cross_entropy(p, t, from_logits=False), p):
                 np.testing.assert_allclose(found, [0] * 5 + [2 - 4 * t[0]], rtol=1e-6)
 
 
@@ -319,7 +310,7 @@ def test_variances_of_far_means(shape, axis, order, dtype):
     np.testing.assert_allclose(F.std(x, axis).numpy() ** 2, exact.astype(dtype), rtol=2e-3, atol=1e-5)
     cotangent = np.ones(exact.shape, dtype)
     count = x.size // exact.size
-    for (found,) in gradients(lambda x: F.var(x, axis), x, cotangent=cotangent):
+    for (found,) in fused_and_recorded(lambda x: F.var(x, axis), x, cotangent=cotangent):
         np.testing.assert_allclose(
             found * count / 2, (wide - wide.mean(axis, keepdims=True)).astype(dtype), atol=0.02, rtol=2e-3
         )
@@ -347,7 +338,7 @@ def test_normalisation_of_far_means(function, axes, dtype):
     np.testing.assert_allclose(function(x).numpy().reshape(wide.shape), normalized.astype(dtype), atol=5e-3)
     h = cotangent.astype(np.longdouble).reshape(wide.shape)
     slope = h - h.mean(axes, keepdims=True) - normalized * (h * normalized).mean(axes, keepdims=True)
-    for (found,) in gradients(function, x, cotangent=cotangent):
+    for (found,) in fused_and_recorded(function, x, cotangent=cotangent):
         np.testing.assert_allclose(found.reshape(wide.shape), (slope * scale).astype(dtype), atol=5e-3)
 
 
@@ -359,7 +350,7 @@ def test_normalisation_of_equal_numbers(dtype):
         for function in (F.batch_norm, F.layer_norm, lambda x: F.group_norm(x, 2), F.instance_norm):
             with np.errstate(over="raise", divide="raise", invalid="raise"):
                 np.testing.assert_array_equal(function(x).numpy(), np.zeros_like(x))
-                for (found,) in gradients(function, x):
+                for (found,) in fused_and_recorded(function, x):
                     np.testing.assert_allclose(found, np.zeros_like(x), atol=256 * np.finfo(dtype).eps)
 
 
@@ -412,17 +403,17 @@ EMPTY = {
 def test_an_empty_batch(name):
     function, shape, result = EMPTY[name]
     assert function(np.zeros(shape)).shape == result
-    for (found,) in gradients(function, np.zeros(shape)):
+    for (found,) in fused_and_recorded(function, np.zeros(shape)):
         assert found.shape == shape
 
 
 def test_an_empty_batch_gives_weights_no_gradient():
     x, b = np.zeros((0, 5, 6, 2)), np.ones(4)
-    for dw, db in gradients(lambda w, b: F.conv(x, w, b, padding="same"), W2, b):
+    for dw, db in fused_and_recorded(lambda w, b: F.conv(x, w, b, padding="same"), W2, b):
         assert not dw.any() and dw.shape == W2.shape and not db.any()
-    for dw, db in gradients(lambda w, b: F.dense(x, w, b), np.ones((2, 4)), b):
+    for dw, db in fused_and_recorded(lambda w, b: F.dense(x, w, b), np.ones((2, 4)), b):
         assert not dw.any() and dw.shape == (2, 4) and not db.any()
-    for (dw,) in gradients(lambda w: F.embedding(np.zeros((0, 3), int), w), np.ones((7, 2))):
+    for (dw,) in fused_and_recorded(lambda w: F.embedding(np.zeros((0, 3), int), w), np.ones((7, 2))):
         assert not dw.any() and dw.shape == (7, 2)
 
 
@@ -453,7 +444,7 @@ def test_a_single_pixel(dimensions):
     ):
         np.testing.assert_array_equal(function(x).numpy(), x)
         cotangent = rng.standard_normal(x.shape)
-        for (found,) in gradients(function, x, cotangent=cotangent):
+        for (found,) in fused_and_recorded(function, x, cotangent=cotangent):
             np.testing.assert_array_equal(found, cotangent)
     for method in ("nearest", "bilinear"):
         np.testing.assert_array_equal(
@@ -461,7 +452,7 @@ def test_a_single_pixel(dimensions):
         )
     for function in (F.instance_norm, lambda x: F.batch_norm(x[:1])):
         assert not function(x).numpy().any()
-    dw = gradients(lambda w: F.conv(x, w, padding="same"), w, cotangent=np.ones(product.shape))[0][0].copy()
+    dw = fused_and_recorded(lambda w: F.conv(x, w, padding="same"), w, cotangent=np.ones(product.shape))[0][0].copy()
     dw[middle] -= x.sum(tuple(range(dimensions + 1)))[:, None]
     np.testing.assert_allclose(dw, np.zeros_like(w), atol=1e-12)
 
