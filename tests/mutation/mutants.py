@@ -125,7 +125,9 @@ def _changes(node: ast.AST) -> Iterator[Change]:
         case ast.Constant(value=bool(value)):
             yield _setting("value", not value)
         case ast.Constant(value=int(value)):
-            yield from (_setting("value", value + 1), _setting("value", value - 1))
+            yield _setting("value", value + 1)
+            if value:  # as an index, -1 is 0 where there is one element
+                yield _setting("value", value - 1)
         case ast.Constant(value=float(value)):
             yield _setting("value", value * 1.001 if value else 1e-3)
         case ast.IfExp():

@@ -1,0 +1,28 @@
+"""Mutants that all tests let live, and why they may: they do the same as the module, or differ only in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import cpu, functions, reductions, reference
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The mutants of one statement that share a reason."""
+
+    module: str  # below tomograd
+    before: str  # the statement, in one line, as survivors.py prints it
+    after: tuple[str, ...]  # the same, of each mutant
+    why: str
+
+
+# The parts are by who looks at them together: shape and value functions, reductions and losses, …
+PARTS = {"functions": functions, "reductions": reductions, "reference": reference, "cpu": cpu}
+EXPLAINED = [Explained(*entry) for part in PARTS.values() for entry in part.ENTRIES]
+
+
+def why(module: str, before: str, after: str) -> str | None:
+    """The reason why a mutant may live; None if none is known."""
+    found = (each.why for each in EXPLAINED if (each.module, each.before) == (module, before) and after in each.after)
+    return next(found, None)
