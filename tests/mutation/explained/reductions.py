@@ -1,4 +1,4 @@
-"""Mutants that may live, of reductions, losses, normalisation and products: module, statement before, statements after, why."""
+"""Mutants that may live, of reductions, losses, products, …: module, statement before, statements after, why."""
 
 from __future__ import annotations
 
