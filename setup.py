@@ -33,6 +33,8 @@ IMAGING = [
     "pylibjpeg-rle>=2.0",
 ]
 TESTING = ["hypothesis>=6.100"]
+# The compiler of CUDA C, for machines without a GPU: it needs no driver.
+NVRTC = ["cuda-bindings>=13,<14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"]
 TEST = ["pytest>=8", *TESTING, "pytest-xdist>=3.5", "scikit-learn>=1.4"]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 CUDA = ["cupy-cuda13x>=14"]
@@ -51,13 +53,13 @@ if __name__ == "__main__":
         python_requires=">=3.11,<3.14",
         packages=sorted(layout),
         package_dir=layout,
-        package_data={"tomograd": ["py.typed"]},
+        package_data={"tomograd": ["py.typed"], "tomograd.kernels.cuda": ["sources/*"]},
         install_requires=CORE,
         extras_require={
             "cuda": CUDA,
             "cuda12": CUDA12,
             "imaging": IMAGING,
-            "test": IMAGING + TEST,
+            "test": IMAGING + TEST + NVRTC,
             "testing": TESTING,
             "lint": LINT,
             "bench": BENCH,

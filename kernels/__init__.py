@@ -86,14 +86,12 @@ def using(name: str) -> Iterator[ModuleType]:
 
 
 def _require_cuda() -> None:
-    """Raise ImportError, saying what to install, unless CuPy and the CUDA kernels are there."""
+    """Raise ImportError, saying what to install, unless CuPy is there."""
     if importlib.util.find_spec("cupy") is None:
         raise ImportError(
             'the "cuda" kernels need CuPy, which is not installed: pip install "tomograd[cuda]" (CUDA 13) '
             'or "tomograd[cuda12]" (CUDA 12)'
         )
-    if importlib.util.find_spec(".cuda", __name__) is None:
-        raise ImportError('this version of tomograd has no "cuda" kernels: use "cpu" or "reference"')
 
 
 def __getattr__(name: str) -> ModuleType:

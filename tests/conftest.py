@@ -20,6 +20,10 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--gpu", action="store_true", help="run the cases of the CUDA kernels on the GPU, not emulated")
+
+
 @pytest.fixture(scope="session", params=["reference", "cpu"])
 def backend(request):
     """Each backend for NumPy arrays, as a module."""

@@ -1,0 +1,17 @@
+"""Kernels for NVIDIA GPUs: CUDA C, launched through CuPy. Functions and signatures as in `kernels.reference`.
+
+- `sources/` holds the CUDA C, `functions` names the instances of its templates;
+- `runtime` says where kernels run, `device` is CuPy's GPU, `launching` what every launcher does;
+- the other modules are the launchers, one for each family of kernels.
+
+Results repeat bit for bit: no kernel adds with atomics. Importing this package needs neither CuPy nor a GPU.
+"""
+
+from . import copying as _copying
+from . import elementwise as _elementwise
+from .copying import concatenate, copy, split
+from .elementwise import activation, activation_gradient, add
+
+SOURCES = (_copying.SOURCE, _elementwise.SOURCE)
+
+__all__ = ["activation", "activation_gradient", "add", "concatenate", "copy", "split"]

@@ -1,0 +1,82 @@
+"""The GPU, through CuPy: kernels compiled by NVRTC when they are first launched, memory from CuPy's pool, launches on
+CuPy's current stream."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import cupy
+import numpy as np
+from cupy.cuda import driver
+
+from .functions import FOLDER, Function
+from .runtime import Array, Dimensions
+
+OPTIONS = ("-std=c++17", f"-I{FOLDER}")
+SHARED_WITHOUT_ASKING = 48 * 1024  # bytes of dynamic shared memory that a block gets as it is
+
+
+class Device:
+    """The runtime of kernels on CuPy's current device."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        try:
+            return cupy.empty(shape, dtype)
+        except cupy.cuda.memory.OutOfMemoryError as error:
+            wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            free, total = cupy.cuda.runtime.memGetInfo()
+            held = cupy.get_default_memory_pool().used_bytes()
+            raise MemoryError(
+                f"the GPU has no room for an array of shape {tuple(shape)}, {wanted:,} bytes: {free:,} of its "
+                f"{total:,} bytes are free, arrays of this process hold {held:,}; use a smaller batch"
+            ) from error
+
+    def address(self, array: Array) -> int:
+        return array.data.ptr
+
+    def launch(
+        self, function: Function, grid: Dimensions, block: Dimensions, shared: int, arguments: Sequence[Any]
+    ) -> None:
+        kernel = _kernel(function, cupy.cuda.Device().id)
+        if shared > SHARED_WITHOUT_ASKING:
+            kernel.max_dynamic_shared_size_bytes = shared
+        places = (ctypes.c_void_p * len(arguments))(*[ctypes.addressof(each) for each in arguments])
+        stream = cupy.cuda.get_current_stream().ptr
+        driver.launchKernel(kernel.kernel.ptr, *grid, *block, shared, stream, ctypes.addressof(places), 0)
+
+    def resident_blocks(self, function: Function, threads: int, shared: int) -> int:
+        return _resident_blocks(function, threads, shared, cupy.cuda.Device().id)
+
+    def host(self, array: Array) -> np.ndarray:
+        return cupy.asnumpy(array)
+
+
+@cache
+def _kernel(function: Function, device: int) -> Any:
+    """The compiled kernel of a function on a device. CuPy keeps the machine code on disk."""
+    code, options = function.path.read_text(encoding="utf-8"), (*OPTIONS, f"-DTOMOGRAD_SOURCES=h{_hash_of_headers()}")
+    module = cupy.RawModule(code=code, options=options, name_expressions=(function.expression,))
+    return module.get_function(function.expression)
+
+
+@cache
+def _hash_of_headers() -> str:
+    """A hash of what the sources include, so that no machine code is older than a header."""
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.glob("*.cuh")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+@cache
+def _resident_blocks(function: Function, threads: int, shared: int, device: int) -> int:
+    kernel = _kernel(function, device)
+    if shared > SHARED_WITHOUT_ASKING:
+        kernel.max_dynamic_shared_size_bytes = shared
+    of_each = driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.kernel.ptr, threads, shared)
+    processors = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
+    return max(1, of_each) * processors

@@ -1,0 +1,69 @@
+// What all kernels share: names of types, the memory that a block shares, items and threads, sums over a warp and a
+// block.
+//
+// A kernel's memory is linear and its offsets are 64 bits wide. Every kernel runs over its items in a loop with the
+// stride of the whole grid, so that any number of blocks is right, and that number is the one that the GPU can hold.
+// Shared memory is always dynamic: the launcher says how much, and the emulation puts it where every access beyond its
+// end is seen.
+#pragma once
+
+#ifdef TOMOGRAD_EMULATION
+#include "emulation.h"
+#else
+extern __shared__ __align__(16) unsigned char shared_bytes[];
+#endif
+
+using int64 = long long;
+
+constexpr int WARP = 32;
+
+// N items that are read and written at once; 16 bytes are the most that one instruction moves.
+template <class T, int N>
+struct __align__(sizeof(T) * N) Pack {
+    T items[N];
+};
+
+template <class T>
+__device__ __forceinline__ T *shared_memory(int64 offset = 0) {
+    return reinterpret_cast<T *>(shared_bytes + offset);
+}
+
+// The first item of a thread, and the stride to its next one.
+__device__ __forceinline__ int64 first_item() { return int64(blockIdx.x) * blockDim.x + threadIdx.x; }
+
+__device__ __forceinline__ int64 all_threads() { return int64(gridDim.x) * blockDim.x; }
+
+// The larger of two, or NaN where one of them is NaN, as NumPy's maximum has it.
+template <class T>
+__device__ __forceinline__ T maximum(T a, T b) {
+    return a > b || a != a ? a : b;
+}
+
+// The sum over a warp, in every lane, always added in the same order.
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, distance);
+    return value;
+}
+
+template <class T>
+__device__ __forceinline__ T warp_maximum(T value) {
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value = maximum(value, __shfl_xor_sync(0xffffffffu, value, distance));
+    return value;
+}
+
+// The sum over a block, in every thread, always added in the same order. `room` is shared memory for a number of each
+// warp; the block's size is a multiple of a warp's.
+template <class T>
+__device__ T block_sum(T value, T *room) {
+    value = warp_sum(value);
+    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    __syncthreads();  // the room may still be read, by threads that are in an earlier sum
+    if (lane == 0) room[warp] = value;
+    __syncthreads();
+    T sum = room[0];
+    for (int other = 1; other < warps; ++other) sum += room[other];
+    return sum;
+}
