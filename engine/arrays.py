@@ -15,6 +15,7 @@ import numpy as np
 from .. import kernels
 from ..kernels import memory
 
+_OF_MAIN_MEMORY = (np.ndarray, int, float, np.generic)
 LARGE = memory.SMALLEST // 4  # elements: from here on the allocator's arrays are its own, even in float32
 SHORT = 128  # numbers: rows of at most so many NumPy adds up one number after the other, at a high price for each row
 MANY = 512  # rows: they take NumPy about as long as launching a kernel takes
@@ -23,16 +24,40 @@ LONG = 8 * LARGE  # numbers: to add them up, or two of each, takes NumPy about a
 
 def compute(ufunc: np.ufunc, x: Any, *others: Any) -> Any:
     """ufunc(x, *others) for arrays of one type, which is the result's type too."""
-    size = x.size
+    size, on_host = x.size, type(x) is np.ndarray
     for other in others:
-        size = max(size, other.size)
-    if size < LARGE or type(x) is not np.ndarray or x.dtype.kind != "f":
+        size, on_host = max(size, other.size), on_host and type(other) is np.ndarray
+    if not on_host:
+        return apply(ufunc, x, *others)
+    if size < LARGE or x.dtype.kind != "f":
         return ufunc(x, *others)
     shape = x.shape
     for other in others:
         if other.shape != shape:
             shape = np.broadcast_shapes(shape, other.shape)
     return ufunc(*[_of_rows(array, shape) for array in (x, *others)], out=memory.empty(shape, x.dtype))
+
+
+def apply(ufunc: Any, *operands: Any) -> Any:
+    """ufunc(*operands) for arrays that lie in one place. A number (an array without dimensions) may lie in main memory
+    where others lie on a GPU: it goes there with the kernel.
+
+    Raises TypeError for arrays in two places.
+    """
+    if all(isinstance(x, _OF_MAIN_MEMORY) for x in operands):
+        return ufunc(*operands)
+    return ufunc(*map(_as_operand, operands))
+
+
+def _as_operand(x: Any) -> Any:
+    """x where others lie on a GPU."""
+    if not isinstance(x, np.ndarray):
+        return x
+    if x.ndim:
+        raise TypeError(
+            f"an array of shape {x.shape} lies in main memory, another operand on a GPU: move one of them with .to"
+        )
+    return x[()]
 
 
 def _of_rows(x: Any, shape: tuple[int, ...]) -> Any:
@@ -90,7 +115,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     """
     size = max(condition.size, x.size, y.size)
     if size < LARGE or type(condition) is not np.ndarray or x.dtype.char not in "fd":
-        return np.where(condition, x, y)
+        return apply(np.where, condition, x, y)
     chosen = memory.empty(np.broadcast_shapes(condition.shape, x.shape, y.shape), x.dtype)
     integer = np.dtype(f"i{x.itemsize}")
     bits, x_bits, y_bits = chosen.view(integer), x.view(integer), y.view(integer)

@@ -146,6 +146,8 @@ class Function:
     def __call__(self, *inputs: Tensor | None, **parameters: Any) -> Tensor:
         self.parameters = parameters
         arrays = [None if tensor is None else tensor.array for tensor in inputs]
+        if type(arrays[0]) is not np.ndarray:
+            self._require_one_place(arrays)
         output = from_array(self.forward(*arrays, **parameters))
         if self.view and (first := inputs[0]) is not None and np.may_share_memory(output.array, first.array):
             output.version = first.version
@@ -155,6 +157,15 @@ class Function:
                     self._record(inputs, output)
                     break
         return output
+
+    def _require_one_place(self, arrays: Sequence[Array | None]) -> None:
+        """Raise TypeError if the first array lies on a GPU and another, that is no number, in main memory."""
+        for place, array in enumerate(arrays):
+            if isinstance(array, np.ndarray) and array.ndim and arrays[0] is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: input {place}, of shape {array.shape}, lies in main memory, input 0 on a "
+                    'GPU: move one of them with .to("cuda") or .to("cpu")'
+                )
 
     def _record(self, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
         """Put this function on the tape."""

@@ -476,6 +476,15 @@ def library_of(array: Array) -> Any:
     return np if isinstance(array, np.ndarray) else sys.modules["cupy"]
 
 
+def beside(value: Array, x: Array) -> Array:
+    """An array through which no gradient flows (an index, a mask, labels), where x lies: from main memory it goes to
+    x's GPU."""
+    if isinstance(x, np.ndarray) or not isinstance(value, np.ndarray):
+        return value
+    with x.device:
+        return library_of(x).asarray(value)
+
+
 def _with_arrays(value: Any) -> Any:
     """Arguments of a NumPy function with arrays for the tensors, also for those in lists and tuples."""
     if isinstance(value, (list, tuple)):
@@ -523,11 +532,19 @@ def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     elif isinstance(x, (int, float)):
         y, x = operands(y, x)
     else:
-        x, y = as_tensor(x), as_tensor(y)
+        x, y = _list_beside(x, y), _list_beside(y, x)
     if x.array.dtype != y.array.dtype:
         dtype = common_dtype(x.array.dtype, y.array.dtype)
         x, y = as_tensor(x, dtype), as_tensor(y, dtype)
     return x, y
+
+
+def _list_beside(value: Any, other: Any) -> Tensor:
+    """An operand as a tensor; Python's numbers in a list go where a tensor lies that they meet."""
+    tensor = as_tensor(value)
+    if isinstance(value, (list, tuple)) and isinstance(other, Tensor):
+        tensor = from_array(beside(tensor.array, other.array))
+    return tensor
 
 
 def _compare(ufunc: np.ufunc, x: Tensor, y: Any) -> Any:
@@ -535,8 +552,11 @@ def _compare(ufunc: np.ufunc, x: Tensor, y: Any) -> Any:
         y = y.array
     elif not (isinstance(y, (int, float, np.generic, list, tuple)) or is_array(y)):
         return NotImplemented
-    return from_array(ufunc(x.array, y))
+    if isinstance(y, (list, tuple)):
+        y = beside(np.asarray(y), x.array)
+    return from_array(apply(ufunc, x.array, y))
 
 
-# Last, since both are written in terms of Tensor: its methods call them.
+# Last, since these are written in terms of Tensor, or of kernels that load when first used.
 from . import functions, tape  # noqa: E402
+from .arrays import apply  # noqa: E402

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from ..arrays import compute
+from ..arrays import apply, compute
 from ..tape import Function
-from ..tensor import Array, Tensor, as_tensor, operands
+from ..tensor import Array, Tensor, as_tensor, beside, operands
 from .broadcasting import sum_to
 from .elementwise import log, square, zeros_like
 from .shaping import astype
@@ -130,7 +130,7 @@ class _Select(_Broadcasting):
 
     def forward(self, x: Array, y: Array) -> Array:
         self.remember_shapes(x, y)
-        self.save(~(self.beats(y, x) | (y != y)))
+        self.save(~(apply(self.beats, y, x) | (y != y)))
         return compute(self.select, x, y)
 
     def backward(self, cotangent: Tensor) -> Gradients:
@@ -277,7 +277,7 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
     if condition.dtype.kind != "b":
         raise TypeError(f"where: condition must hold booleans, not {condition.dtype}")
     x, y = operands(x, y)
-    return Where()(x, y, condition=condition)
+    return Where()(x, y, condition=beside(condition, x.array if x.ndim else y.array))
 
 
 def logaddexp(x: Any, y: Any) -> Tensor:
@@ -290,7 +290,7 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Tensor:
     x = as_tensor(x)
     low = None if a_min is None else operands(x, a_min)[1]
     high = None if a_max is None else operands(x, a_max)[1]
-    if low is not None and high is not None and bool((low.array > high.array).any()):
+    if low is not None and high is not None and bool(apply(np.greater, low.array, high.array).any()):
         raise ValueError(f"clip: a_min = {a_min} is larger than a_max = {a_max}")
     if low is not None:
         x = Maximum()(*operands(x, low))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, from_array
+from ..tensor import Tensor, beside, from_array
 from .arguments import floating, integer_array, require_in_range
 from .indexing import take
 
@@ -18,7 +18,7 @@ def embedding(indices: Any, weight: Any) -> Tensor:
     Raises ValueError for an index outside 0 … V − 1.
     """
     (weight,) = floating("embedding", weight=weight)
-    indices = integer_array("embedding", "indices", indices)
+    indices = beside(integer_array("embedding", "indices", indices), weight.array)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}: expected (V, D)")
     require_in_range("embedding", "the index", indices, weight.shape[0], "rows in weight")

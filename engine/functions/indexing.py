@@ -13,7 +13,7 @@ import numpy as np
 from ... import kernels
 from ..arrays import zeros_like
 from ..tape import Function
-from ..tensor import Array, Tensor, as_tensor, library_of
+from ..tensor import Array, Tensor, as_tensor, beside, library_of
 from .arguments import integer_array, normalize_axis, require_in_range
 
 Gradient = tuple[Tensor]
@@ -69,7 +69,7 @@ class AddAlongAxis(Function):
         if indices.shape[axis] == 1:  # one element each: none is named twice
             np.put_along_axis(y, indices, x, axis)
         else:
-            grid = list(np.ogrid[tuple([slice(n) for n in indices.shape])])
+            grid = list(library_of(x).ogrid[tuple([slice(n) for n in indices.shape])])
             grid[axis] = indices
             library_of(x).add.at(y, tuple(grid), x)
         return y
@@ -106,16 +106,25 @@ def as_index(index: Any) -> Any:
     return index
 
 
+def index_beside(index: Any, x: Array) -> Any:
+    """An index whose arrays lie where x does."""
+    if type(index) is tuple:
+        return tuple([index_beside(part, x) for part in index])
+    return beside(index, x)
+
+
 def index(x: Any, index: Any) -> Tensor:
     """x[index] for every index that NumPy takes: integers, slices, None, …, integer and boolean arrays or tensors."""
-    return Index()(as_tensor(x), index=as_index(index))
+    x = as_tensor(x)
+    return Index()(x, index=index_beside(as_index(index), x.array))
 
 
 def take(x: Any, indices: Any, axis: int) -> Tensor:
     """Slices of x along an axis, picked by integers of any shape, whose axes stand in the axis's place."""
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    return Index()(x, index=(slice(None),) * axis + (integer_array("take", "indices", indices),))
+    indices = beside(integer_array("take", "indices", indices), x.array)
+    return Index()(x, index=(slice(None),) * axis + (indices,))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
@@ -125,7 +134,7 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
     """
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    indices = integer_array("take_along_axis", "indices", indices)
+    indices = beside(integer_array("take_along_axis", "indices", indices), x.array)
     if indices.ndim != x.ndim or any(
         m != n for d, (m, n) in enumerate(zip(indices.shape, x.shape, strict=True)) if d != axis
     ):

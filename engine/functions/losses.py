@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import kernels
 from ..tape import Fused
-from ..tensor import Array, Tensor, as_tensor, from_array
+from ..tensor import Array, Tensor, as_tensor, beside, from_array
 from .activations import log_softmax, softplus
 from .arguments import floating, integer_array, require_in_range
 from .arithmetic import clip
@@ -152,7 +152,7 @@ def sparse_cross_entropy(predictions: Any, labels: Any, from_logits: bool = True
     Raises ValueError for a label outside 0 … C − 1 (saying which, where, and how many classes there are).
     """
     (predictions,) = floating("sparse_cross_entropy", predictions=predictions)
-    labels = integer_array("sparse_cross_entropy", "labels", labels)
+    labels = beside(integer_array("sparse_cross_entropy", "labels", labels), predictions.array)
     if not predictions.ndim or labels.shape != predictions.shape[:-1]:
         raise ValueError(
             f"sparse_cross_entropy: labels have shape {labels.shape}, predictions {predictions.shape}: "
@@ -223,6 +223,8 @@ def _alike(function: str, x_name: str, x: Any, y_name: str, y: Any) -> tuple[Ten
     not broadcast, since (N,) against (N, 1) would silently become (N, N)."""
     (x,) = floating(function, **{x_name: x})
     y = as_tensor(as_tensor(y), x.dtype)
+    if not y.requires_grad:
+        y = from_array(beside(y.array, x.array))
     if x.shape != y.shape:
         raise ValueError(f"{function}: {x_name} has shape {x.shape}, {y_name} has shape {y.shape}: expected the same")
     return x, y

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import compute, total
-from ..tensor import Array, Axis, Tensor, as_tensor, from_array
+from ..tensor import Array, Axis, Tensor, as_tensor, from_array, library_of
 from .arguments import as_floating, normalize_axes, normalize_axis
 from .broadcasting import Reduction, sum
 from .indexing import take_along_axis
@@ -51,7 +51,7 @@ class Std(Reduction):
     """d s = (x − x̄)/((n − ddof)·s) dx, and 0 where s is 0."""
 
     def forward(self, x: Array, axis: tuple[int, ...], ddof: int, keepdims: bool) -> Array:
-        s = np.asanyarray(np.sqrt(_variance(x, axis, ddof, keepdims)))
+        s = library_of(x).asarray(np.sqrt(_variance(x, axis, ddof, keepdims)))
         self.save(x, s)
         return s
 

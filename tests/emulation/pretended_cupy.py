@@ -1,0 +1,236 @@
+"""A stand-in for CuPy on a machine without a GPU: arrays that behave as CuPy's do, and hold their numbers in NumPy's.
+
+As with CuPy, nothing crosses between main memory and the device unasked: NumPy's arrays and these do not mix in one
+operation, `numpy.asarray` refuses them, functions of NumPy that CuPy lacks are refused too, and reductions give arrays
+without dimensions, never numbers. `installed()` puts it in the place of the module.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+# The functions of NumPy that CuPy 14.2 has under the same name.
+HAS = frozenset((Path(__file__).parent / "cupy_names.txt").read_text(encoding="utf-8").split())
+
+
+class ndarray:
+    """An array on the pretended device."""
+
+    __array_priority__ = 100
+
+    def __init__(self, held: np.ndarray):
+        self._held = held
+
+    # ---- what NumPy asks of others' arrays
+
+    def __array__(self, *arguments: Any, **options: Any) -> np.ndarray:
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
+            "explicitly."
+        )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if method != "__call__" or ufunc.__name__ not in HAS:
+            return NotImplemented
+        return _call(ufunc, inputs, options)
+
+    def __array_function__(self, function: Callable, types: Any, arguments: tuple, options: dict) -> Any:
+        if function.__name__ not in HAS or function is not getattr(np, function.__name__, None):
+            return NotImplemented
+        return _call(function, arguments, options)
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        return {"shape": self.shape, "typestr": self.dtype.str, "data": (self._held.ctypes.data, False), "version": 3}
+
+    # ---- attributes
+
+    shape = property(lambda self: self._held.shape)
+    strides = property(lambda self: self._held.strides)
+    dtype = property(lambda self: self._held.dtype)
+    ndim = property(lambda self: self._held.ndim)
+    size = property(lambda self: self._held.size)
+    nbytes = property(lambda self: self._held.nbytes)
+    itemsize = property(lambda self: self._held.itemsize)
+    T = property(lambda self: ndarray(self._held.T))
+    base = property(lambda self: None if self._held.base is None else ndarray(self._held.base))
+    device = property(lambda self: _Device())
+    data = property(lambda self: SimpleNamespace(ptr=self._held.ctypes.data))
+
+    @property
+    def flags(self) -> SimpleNamespace:
+        held = self._held.flags
+        return SimpleNamespace(
+            c_contiguous=held.c_contiguous, f_contiguous=held.f_contiguous, owndata=held.owndata
+        )  # CuPy's arrays have no flag `writeable`, and are always writeable
+
+    # ---- methods
+
+    def get(self) -> np.ndarray:
+        return np.array(self._held, copy=True, order="C")
+
+    def set(self, values: np.ndarray) -> None:
+        self._held[...] = values
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator:
+        return (self[place] for place in range(len(self)))
+
+    def __getitem__(self, index: Any) -> ndarray:
+        return ndarray(np.asarray(self._held[_held(index)]))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._held[_held(index)] = _held(value)
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def __int__(self) -> int:
+        return int(self._held)
+
+    def __float__(self) -> float:
+        return float(self._held)
+
+    def __index__(self) -> int:
+        return operator.index(self._held)
+
+    def item(self, *place: int) -> Any:
+        return self._held.item(*place)
+
+    def tolist(self) -> Any:
+        return self._held.tolist()
+
+
+def _method(name: str) -> Callable:
+    def method(self: ndarray, *arguments: Any, **options: Any) -> Any:
+        return _call(getattr(np.ndarray, name), (self, *arguments), options)
+
+    return method
+
+
+_METHODS = """all any argmax argmin argsort astype copy clip cumsum diagonal dot fill flatten max mean min nonzero
+prod ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view"""
+_ARITHMETIC = """add sub mul truediv floordiv mod pow matmul and or xor"""
+_OTHERS = """lt le gt ge eq ne neg abs invert pos"""
+
+
+def _in_place(do: Callable) -> Callable:
+    def method(self: ndarray, other: Any) -> ndarray:
+        do(self, other)
+        return self
+
+    return method
+
+
+def _give_methods() -> None:
+    for name in _METHODS.split():
+        setattr(ndarray, name, _method(name))
+    special = [f"__{name}__" for name in _OTHERS.split()]
+    special += [f"__{kind}{name}__" for name in _ARITHMETIC.split() for kind in ("", "r", "i")]
+    for name in special:
+        in_place = name.startswith("__i") and name != "__invert__"
+        setattr(ndarray, name, _in_place(_method(name)) if in_place else _method(name))
+
+
+_give_methods()
+
+
+def _call(function: Callable, arguments: tuple, options: dict) -> Any:
+    return _wrapped(function(*map(_held, arguments), **{name: _held(value) for name, value in options.items()}))
+
+
+def _held(value: Any) -> Any:
+    """The arrays that a value is made of, as NumPy's; an array of main memory with more than no dimensions is
+    refused."""
+    if isinstance(value, ndarray):
+        return value._held
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, list | tuple):
+        return type(value)(_held(each) for each in value)
+    return value
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return ndarray(value)
+    if isinstance(value, np.generic):
+        return ndarray(np.asarray(value))
+    if isinstance(value, list | tuple):
+        return type(value)(_wrapped(each) for each in value)
+    return value
+
+
+def asarray(values: Any, dtype: Any = None, order: str | None = None) -> ndarray:
+    """The values on the device: a copy if they lie in main memory."""
+    if isinstance(values, ndarray):
+        return ndarray(np.asarray(values._held, dtype, order))
+    return ndarray(np.array(values, dtype, copy=True, order=order or "K"))
+
+
+def asnumpy(array: Any) -> np.ndarray:
+    return array.get() if isinstance(array, ndarray) else np.asarray(array)
+
+
+def module() -> ModuleType:
+    """The stand-in, as a module of the name `cupy`."""
+    cupy = ModuleType("cupy")
+    cupy.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
+    cupy.__version__ = "14.2.0"
+    for name in HAS:
+        setattr(cupy, name, _made_on_device(getattr(np, name)))
+    for own in (ndarray, asarray, asnumpy):
+        setattr(cupy, own.__name__, own)
+    cupy.array = lambda values, dtype=None, copy=True, order="K": asarray(values, dtype).copy()
+    cupy.ogrid = _OpenGrid()
+    cupy.cuda = SimpleNamespace(Device=_Device, runtime=SimpleNamespace(getDeviceCount=lambda: 1))
+    return cupy
+
+
+def _made_on_device(function: Any) -> Any:
+    """A function of NumPy for arrays on the device. Types are NumPy's own."""
+    if isinstance(function, type):
+        return function
+    made = lambda *arguments, **options: _call(function, arguments, options)  # noqa: E731
+    if isinstance(function, np.ufunc):
+        made.at = lambda array, *arguments: _call(function.at, (array, *arguments), {})
+    return made
+
+
+class _OpenGrid:
+    def __getitem__(self, index: Any) -> Any:
+        return _wrapped(np.ogrid[index])
+
+
+class _Device:
+    id = 0
+
+    def __init__(self, number: int = 0):
+        if number != 0:
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+    def __enter__(self) -> _Device:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+
+@contextmanager
+def installed() -> Iterator[ModuleType]:
+    """Within the `with` block `import cupy` gives the stand-in."""
+    with mock.patch.dict(sys.modules, {"cupy": module()}):
+        ndarray.__module__ = "cupy"
+        yield sys.modules["cupy"]

@@ -1,0 +1,31 @@
+"""A pretended GPU for the engine: CuPy's stand-in, with the reference's kernels or the emulated CUDA kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pretended_cupy
+
+from tomograd import kernels
+from tomograd.kernels import reference
+
+
+@contextmanager
+def reference_device() -> Iterator[Any]:
+    """Within the `with` block there is a device, whose kernels are the reference's. Yields the module `cupy`."""
+    backend = SimpleNamespace(**{name: _on_device(getattr(reference, name)) for name in kernels.INTERFACE})
+    with pretended_cupy.installed() as cupy, mock.patch.dict(kernels._loaded, {"cuda": backend}):
+        yield cupy
+
+
+def _on_device(kernel):
+    """A kernel of arrays on the device, which takes no others."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return pretended_cupy._call(kernel, arguments, options)
+
+    return call

@@ -1,0 +1,103 @@
+"""The engine on a device: values and gradients of every function are those of main memory, and stay on the device."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tomograd.engine import Tensor, grad
+from tomograd.testing.registry import ENTRIES
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
+
+from pretended_device import reference_device
+
+SAMPLES = [
+    pytest.param(sample, bool(entry.constant or entry.once_only), id=sample.label)
+    for entry in ENTRIES.values()
+    for sample in entry.samples
+    if "MOVING_" not in sample.label and entry.name != "to_device"  # arrays in main memory belong to them
+]
+
+
+@pytest.fixture
+def cupy():
+    """CuPy's stand-in, installed."""
+    with reference_device() as module:
+        yield module
+
+
+def results_of(result):
+    return [each for each in (result if isinstance(result, tuple | list) else [result]) if isinstance(each, Tensor)]
+
+
+def derivatives(sample, arrays, move, once):
+    """The results, the gradients by kernels and recorded, and the gradients of these, all on the device of `arrays`."""
+    generator = np.random.default_rng(0)
+    tensors = [Tensor(array, requires_grad=True) for array in arrays]
+    found = results_of(sample.function(*tensors))
+    results = [each for each in found if each.requires_grad]
+    if not results:
+        return found
+    cotangents = [Tensor(move(generator.standard_normal(each.shape).astype(each.dtype))) for each in results]
+    found += grad(results, tensors, cotangents, retain_graph=True)
+    if not once:
+        first = grad(results, tensors, cotangents, create_graph=True)
+        found += first
+        reached = [each for each in first if each is not None and each.requires_grad]
+        if reached:
+            again = [Tensor(move(generator.standard_normal(each.shape).astype(each.dtype))) for each in reached]
+            found += grad(reached, tensors, again, allow_unused=True)
+    return found
+
+
+@pytest.mark.parametrize(("sample", "once"), SAMPLES)
+def test_every_function_and_its_derivatives(cupy, sample, once):
+    here = derivatives(sample, sample.arrays, lambda array: array, once)
+    there = derivatives(sample, [cupy.asarray(array) for array in sample.arrays], cupy.asarray, once)
+    assert len(here) == len(there)
+    for one, other in zip(here, there, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert isinstance(other.array, cupy.ndarray), type(other.array)
+            assert one.dtype == other.dtype and one.shape == other.shape
+            np.testing.assert_allclose(other.array.get(), one.array, rtol=1e-9, atol=1e-12)
+
+
+class TestTwoPlaces:
+    def test_tensors_in_two_places_are_refused(self, cupy):
+        here, there = Tensor(np.ones((2, 3))), Tensor(cupy.asarray(np.ones((2, 3))))
+        with pytest.raises(TypeError, match=r"Add: input 1, of shape \(2, 3\), lies in main memory, input 0 on a GPU"):
+            there + here
+        with pytest.raises(TypeError, match="lies in main memory, another operand on a GPU: move one of them with .to"):
+            here + there
+        with pytest.raises(TypeError, match="lies in main memory"):
+            there > here
+
+    def test_numbers_and_lists_go_where_they_are_wanted(self, cupy):
+        x = Tensor(cupy.asarray(np.array([1.0, 2.0, 3.0], np.float32)))
+        for result in (x + 1, 2.5 * x, x + [1, 2, 3], [1, 2, 3] * x, x > 2, x == [1, 2, 4], x**2, x / np.float64(2)):
+            assert result.device == "cuda:0"
+        assert (x + [1, 2, 3]).to("cpu").tolist() == [2, 4, 6]
+        assert (x == [1, 2, 4]).to("cpu").tolist() == [True, True, False]
+        assert (x * np.float64(2)).dtype == np.float32
+
+    def test_a_tensor_goes_there_and_back_with_its_gradient(self, cupy):
+        x = Tensor(np.arange(3.0), requires_grad=True)
+        y = x.to("cuda")
+        assert (y.device, y.to("cuda") is y, y.to("cuda:0") is y, x.to("cpu") is x) == ("cuda:0", True, True, True)
+        (y * y).to("cpu").backward(np.array([1.0, 10.0, 100.0]))
+        assert x.grad.device == "cpu"
+        assert x.grad.tolist() == [0, 20, 400]
+
+    @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", ""])
+    def test_a_place_that_is_unknown(self, cupy, device):
+        with pytest.raises(ValueError, match='expected "cpu", "cuda" or "cuda:N"'):
+            Tensor([1.0]).to(device)
+
+    def test_indices_masks_and_labels_follow_the_tensor(self, cupy):
+        x = Tensor(cupy.asarray(np.arange(6.0).reshape(2, 3)))
+        assert x[np.array([1, 0])].to("cpu").tolist() == [[3, 4, 5], [0, 1, 2]]
+        assert x[:, [2, 0]].device == "cuda:0"
+        assert x[np.array([True, False])].to("cpu").tolist() == [[0, 1, 2]]
