@@ -6,11 +6,13 @@ differentiable function is made, `Variable` a weight.
 
 from . import functions, random
 from . import functions as functional
+from .device import DeviceError
 from .tape import Function, Fused, GradientError, enable_grad, grad, no_grad, recording
 from .tensor import Tensor, as_tensor
 from .variable import Variable
 
 __all__ = [
+    "DeviceError",
     "Function",
     "Fused",
     "GradientError",

@@ -20,6 +20,7 @@ import numpy as np
 from .. import kernels
 from . import schedules
 from .config import Configurable, as_plain, make
+from .device import move
 from .schedules import LearningRateSchedule
 from .tensor import Array, Tensor, library_of
 from .variable import Variable
@@ -135,6 +136,12 @@ class Optimizer(Configurable):
         if self._pending is not None:
             pending, self._pending = self._pending, None
             self._fill_slots(pending, self.iterations)
+
+    def follow(self) -> None:
+        """Take the slots to where the variables lie, after these were moved."""
+        for variable, slots in zip(self._variables, self._arrays, strict=True):
+            for slot, array in slots.items():
+                slots[slot] = move(array, variable.device)
 
     def used_slots(self) -> tuple[str, ...]:
         """The slots that this optimizer needs with its arguments."""

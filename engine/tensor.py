@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .device import device_of
+
 Array: TypeAlias = Any  # np.ndarray, or cupy.ndarray on a GPU
 Axis: TypeAlias = int | tuple[int, ...] | None
 
@@ -73,7 +75,7 @@ class Tensor:
     @property
     def device(self) -> str:
         """ "cpu", or "cuda:0" and so on."""
-        return "cpu" if isinstance(self.array, np.ndarray) else f"cuda:{self.array.device.id}"
+        return device_of(self.array)
 
     @property
     def requires_grad(self) -> bool:
@@ -222,7 +224,7 @@ class Tensor:
             )
         if isinstance(value, Tensor):
             value = value.array
-        value = np.asarray(value) if not hasattr(value, "dtype") else value
+        value = beside(np.asarray(value) if not hasattr(value, "dtype") else value, self.array)
         if index is Ellipsis and value.shape != self.shape:
             raise ValueError(f"cannot assign values of shape {value.shape} to a tensor of shape {self.shape}")
         if value.dtype.kind not in "fiub" or (value.dtype.kind == "f" and self.dtype.kind != "f"):

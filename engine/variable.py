@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .device import is_on, move
 from .tensor import Tensor
 
 
@@ -19,6 +20,14 @@ class Variable(Tensor):
     def __init__(self, data: Any, name: str = "variable", trainable: bool = True, dtype: Any = None) -> None:
         super().__init__(data, requires_grad=trainable, dtype=dtype)
         self.name = name
+
+    def move(self, device: str) -> None:
+        """Take the values, and the gradient if there is one, to a device: the variable stays the same object."""
+        if not is_on(self.array, device):
+            self.array = move(self.array, device)
+            if self.grad is not None:
+                self.grad = self.grad.detach().to(device)
+            self.changed()
 
     @property
     def trainable(self) -> bool:

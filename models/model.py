@@ -20,15 +20,16 @@ import numpy as np
 
 from ..engine import optimizers
 from ..engine.config import constructor_arguments, serialize
+from ..engine.device import checked, gpu_library, weights_on
 from ..engine.layers import Layer
 from ..engine.layers.symbolic import flatten, has_symbols, map_structure
 from ..engine.tape import enable_grad, grad, no_grad
-from ..engine.tensor import Tensor
+from ..engine.tensor import Tensor, as_tensor
 from . import saving, training
 from .callbacks.base import Callback, History
 from .compiling import CompiledLoss, CompiledMetrics, output_names
 from .data import Batch, as_arrays
-from .metrics.base import Mean, Metric
+from .metrics.base import Mean, Metric, to_array
 from .summary import summarize
 
 
@@ -52,6 +53,7 @@ class Model(Layer):
     output_names: list[str] | None = None
     training_run: Any = None  # the TrainingRun while `fit` runs
     _takes_graph = True  # whether symbols among the constructor's arguments are a graph to be made a model of
+    _device: str | None = None  # where `to` moved it; None: wherever its weights were made
     _loss: CompiledLoss | None = None
     _metrics: CompiledMetrics | None = None
 
@@ -82,6 +84,37 @@ class Model(Layer):
         if not self.built:
             self.built = True
             self._notes.built_shape = shape
+
+    def to(self, device: str) -> Any:
+        """Move the model to "cpu", "cuda" or "cuda:N": its weights, the optimizer's slots, those made later, and from
+        now on the inputs of every call; returns the model.
+
+        Raises ValueError for another name, ImportError without CuPy, engine.device.DeviceError without such a GPU.
+        """
+        if checked(device) != "cpu":
+            gpu_library(device)
+        super().to(device)
+        for layer in self.all_layers():
+            if isinstance(layer, Model):
+                layer._device = device
+        if self.optimizer is not None:
+            self.optimizer.follow()
+        return self
+
+    @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return self._device or "cpu"
+
+    def __call__(self, inputs: Any, *further: Any, training: bool | None = None, **arguments: Any) -> Any:
+        if self._device is None:
+            return super().__call__(inputs, *further, training=training, **arguments)
+        with weights_on(self._device):
+            return super().__call__(inputs, *further, training=training, **arguments)
+
+    def _convert(self, leaf: Any) -> Any:
+        tensor = super()._convert(leaf)
+        return tensor if self._device is None or tensor is None else tensor.to(self._device)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of this name, or number `index`. ValueError if there is none, or unless one of both is given."""
@@ -191,7 +224,7 @@ class Model(Layer):
         x, y, sample_weight = data
         with enable_grad():
             y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            loss = self.compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight))
         value = float(loss.item())
         if not math.isfinite(value):
             return self._lost(value, x, y_pred, data)
@@ -203,6 +236,13 @@ class Model(Layer):
             self.optimizer.apply(gradients, variables)
         self._track(value, x, y, y_pred, sample_weight)
         return self.metric_results(running=True)
+
+    def _placed(self, structure: Any) -> Any:
+        """Targets or weights where the model computes."""
+        device = self._device
+        if device is None or structure is None:
+            return structure
+        return map_structure(lambda leaf: None if leaf is None else as_tensor(leaf).to(device), as_arrays(structure))
 
     def _lost(self, value: float, x: Any, y_pred: Any, data: Batch) -> dict[str, Any]:
         if not (self.training_run is not None and self.training_run.tolerates_nan):
@@ -232,7 +272,9 @@ class Model(Layer):
         x, y, sample_weight = data
         with no_grad():
             y_pred = self(x, training=False)
-            loss = float(self.compute_loss(x, y, y_pred, sample_weight).item()) if self._loss is not None else None
+            loss = None
+            if self._loss is not None:
+                loss = float(self.compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight)).item())
         self._track(loss, x, y, y_pred, sample_weight)
         return self.metric_results(running=True)
 
@@ -293,6 +335,7 @@ class Model(Layer):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        device: str | None = None,
     ) -> History:
         """Train for `epochs` epochs; returns the History of the numbers at the end of each.
 
@@ -301,10 +344,14 @@ class Model(Layer):
         batch_size: 32 for arrays. shuffle: in a new order every epoch, drawn from `tg.random`: the same seed gives the
         same run. verbose: 0 nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1, which in a file shows lines.
         validation_data: (x, y), (x, y, sample_weight) or an iterable; validation_split: the last share of the arrays.
-        class_weight: {class: weight}. steps_per_epoch: how many batches make an epoch.
+        class_weight: {class: weight}. steps_per_epoch: how many batches make an epoch. device: move the model to "cpu",
+        "cuda" or "cuda:N" first, and leave it there (see `to`).
 
         Raises NonFiniteLossError at the first loss that is NaN or infinite, unless a TerminateOnNaN callback is given.
         """
+        self._require_compiled("fit")
+        if device is not None:
+            self.to(device)
         return training.fit(
             self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
             class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
@@ -383,6 +430,6 @@ def _batch_size(x: Any) -> int:
 
 def _not_finite(structure: Any) -> int:
     """How many values in floating arrays are NaN or infinite."""
-    arrays = [getattr(leaf, "array", leaf) for leaf in flatten(structure) if leaf is not None]
-    floating = [array for array in map(np.asarray, arrays) if array.dtype.kind == "f"]
+    arrays = [to_array(leaf) for leaf in flatten(structure) if leaf is not None]
+    floating = [array for array in arrays if array.dtype.kind == "f"]
     return sum(int(array.size - np.isfinite(array).sum()) for array in floating)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import kernels
 from ..arrays import empty_like
+from ..device import checked, device_of, is_on, move
 from ..tape import Function, recording
 from ..tensor import Array, Axis, Tensor, as_tensor, common_dtype, from_array
 from .arguments import normalize_axes, normalize_axis
@@ -88,8 +89,8 @@ class PadConstant(Function):
 
 class ToDevice(Function):
     def forward(self, x: Array, device: str) -> Array:
-        self.back = from_array(x).device
-        return _move(x, device)
+        self.back = device_of(x)
+        return move(x, device)
 
     def backward(self, cotangent: Tensor) -> Gradient:
         return (to_device(cotangent, self.back),)
@@ -259,22 +260,7 @@ def _pad_widths(pad_width: int | Sequence[Any], ndim: int) -> tuple[Pair, ...]:
 
 
 def to_device(x: Any, device: str) -> Tensor:
-    """x on "cpu", "cuda" (the current GPU) or "cuda:N"; x itself if it is there. Raises ValueError for another name,
-    ImportError if CuPy is missing."""
+    """x on "cpu", "cuda" (the current GPU) or "cuda:N"; x itself if it is there. Its gradient goes back. Raises
+    ValueError for another name, and what `engine.device.move` raises."""
     x = as_tensor(x)
-    if device not in ("cpu", "cuda") and not (device.startswith("cuda:") and device[5:].isdigit()):
-        raise ValueError(f'to: device = {device!r}: expected "cpu", "cuda" or "cuda:N"')
-    if x.device == device or (device == "cuda" and x.device.startswith("cuda")):
-        return x
-    return ToDevice()(x, device=device)
-
-
-def _move(array: Array, device: str) -> Array:
-    if device == "cpu":
-        return array.get()
-    try:
-        import cupy
-    except ImportError:
-        raise ImportError(f"device {device!r} needs CuPy: install tomograd[cuda] (or tomograd[cuda12])") from None
-    with cupy.cuda.Device(int(device.partition(":")[2] or cupy.cuda.Device().id)):
-        return cupy.asarray(array)
+    return x if is_on(x.array, checked(device)) else ToDevice()(x, device=device)

@@ -20,6 +20,7 @@ import numpy as np
 from .. import functions as F
 from .. import initializers, regularizers
 from ..config import Configurable, as_plain, constructor_arguments
+from ..device import device_of_weights
 from ..random import Generator
 from ..tape import no_grad
 from ..tensor import Tensor, as_tensor, is_array
@@ -182,6 +183,8 @@ class Layer(Configurable):
             raise ValueError(f"{self.name}: the initializer gave shape {values.shape} for a weight of shape {shape}")
         full_name = f"{self.name}/{name or 'variable'}"
         variable = Variable(values, name=full_name, trainable=trainable and self._trainable, dtype=dtype)
+        if (device := device_of_weights()) is not None:
+            variable.move(device)
         if trainable and not self._trainable:
             self._notes.frozen.append(variable)
         penalty = regularizers.get(regularizer)
@@ -310,6 +313,13 @@ class Layer(Configurable):
                 )
         for weight, array in zip(weights, arrays, strict=True):
             weight.assign(array)
+
+    def to(self, device: str) -> Any:
+        """Move all weights to "cpu", "cuda" or "cuda:N"; returns the layer. Those that are made later are made where a
+        model says (`Model.to`). Raises what `engine.device.move` raises."""
+        for weight in self.weights:
+            weight.move(device)
+        return self
 
     @property
     def trainable(self) -> bool:

@@ -188,7 +188,7 @@ class TestConversions:
     def test_cuda_without_cupy(self):
         if "cupy" in _installed():
             pytest.skip("CuPy is installed here")
-        with pytest.raises(ImportError, match=r"install tomograd\[cuda\]"):
+        with pytest.raises(ImportError, match=r'pip install "tomograd\[cuda\]"'):
             Tensor([1.0]).to("cuda")
 
 

@@ -1,0 +1,178 @@
+"""Models on a device: training, inference, checkpoints and the errors of machines without one.
+
+The device is pretended: CuPy's stand-in with the reference's kernels. The same run on the CPU, with the same kernels,
+must give the same numbers.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tomograd as tg
+from tomograd import kernels, layers
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
+
+from pretended_device import reference_device
+
+GENERATOR = np.random.default_rng(0)
+IMAGES = GENERATOR.standard_normal((12, 8, 8, 1)).astype(np.float32)
+LABELS = GENERATOR.integers(0, 3, 12)
+
+
+@pytest.fixture
+def cupy():
+    with reference_device() as module:
+        yield module
+
+
+def classifier(optimizer="adam"):
+    tg.random.seed(1)
+    model = tg.models.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(2),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    loss = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss=loss, metrics=["accuracy"])
+    return model
+
+
+def trained(model, device):
+    tg.random.seed(2)
+    history = model.fit(IMAGES, LABELS, batch_size=5, epochs=3, verbose=0, validation_split=0.25, device=device)
+    return history.history
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_a_model_trains_on_the_device_as_in_main_memory(cupy, optimizer):
+    with kernels.using("reference"):
+        here = classifier(optimizer)
+        expected = trained(here, None)
+    there = classifier(optimizer)
+    found = trained(there, "cuda")
+    assert {weight.device for weight in there.weights} == {"cuda:0"}
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=2e-5, atol=1e-6, err_msg=name)
+    predicted = there.predict(IMAGES)
+    assert type(predicted) is np.ndarray
+    with kernels.using("reference"):
+        np.testing.assert_allclose(predicted, here.predict(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+def test_a_unet_with_sample_weights_trains_there(cupy):
+    def run(device):
+        tg.random.seed(3)
+        model = tg.models.UNet((16, 16, 1), 1, base_filters=4, depth=2)
+        model.compile("adam", loss=tg.losses.BinaryCrossentropy(from_logits=True))
+        x = np.random.default_rng(0).standard_normal((4, 16, 16, 1)).astype(np.float32)
+        return model.fit(
+            x, (x > 0) * 1.0, epochs=2, verbose=0, sample_weight=np.array([1.0, 2.0, 0.0, 1.0]), device=device
+        ).history["loss"]
+
+    with kernels.using("reference"):
+        expected = run(None)
+    np.testing.assert_allclose(run("cuda"), expected, rtol=1e-4)
+
+
+def test_a_model_goes_there_and_back_with_its_optimizer(cupy, tmp_path):
+    model = classifier()
+    trained(model, "cuda")
+    expected = model.predict(IMAGES)
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(
+        tg.models.load_model(tmp_path / "model.safetensors").to("cuda").predict(IMAGES), expected
+    )
+    assert model.to("cpu") is model
+    assert (model.device, {weight.device for weight in model.weights}) == ("cpu", {"cpu"})
+    with kernels.using("reference"):
+        np.testing.assert_allclose(model.predict(IMAGES), expected, rtol=1e-5)
+        model.fit(IMAGES, LABELS, verbose=0)
+    state = model.to("cuda").optimizer.state()
+    assert all(type(array) is np.ndarray for array in state.values())
+    model.optimizer.load_state(state)
+    model.fit(IMAGES, LABELS, verbose=0)
+
+
+def test_weights_of_a_subclass_are_made_there(cupy):
+    class Net(tg.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Net().to("cuda")
+    y = model(np.ones((2, 4), np.float32))
+    assert (y.device, model.dense.kernel.device) == ("cuda:0", "cuda:0")
+
+
+def test_a_loss_that_is_not_finite_is_explained_there_too(cupy):
+    model = classifier()
+    images = IMAGES.copy()
+    images[3, 2, 2] = np.nan
+    with pytest.raises(ValueError, match="the inputs hold 1 values that are NaN"):
+        model.fit(images, LABELS, verbose=0, device="cuda")
+
+
+class Stop(tg.callbacks.Callback):
+    """Ends the run after an epoch, as a user does."""
+
+    epoch = 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_run_goes_on_from_a_backup(cupy, tmp_path):
+    expected = trained(classifier(), "cuda")["loss"]
+
+    def run(callback):
+        model = classifier()
+        tg.random.seed(2)
+        backup = tg.callbacks.BackupAndRestore(tmp_path / "run")
+        options = {"batch_size": 5, "epochs": 3, "verbose": 0, "validation_split": 0.25, "device": "cuda"}
+        return model.fit(IMAGES, LABELS, callbacks=[backup, callback], **options).history["loss"]
+
+    stop, never = Stop(), Stop()
+    never.epoch = -1
+    with pytest.raises(KeyboardInterrupt):
+        run(stop)
+    assert run(never)[-1] == expected[-1]
+
+
+class TestWithoutGPU:
+    @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+    def test_without_cupy_the_extra_is_named(self):
+        model = classifier()
+        with pytest.raises(ImportError, match=r'device "cuda" needs CuPy: pip install "tomograd\[cuda\]"'):
+            model.to("cuda")
+        assert model.device == "cpu"
+        model.fit(IMAGES, LABELS, verbose=0)
+
+    def test_the_drivers_complaint_is_passed_on(self, cupy, monkeypatch):
+        def complain():
+            raise RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+        monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", complain)
+        with pytest.raises(tg.engine.DeviceError, match="the CUDA driver says: cudaErrorInsufficientDriver"):
+            classifier().fit(IMAGES, LABELS, device="cuda")
+
+    def test_a_gpu_that_is_not_there(self, cupy):
+        with pytest.raises(tg.engine.DeviceError, match='there is no device "cuda:7": this machine has 1 GPU'):
+            classifier().to("cuda:7")
+
+    def test_another_name(self):
+        with pytest.raises(ValueError, match="device = 'tpu'"):
+            classifier().to("tpu")
