@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tomograd.cli.options import Data, Force, Output, Seed, SelectTest, numbers
+from tomograd.cli.options import Data, Device, Force, Output, Seed, SelectTest, check_device, numbers
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
         bool, typer.Option("--all", help="Judge on all images, also where the data bring a test part.")
     ] = False,
     seed: Seed = 0,
+    device: Device = "cpu",
     force: Force = False,
 ) -> None:
     """Judge a model on images with known answers, beside a constant prediction and a classical baseline.
@@ -38,7 +39,9 @@ def command(
     check_output(output, force)
     chosen = numbers(select_test, "--select-test")
     clock = time.perf_counter()
+    check_device(device)
     network, recipe = recipes.load(model)
+    network.to(device)
     study = studies.load(data, recipe.task, recipe.invert_masks, recipe.classes)
     parts = studies.for_evaluation(study, recipe.data, chosen, everything)
     times = {"reading model and data": time.perf_counter() - clock}

@@ -17,6 +17,22 @@ SelectTest = Annotated[
     str | None, typer.Option(help="Images to test on, by number in the order of their names: 24-29 or 1,3,5-9.")
 ]
 
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda (an NVIDIA GPU) or cuda:1, cuda:2, …")]
+
+
+def check_device(device: str) -> None:
+    """Raise UserError, before any work is done, for a device that is unknown or cannot be used."""
+    from tomograd.engine import DeviceError
+    from tomograd.engine.device import checked, gpu_library
+
+    try:
+        if checked(device) != "cpu":
+            gpu_library(device)
+    except ValueError:
+        raise UserError(None, f"--device {device!r} is unknown; it is cpu, cuda or cuda:N") from None
+    except (ImportError, DeviceError) as error:
+        raise UserError(None, f"--device {device}: {error}") from error
+
 
 def numbers(text: str | None, option: str) -> list[int] | None:
     """ "0-3,7" → [0, 1, 2, 3, 7]. Raises UserError naming the option."""

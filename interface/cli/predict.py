@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tomograd.cli.options import Force
+from tomograd.cli.options import Device, Force, check_device
 from tomograd.failures import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks; made if absent.")] = Path(
         "predictions"
     ),
+    device: Device = "cpu",
     force: Force = False,
 ) -> None:
     """Predict the masks or the classes of images.
@@ -38,7 +39,9 @@ def command(
     start = time.perf_counter()
     from tomograd.pipeline import recipe as recipes
 
+    check_device(device)
     network, recipe = recipes.load(model)
+    network.to(device)
     files = _files(inputs)
     times = {"load": time.perf_counter() - start, "compile": 0.0, "read": 0.0, "predict": 0.0}
     if recipe.task == "segment":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tomograd.cli.options import Data, Force, Output, Seed, SelectTest, numbers, window
+from tomograd.cli.options import Data, Device, Force, Output, Seed, SelectTest, check_device, numbers, window
 from tomograd.failures import UserError
 
 CHECKPOINT = "backup/backup.safetensors"
@@ -49,6 +49,7 @@ def command(
     augment: Annotated[
         bool | None, typer.Option("--augment/--no-augment", help="Flips, turns, scalings; on for masks if left out.")
     ] = None,
+    device: Device = "cpu",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same options.")
     ] = False,
@@ -72,6 +73,7 @@ def command(
         raise UserError(None, "--epochs and --steps exclude one another")
     if learning_rate is not None and not 0 < learning_rate < 10:
         raise UserError(None, f"--learning-rate {learning_rate} must lie between 0 and 10")
+    check_device(device)
     chosen = numbers(select_train, "--select-train"), numbers(select_test, "--select-test")
     if foreground not in (None, 0, 1, 255):
         raise UserError(None, f"--foreground {foreground} is not 0, 1 or 255")
@@ -100,6 +102,7 @@ def command(
         augment=augment if augment is not None else study.task == "segment",
         window=window(window_),
         seed=seed,
+        device=device,
     )
     with written_folder(output, force, checkpoint=CHECKPOINT) as folder:
         remember(folder / SETTINGS, settings, studies.identity(study, parts), resume)

@@ -13,7 +13,7 @@ class Settings:
     """architecture: "unet" or "cnn". epochs and steps: one of them; steps is the number of all optimizer steps.
 
     crop: side of the squares cut from larger images in segmentation, None for whole images. augment: flips, turns,
-    scalings. window: level and width to clip to, or None.
+    scalings. window: level and width to clip to, or None. device: where it is trained.
     """
 
     architecture: str
@@ -27,6 +27,7 @@ class Settings:
     augment: bool
     window: tuple[float, float] | None
     seed: int
+    device: str = "cpu"
 
     def config(self) -> dict[str, Any]:
         return asdict(self)

@@ -104,6 +104,7 @@ def train(study: Study, parts: Mapping[str, np.ndarray], settings: Settings, bac
             steps_per_epoch=None if settings.steps is None else steps_per_epoch,
             validation_data=held_out,
             callbacks=callbacks,
+            device=settings.device,
         ).history
     except tg.models.NonFiniteLossError as error:
         raise UserError(study.path, f"training stopped: {error}; a lower --learning-rate may help") from error

@@ -1,5 +1,6 @@
 """Whatever a user gets wrong ends in one sentence on stderr that names it, with exit code 2 and nothing written."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -53,6 +54,22 @@ def test_a_missing_file(here, tomograd, mask_model, command):
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_a_missing_model(here, tomograd, masks_npz, command):
     refused(tomograd(command, "no.safetensors", masks_npz), "no.safetensors", "no such file")
+    assert everything(here) == []
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "tpu:0"])
+def test_an_unknown_device(here, tomograd, mask_model, masks_npz, command, device):
+    given = [masks_npz] if command == "train" else [mask_model, masks_npz]
+    refused(tomograd(command, *given, "--device", device), f"--device '{device}'", "cpu, cuda or cuda:N")
+    assert everything(here) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_a_gpu_without_cupy(here, tomograd, mask_model, masks_npz, command):
+    given = [masks_npz] if command == "train" else [mask_model, masks_npz]
+    refused(tomograd(command, *given, "--device", "cuda"), "--device cuda", 'pip install "tomograd[cuda]"')
     assert everything(here) == []
 
 
