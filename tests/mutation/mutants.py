@@ -157,7 +157,7 @@ def _exchange_branches(node: ast.AST) -> None:
 
 def _leave_out(node: ast.AST) -> None:
     """A statement that does nothing, in its place."""
-    kept = {"lineno": node.lineno, "col_offset": node.col_offset}
+    kept = {name: getattr(node, name) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset")}
     node.__class__ = ast.Pass
     node.__dict__.clear()
     node.__dict__.update(kept)

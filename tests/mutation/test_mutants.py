@@ -46,3 +46,8 @@ def test_each_mutant_differs_in_one_place_and_tells_where():
     assert [str(mutant).split("\n")[0] for mutant in every] == ["line 2:"] * 3 + ["line 3:"] * 2
     assert len({ast.unparse(mutant.tree) for mutant in every}) == len(every)
     assert (every[0].before, every[0].after) == ("c = a + 1", "c = a - 1")
+
+
+def test_a_statement_of_a_module_that_is_left_out_leaves_a_module_that_compiles():
+    (mutant,) = mutants_of("import a\n\na.f(b)\n")
+    compile(mutant.tree, "mutant", "exec")
