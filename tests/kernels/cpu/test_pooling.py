@@ -1,5 +1,7 @@
 """Pooling on the CPU against the reference: windows of every kind, ties, NaN, −∞, layouts, many and few channels."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -177,15 +179,15 @@ def test_every_instruction_set(level):
     np.testing.assert_array_equal(dx, reference.max_pool_scatter(y, choice, (6, 41), *TWO))
 
 
-def test_windows_of_more_than_255_positions_have_wide_choices():
+@pytest.mark.parametrize("window, kind", [((15, 17), np.uint8), ((16, 16), np.int32), ((16, 17), np.int32)])
+def test_windows_of_more_than_255_positions_have_wide_choices(window, kind):
     x = np.zeros((1, 20, 20, 3), np.float32)
-    x[0, 15, 16, 1] = 1
-    geometry = ((16, 17), (2, 1), ((0, 0), (0, 0)), (1, 1))
+    x[0, window[0] - 1, window[1] - 1, 1] = 1
+    geometry = (window, (2, 1), ((0, 0), (0, 0)), (1, 1))
     y, choice = cpu.max_pool(x, *geometry)
-    assert choice.dtype == np.int32
+    assert choice.dtype == kind
     np.testing.assert_array_equal(choice, reference.max_pool(x, *geometry)[1])
-    assert choice[0, 0, 0, 1] == 15 * 17 + 16
-    assert y[0, 0, 0, 1] == 1
+    assert choice[0, 0, 0, 1] == math.prod(window) - 1
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4, 3), (2, 4, 4, 0)])
