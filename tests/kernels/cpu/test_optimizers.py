@@ -122,6 +122,20 @@ def test_parts_begin_and_end_within_arrays(monkeypatch):
         assert cpu.squared_norm(parameters) == pytest.approx(several_parts, rel=1e-14)
 
 
+def test_norms_are_shared_by_as_many_threads_as_they_are_worth(monkeypatch):
+    run, parts, grain = optimizers.run, [], optimizers.GRAIN
+
+    def note(body, items, *arguments):
+        parts.append(items)
+        run(body, items, *arguments)
+
+    monkeypatch.setattr(optimizers, "run", note)
+    monkeypatch.setattr(optimizers, "threads", lambda: 4)
+    for size in (1, 2 * grain - 1, 2 * grain, 5 * grain):
+        assert cpu.squared_norm([np.ones(size, np.float32)]) == size
+    assert parts == [1, 1, 2, 4]
+
+
 def test_steps_return_nothing_and_keep_float32():
     parameter, gradient = np.ones((2, 100), np.float32)
     assert cpu.sgd_step([parameter], [gradient], None, 0.5, 0.0, False, 0.0) is None
