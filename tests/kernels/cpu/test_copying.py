@@ -156,8 +156,9 @@ def test_the_reference_agrees():
     np.testing.assert_array_equal(target, x)
     joined = reference.concatenate([x, y], 1)
     identical(joined, cpu.concatenate([x, y], 1))
-    for part, of_cpu in zip(reference.split(joined, (5, 2), 1), cpu.split(joined, (5, 2), 1), strict=True):
-        identical(part, of_cpu)
+    for sizes in ((5, 2), (4, 0, 3), (1, 2, 3, 1), (7,)):
+        for part, of_cpu in zip(reference.split(joined, sizes, 1), cpu.split(joined, sizes, 1), strict=True):
+            identical(part, of_cpu)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():

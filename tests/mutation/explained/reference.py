@@ -2,4 +2,33 @@
 
 from __future__ import annotations
 
-ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = []
+ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
+    (
+        "kernels.reference.windows",
+        "under = (slice(t * d, t * d + o * s, s) for t, d, o, s in zip(tap, dilation_rate, output_size, strides, "
+        "strict=True))",
+        (
+            "under = (slice(t * d, t * d + o * s, s) for t, d, o, s in zip(dilation_rate, tap, output_size, strides, "
+            "strict=True))",
+        ),
+        "t and d are only multiplied with each other.",
+    ),
+    (
+        "kernels.reference.sums",
+        "return x.sum(axis, dtype=np.result_type(x, np.float64)).astype(x.dtype)",
+        ("return x.sum(axis, dtype=np.result_type(np.float64, x)).astype(x.dtype)",),
+        "The type of two is the same in either order.",
+    ),
+    (
+        "kernels.reference.sums",
+        "wide = np.result_type(x, np.float64)",
+        ("wide = np.result_type(np.float64, x)",),
+        "The type of two is the same in either order.",
+    ),
+    (
+        "kernels.reference.arithmetic",
+        "return np.add(x, y, out=destination)",
+        ("return np.add(y, x, out=destination)",),
+        "x + y = y + x, also as floating-point numbers.",
+    ),
+]
