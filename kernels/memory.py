@@ -123,8 +123,7 @@ class _Pool:
         """A block of at least `size` bytes, and whether it is fresh (all zeros)."""
         capacity = size_class(size)
         with self._lock:
-            if self._returned:
-                self._count_returned()
+            self._count_returned()
             kept = self._kept.get(capacity) or self._larger(capacity)
             if kept:
                 block, fresh = kept.pop(), False
@@ -137,24 +136,22 @@ class _Pool:
                 block, fresh = self._map(capacity)
                 self.misses += 1
             self.in_use += capacity
-            if self.in_use > self.peak:
-                self.peak = self.in_use
-        if self._returned:
-            self._settle()
+            self.peak = max(self.peak, self.in_use)
+        self._settle()
         return block, fresh
 
     def _larger(self, capacity: int) -> deque[_Block] | None:
         """Kept blocks of the smallest larger class that would not be wasted on an array of this one."""
         if capacity < LENT_FROM:
             return None
-        fitting = (larger for larger, kept in self._kept.items() if kept and capacity < larger <= LENT_UP_TO * capacity)
-        return self._kept.get(min(fitting, default=0))
+        fitting = [larger for larger, kept in self._kept.items() if kept and capacity < larger <= LENT_UP_TO * capacity]
+        return self._kept[min(fitting)] if fitting else None
 
     def give_back(self, block: _Block) -> None:
-        """Called by finalizers: appending to a deque is atomic, and whoever comes next does the rest. Only if something
-        may have to go back to the system it is done at once: in_use + cached stays as it was."""
+        """Called by finalizers: appending to a deque is atomic, and whoever comes next does the rest. Only if the block
+        may have to go back to the system it is done at once: when more is in use than may be kept."""
         self._returned.append(block)
-        if self.in_use + self.cached > self.limit:
+        if self.in_use > self.limit:
             self._settle()
 
     def release(self) -> int:
@@ -163,7 +160,7 @@ class _Pool:
             self._count_returned()
             before = self.cached
             self._shrink(0)
-            return before - self.cached
+            return before
 
     def set_limit(self, limit: int) -> None:
         with self._lock:
@@ -199,12 +196,11 @@ class _Pool:
             self._kept.move_to_end(capacity)
             self.in_use -= capacity
             self.cached += capacity
-        if self.in_use + self.cached > self.limit:
-            self._shrink(self.limit - self.in_use)
+        self._shrink(self.limit - self.in_use)
 
     def _shrink(self, allowed: int) -> None:
         """Gives kept blocks back, those of the longest unused size first, until at most `allowed` bytes are kept."""
-        while self._kept and self.cached > max(allowed, 0):
+        while self._kept and self.cached > allowed:
             capacity, blocks = next(iter(self._kept.items()))
             if blocks:
                 blocks.popleft()
@@ -228,7 +224,7 @@ class Room(_Pool):
     go back when nothing holds the room or an array in it any more.
     """
 
-    smallest = 0  # bytes: NumPy's own arrays would be gone
+    smallest = 1  # byte: NumPy's own arrays would be gone
 
     def __init__(self) -> None:
         super().__init__(limit=sys.maxsize)
@@ -281,9 +277,9 @@ def within(room: Room) -> Iterator[None]:
 
 @functools.lru_cache(1024)
 def size_class(size: int) -> int:
-    """The capacity of the block that an array of `size` bytes gets: the next multiple of an eighth of a power of
-    two."""
-    step = max((1 << (size - 1).bit_length()) // (2 * CLASSES_PER_DOUBLING), mmap.PAGESIZE)
+    """The capacity of the block that an array of `size` bytes gets: the next multiple of an eighth of the power of two
+    below it."""
+    step = max((1 << size.bit_length() - 1) // CLASSES_PER_DOUBLING, mmap.PAGESIZE)
     return -(-size // step) * step
 
 
@@ -376,16 +372,12 @@ def _allocate(shape: int | Sequence[int], dtype: np.typing.DTypeLike) -> tuple[n
         sizes = _as_sizes(sizes)
         size = math.prod(sizes) * dtype.itemsize
     pool = _room.get() or _pool
-    if size < pool.smallest or size == 0 or dtype.kind not in NUMBERS:
+    if size < pool.smallest or dtype.kind not in NUMBERS:
         if size < ALIGNED_FROM or dtype.kind not in NUMBERS:
             return np.empty(sizes, dtype), False
         room = np.empty(size + ALIGNMENT, np.uint8)
         return np.ndarray(sizes, dtype, room, -address_of_array(room) % ALIGNMENT), False
-    if min(sizes, default=0) < 0:
-        raise ValueError(f"shape = {sizes}: negative dimensions are not allowed")
     try:
-        if size > sys.maxsize // 2:
-            raise MemoryError
         block, fresh = pool.take(size)
     except (OSError, MemoryError, OverflowError, ValueError) as error:
         held = _pool.summary()

@@ -66,7 +66,7 @@ def max_pool_gather(
     x (N, *spatial, C), choice (N, *output, C) → y (N, *output, C). The transpose of `max_pool_scatter` and so its
     gradient (the second derivative of max pooling).
     """
-    y = np.zeros(choice.shape, x.dtype)
+    y = np.empty(choice.shape, x.dtype)  # each window chose one of its taps
     taps = each_tap(pad(x, padding), pool_size, choice.shape[1:-1], strides, dilation_rate)
     for index, (_, x_tap) in enumerate(taps):
         y = np.where(choice == index, x_tap, y)
