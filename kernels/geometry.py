@@ -111,18 +111,18 @@ def conv_transpose_geometry(
     extra = _output_padding(output_padding, strides, dimensions)
     span = tuple((i - 1) * s + k for i, s, k in zip(input_size, strides, extent, strict=True))
     word = padding.lower() if isinstance(padding, str) else None
-    if word == "same" and extra is None:  # i·s, padded as the convolution back with "same"
-        output_size = tuple(map(operator.mul, input_size, strides))
-        pairs = resolve_padding("same", output_size, kernel_size, strides, dilation_rate)
-    elif word == "same" and extra is not None:
-        totals = [2 * (k // 2) - op for k, op in zip(extent, extra, strict=True)]
-        output_size = tuple(map(operator.sub, span, totals))
-        pairs = tuple((max(total, 0) // 2, max(total, 0) - max(total, 0) // 2) for total in totals)
-    else:
+    if word != "same":
         pairs = resolve_padding(padding, input_size, kernel_size, strides, dilation_rate)
         if extra is None:
             extra = tuple(max(s - k, 0) if word == "valid" else 0 for s, k in zip(strides, extent, strict=True))
         output_size = tuple(n - sum(pair) + op for n, pair, op in zip(span, pairs, extra, strict=True))
+    elif extra is None:  # i·s, padded as the convolution back with "same"
+        output_size = tuple(map(operator.mul, input_size, strides))
+        pairs = resolve_padding("same", output_size, kernel_size, strides, dilation_rate)
+    else:
+        totals = [2 * (k // 2) - op for k, op in zip(extent, extra, strict=True)]
+        output_size = tuple(map(operator.sub, span, totals))
+        pairs = tuple(map(_halves, totals))
     if min(output_size) < 1:
         raise ValueError(
             f"transposed convolution: an input of size {input_size} with kernel_size {kernel_size}, strides {strides}, "
@@ -152,7 +152,12 @@ def reject_windows_of_padding(
 
 
 def _same_padding(i: int, k: int, s: int, d: int) -> tuple[int, int]:
-    total = max((-(-i // s) - 1) * s + (k - 1) * d + 1 - i, 0)
+    return _halves((-(-i // s) - 1) * s + (k - 1) * d + 1 - i)
+
+
+def _halves(total: int) -> tuple[int, int]:
+    """A padding of so many positions, or of none if that is negative: half of it before, the odd one after."""
+    total = max(total, 0)
     return total // 2, total - total // 2
 
 

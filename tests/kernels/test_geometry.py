@@ -106,10 +106,34 @@ def test_per_dimension_names_the_argument(value, error, words):
 
 
 def test_a_window_larger_than_the_padded_input_is_refused():
-    with pytest.raises(ValueError, match=r"window of size \(5,\) is larger than the padded input of size \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"window of size \(5,\) is larger than the padded input of size \(4,\) \(input"
+    ):
         geometry.conv_output_size((2,), (5,), (1,), ((1, 1),), (1,))
+    with pytest.raises(ValueError, match=r"size \(2, 5\) is larger"):
+        geometry.conv_output_size((4, 4), (2, 5), (1, 1), ((0, 0), (0, 0)), (1, 1))
     with pytest.raises(ValueError, match=r"dilation_rate \(3,\): \(7,\)"):
         geometry.conv_output_size((6,), (3,), (1,), ((0, 0),), (3,))
+
+
+@pytest.mark.parametrize("wrong", range(5))
+def test_sizes_of_other_dimensions_are_refused(wrong):
+    sizes = [(4, 4), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)]
+    sizes[wrong] = sizes[wrong][:1]
+    with pytest.raises(ValueError, match="zip"):
+        geometry.conv_output_size(*sizes)
+    with pytest.raises(ValueError, match="zip"):
+        geometry.reject_windows_of_padding(*sizes)
+
+
+@pytest.mark.parametrize("wrong", range(4))
+@pytest.mark.parametrize(("padding", "output_padding"), [("same", None), ("same", 0), ("valid", None), (1, 0)])
+def test_transposed_sizes_of_other_dimensions_are_refused(padding, output_padding, wrong):
+    sizes = [(4, 4), (3, 3), (1, 1), (1, 1)]
+    sizes[wrong] = sizes[wrong][:1]
+    input_size, kernel_size, strides, dilation_rate = sizes
+    with pytest.raises(ValueError, match="zip"):
+        geometry.conv_transpose_geometry(input_size, kernel_size, strides, padding, output_padding, dilation_rate)
 
 
 @given(
