@@ -36,7 +36,7 @@ def activation(x: np.ndarray, name: str, parameter: float = 0.0) -> np.ndarray:
     for another name. (gelu takes erfc from the C library, in double precision.)
     """
     function, _ = _functions(name)
-    return function(x, parameter).astype(x.dtype, copy=False)
+    return function(x, parameter).astype(x.dtype)
 
 
 def activation_gradient(dy: np.ndarray, x: np.ndarray, name: str, parameter: float = 0.0) -> np.ndarray:
@@ -46,7 +46,7 @@ def activation_gradient(dy: np.ndarray, x: np.ndarray, name: str, parameter: flo
     may be the output y = max(x, 0) instead: it is positive at the same places.
     """
     _, derivative = _functions(name)
-    return (dy * derivative(x, parameter)).astype(x.dtype, copy=False)
+    return (dy * derivative(x, parameter)).astype(x.dtype)
 
 
 def fused_activation(y: np.ndarray, activation: str | None) -> np.ndarray:
@@ -140,8 +140,8 @@ def _normal_density(x: np.ndarray) -> np.ndarray:
 
 
 def _bounded(x: np.ndarray) -> np.ndarray:
-    """x held to −200 … 200: beyond, σ, Φ and tanh are 0 or 1 to their last digits, and their derivatives 0, so that
-    bounds keep squares from overflowing and 0·∞ from arising."""
+    """x held to −200 … 200: beyond, Φ and tanh are 0 or 1 to their last digits, and their derivatives 0, so that bounds
+    keep squares from overflowing and 0·∞ from arising."""
     return np.clip(x, -200, 200)
 
 
@@ -159,7 +159,8 @@ def _gelu_derivative(x: np.ndarray) -> np.ndarray:
 
 
 def _silu_derivative(x: np.ndarray) -> np.ndarray:
-    return _sigmoid(x) * (1 + _bounded(x) * _sigmoid(-x))
+    finite = np.where(np.isinf(x), np.zeros_like(x), x)
+    return _sigmoid(x) + finite * (_sigmoid(x) * _sigmoid(-x))
 
 
 def _gelu_tanh_inner(x: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def resize(x: np.ndarray, output_size: Sizes, method: str) -> np.ndarray:
     y = x
     for axis, (n, m) in enumerate(zip(x.shape[1:-1], output_size, strict=True), start=1):
         y = sum(_along(share, axis, x) * y.take(index, axis) for index, share in neighbours(n, m, method))
-    return y.astype(x.dtype, copy=False)
+    return y
 
 
 def resize_gradient(dy: np.ndarray, input_size: Sizes, method: str) -> np.ndarray:

@@ -92,6 +92,11 @@ def test_extreme_inputs_have_their_limits(name, dtype):
     assert gradient[0] == (dtype(0.3) if name == "leaky_relu" else 0)
 
 
+def test_the_derivative_of_silu_far_on_the_left_has_all_its_digits():
+    x = np.array([-50.0, -199.0, -300.0, -700.0])
+    np.testing.assert_allclose(activation_gradient(np.ones(4), x, "silu"), np.exp(x) * (1 + x), rtol=1e-13)
+
+
 @pytest.mark.parametrize("name", sorted(CORNERED))
 def test_at_a_corner_the_derivative_is_the_left_one(name):
     zero = np.array([0.0, -0.0])

@@ -97,3 +97,19 @@ def test_rmsprop_in_exact_fractions_but_for_the_root(gradients, with_momentum, c
 def test_squared_norm_of_a_right_triangle():
     assert squared_norm([np.array([[3.0]], np.float32), np.array([4.0], np.float32)]) == 25
     assert squared_norm([]) == 0
+
+
+@pytest.mark.parametrize("shorter", range(4))
+def test_every_parameter_has_a_gradient_and_slots(shorter):
+    """The steps take no more than what all have."""
+    ones = [[np.ones(2) for _ in range(2)] for _ in range(4)]
+    ones[shorter].pop()
+    parameters, gradients, first, second = ones
+    with pytest.raises(ValueError, match="zip"):
+        adam_step(parameters, gradients, first, second, 1, 0.1, 0.9, 0.999, 1e-7, 0.0)
+    if shorter < 3:
+        with pytest.raises(ValueError, match="zip"):
+            rmsprop_step(parameters, gradients, first, None, None, 0.1, 0.9, 0.0, 1e-7, 0.0)
+    if shorter < 2:
+        with pytest.raises(ValueError, match="zip"):
+            sgd_step(parameters, gradients, None, 0.1, 0.0, False, 0.0)

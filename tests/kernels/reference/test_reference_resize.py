@@ -91,3 +91,12 @@ def test_an_unknown_method_is_refused():
         resize(row(1, 2), (3,), "bicubic")
     with pytest.raises(ValueError, match="bicubic"):
         resize_gradient(row(1, 2), (3,), "bicubic")
+
+
+@pytest.mark.parametrize("size", [(3,), (3, 4, 5)])
+def test_sizes_of_other_dimensions_are_refused(size):
+    x = np.zeros((1, 3, 4, 1))
+    with pytest.raises(ValueError, match="zip"):
+        resize(x, size, "nearest")
+    with pytest.raises(ValueError, match="zip"):
+        resize_gradient(x, size, "nearest")
