@@ -119,7 +119,7 @@ def conv_weight_gradient(
     """
     c_in, c_out = x.shape[-1], dy.shape[-1]
     all_but_channels = tuple(range(x.ndim - 1))
-    dweight = np.zeros((*kernel_size, c_in // groups, c_out), x.dtype)
+    dweight = np.empty((*kernel_size, c_in // groups, c_out), x.dtype)  # each tap and block is written
     for tap, x_tap in each_tap(pad(x, padding), kernel_size, dy.shape[1:-1], strides, dilation_rate):
         for inputs, outputs in _channel_blocks(c_in, c_out, groups):
             dweight[tap][:, outputs] = np.tensordot(
