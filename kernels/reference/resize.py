@@ -57,4 +57,4 @@ def neighbours(n: int, m: int, method: str) -> list[tuple[np.ndarray, np.ndarray
 
 def _along(share: np.ndarray, axis: int, like: np.ndarray) -> np.ndarray:
     """`share` in the type of `like`, laid along `axis`."""
-    return share.astype(like.dtype).reshape([-1 if a == axis else 1 for a in range(like.ndim)])
+    return share.astype(like.dtype).reshape([share.size if a == axis else 1 for a in range(like.ndim)])

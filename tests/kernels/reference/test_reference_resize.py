@@ -52,6 +52,16 @@ def test_bilinear_follows_a_ramp_between_the_outermost_centres(n, m):
     np.testing.assert_allclose(y.ravel(), np.clip(centres, 0, n - 1), atol=1e-12)
 
 
+@pytest.mark.parametrize("m", [5, 7, 12])
+def test_beyond_the_outermost_centres_lies_the_edge_to_the_bit(m):
+    x = np.random.default_rng(0).standard_normal((1, 4, 50))
+    y = resize(x, (m,), "bilinear")
+    centres = (np.arange(m) + 0.5) * 4 / m - 0.5
+    for beyond, edge in ((centres <= 0, x[:, :1]), (centres >= 3, x[:, -1:])):
+        assert beyond.any()
+        np.testing.assert_array_equal(y[:, beyond], np.repeat(edge, beyond.sum(), 1))
+
+
 @given(sizes, methods, seeds)
 def test_the_gradient_is_the_transpose(sizes, method, seed):
     input_size, output_size = map(tuple, sizes)

@@ -31,4 +31,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("return np.add(y, x, out=destination)",),
         "x + y = y + x, also as floating-point numbers.",
     ),
+    (
+        "kernels.reference.resize",
+        "position = np.clip(((2 * o + 1) * n - m) / (2 * m), 0, n - 1)",
+        ("position = np.clip(0, ((2 * o + 1) * n - m) / (2 * m), n - 1)",),
+        "The larger of two, then the smaller of that and a third: the order of the two is all the same.",
+    ),
+    (
+        "kernels.reference.resize",
+        "return [(lower, 1 - fraction), (np.minimum(lower + 1, n - 1), fraction)]",
+        ("return [(lower, 1 - fraction), (np.minimum(n - 1, lower + 1), fraction)]",),
+        "The smaller of two is the same in either order.",
+    ),
 ]
