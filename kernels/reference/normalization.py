@@ -11,6 +11,8 @@ because μ and σ² depend on every x of the set: what is left of h is its part 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .activations import fused_activation
@@ -54,7 +56,7 @@ def batch_norm_gradient(
         y = batch_norm_inference(x, gamma, beta, mean, variance, epsilon, activation)
         dy = np.where(y > 0, dy, np.zeros_like(dy))
     _, dgamma, dbeta = batch_norm_inference_gradient(dy, x, gamma, beta, mean, variance, epsilon)
-    m = max(x.size // max(x.shape[-1], 1), 1)
+    m = max(math.prod(x.shape[:-1]), 1)
     scale = 1 / np.sqrt(variance + epsilon)
     normalized = (x - mean) * scale
     dx = gamma * scale * (dy - dbeta / m - normalized * (dgamma / m))
@@ -156,8 +158,7 @@ def _all_but_last(x: np.ndarray) -> tuple[int, ...]:
 
 def _grouped(x: np.ndarray, groups: int) -> np.ndarray:
     """x (N, …, C) as (N, positions, groups, C/groups)."""
-    positions = int(np.prod(x.shape[1:-1]))
-    return x.reshape(len(x), positions, groups, x.shape[-1] // groups)
+    return x.reshape(len(x), math.prod(x.shape[1:-1]), groups, x.shape[-1] // groups)
 
 
 def _spread(statistic: np.ndarray) -> np.ndarray:

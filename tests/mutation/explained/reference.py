@@ -43,4 +43,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("return [(lower, 1 - fraction), (np.minimum(n - 1, lower + 1), fraction)]",),
         "The smaller of two is the same in either order.",
     ),
+    (
+        "kernels.reference.normalization",
+        "m = max(math.prod(x.shape[:-1]), 1)",
+        ("m = max(1, math.prod(x.shape[:-1]))",),
+        "The larger of two is the same in either order.",
+    ),
+    (
+        "kernels.reference.normalization",
+        "m = max(h.shape[1] * h.shape[3], 1)",
+        ("m = max(1, h.shape[1] * h.shape[3])",),
+        "The larger of two is the same in either order.",
+    ),
 ]
