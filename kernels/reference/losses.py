@@ -40,7 +40,7 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
     with np.errstate(invalid="ignore"):
         terms = np.where(targets == 0, np.zeros_like(logits), targets * log_softmax(logits))
-    return -terms.sum(-1)
+    return -terms.sum(1)
 
 
 def cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def cross_entropy_gradient(dloss: np.ndarray, logits: np.ndarray, targets: np.nd
 
     dloss (R,), logits and targets (R, C) → dlogits (R, C).
     """
-    return dloss[:, None] * (softmax(logits) * targets.sum(-1, keepdims=True) - targets)
+    return dloss[:, None] * (softmax(logits) * targets.sum(1, keepdims=True) - targets)
 
 
 def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def cross_entropy_from_probabilities(p: np.ndarray, targets: np.ndarray, epsilon
 
     p, targets (R, C) → loss (R,). The rows are taken as they are, not normalised.
     """
-    return -(targets * np.log(_clip(p, epsilon))).sum(-1)
+    return -(targets * np.log(_clip(p, epsilon))).sum(1)
 
 
 def cross_entropy_from_probabilities_gradient(

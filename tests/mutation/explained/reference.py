@@ -55,4 +55,34 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("m = max(1, h.shape[1] * h.shape[3])",),
         "The larger of two is the same in either order.",
     ),
+    (
+        "kernels.reference.losses",
+        "return np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))",
+        ("return np.maximum(0, logits) - logits * targets + np.log1p(np.exp(-np.abs(logits)))",),
+        "The larger of two is the same in either order, and a zero's sign is lost in the sum.",
+    ),
+    (
+        "kernels.reference.losses",
+        "numerator, denominator = _dice_fraction(probabilities, targets, smooth)",
+        ("numerator, denominator = _dice_fraction(targets, probabilities, smooth)",),
+        "Products and sums of p and t are those of t and p.",
+    ),
+    (
+        "kernels.reference.losses",
+        "_, denominator = _dice_fraction(probabilities, targets, smooth)",
+        ("_, denominator = _dice_fraction(targets, probabilities, smooth)",),
+        "Sums of p and t are those of t and p.",
+    ),
+    (
+        "kernels.reference.losses",
+        "coefficient = dice(probabilities, targets, smooth)[:, None]",
+        ("coefficient = dice(targets, probabilities, smooth)[:, None]",),
+        "The coefficient of p and t is that of t and p.",
+    ),
+    (
+        "kernels.reference.losses",
+        "share = np.clip(share, -largest, largest)",
+        ("share = np.clip(-largest, share, largest)",),
+        "The larger of two, then the smaller of that and a third: the order of the two is all the same.",
+    ),
 ]
