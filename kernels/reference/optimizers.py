@@ -123,5 +123,5 @@ def rmsprop_step(
 def squared_norm(arrays: Sequence[np.ndarray]) -> float:
     """Σ x² over all elements of all arrays, of any shapes → a number, added up in float64: the square of the norm by
     which gradients are clipped."""
-    flat = [array.reshape(-1).astype(np.float64, copy=False) for array in arrays]
+    flat = [array.ravel().astype(np.float64) for array in arrays]
     return float(sum(float(array @ array) for array in flat))

@@ -77,18 +77,18 @@ def test_empty_parameters():
     assert empty.shape == (0, 3)
 
 
-@given(st.lists(halves, min_size=1, max_size=4), st.booleans(), st.booleans())
-def test_rmsprop_in_exact_fractions_but_for_the_root(gradients, with_momentum, centered):
+@given(st.lists(halves, min_size=1, max_size=4), st.booleans(), st.booleans(), st.sampled_from([0.0, 0.25]))
+def test_rmsprop_in_exact_fractions_but_for_the_root(gradients, with_momentum, centered, decay):
     rate, rho, mu, eps = Fraction(1, 4), Fraction(1, 2), Fraction(1, 2), Fraction(1, 8)
     parameter, velocity, moved, average = (np.array([start]) for start in (3.0, 0.0, 0.0, 0.0))
     p, v, m, a = 3.0, Fraction(0), 0.0, Fraction(0)
     for g in gradients:
         slots = ([velocity], [moved] if with_momentum else None, [average] if centered else None)
-        rmsprop_step([parameter], [np.array([float(g)])], *slots, 0.25, 0.5, 0.5, 0.125, 0.0)
+        rmsprop_step([parameter], [np.array([float(g)])], *slots, 0.25, 0.5, 0.5, 0.125, decay)
         v, a = rho * v + (1 - rho) * g * g, rho * a + (1 - rho) * g
         u = float(rate * g) / math.sqrt(v - (a * a if centered else 0) + eps)
         m = float(mu) * m + u
-        p -= m if with_momentum else u
+        p -= float(rate) * decay * p + (m if with_momentum else u)
     assert velocity[0] == v
     assert average[0] == (a if centered else 0)
     assert parameter[0] == pytest.approx(p, rel=1e-12)
