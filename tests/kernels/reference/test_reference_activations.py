@@ -92,6 +92,23 @@ def test_extreme_inputs_have_their_limits(name, dtype):
     assert gradient[0] == (dtype(0.3) if name == "leaky_relu" else 0)
 
 
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_values_and_derivatives_at_the_infinities_are_their_limits(name):
+    parameter, ones = PARAMETERS.get(name, 0.0), np.ones(2)
+    far, ends = np.array([-1e4, 1e4]), np.array([-np.inf, np.inf])
+    limits = activation(far, name, parameter)
+    limits[np.abs(limits) > 1000] *= np.inf
+    np.testing.assert_array_equal(activation(ends, name, parameter), limits)
+    gradient = activation_gradient(ones, ends, name, parameter)
+    np.testing.assert_array_equal(gradient, activation_gradient(ones, far, name, parameter))
+
+
+def test_without_a_parameter_it_is_zero():
+    x = np.array([-2.0, 3.0])
+    np.testing.assert_array_equal(activation(x, "leaky_relu"), [0, 3])
+    np.testing.assert_array_equal(activation_gradient(x, x, "leaky_relu"), [0, 3])
+
+
 def test_the_derivative_of_silu_far_on_the_left_has_all_its_digits():
     x = np.array([-50.0, -199.0, -300.0, -700.0])
     np.testing.assert_allclose(activation_gradient(np.ones(4), x, "silu"), np.exp(x) * (1 + x), rtol=1e-13)
