@@ -142,7 +142,7 @@ def _normal_density(x: np.ndarray) -> np.ndarray:
 def _bounded(x: np.ndarray) -> np.ndarray:
     """x held to −200 … 200: beyond, Φ and tanh are 0 or 1 to their last digits, and their derivatives 0, so that bounds
     keep squares from overflowing and 0·∞ from arising."""
-    return np.clip(x, -200, 200)
+    return x.clip(-200, 200)
 
 
 def _finite_on_the_left(x: np.ndarray) -> np.ndarray:

@@ -168,7 +168,7 @@ def dice_gradient(
     with np.errstate(over="ignore"):
         share = np.divide(dcoefficient, denominator, out=np.zeros_like(dcoefficient), where=denominator != 0)
     largest = np.finfo(share.dtype).max  # instead of ∞, which 2·t − dice = 0 would make NaN
-    share = np.clip(share, -largest, largest)
+    share = share.clip(-largest, largest)
     return share[:, None] * (2 * targets - coefficient)
 
 
@@ -177,7 +177,7 @@ def _dice_fraction(p: np.ndarray, t: np.ndarray, smooth: float) -> tuple[np.ndar
 
 
 def _clip(p: np.ndarray, epsilon: float) -> np.ndarray:
-    return np.clip(p, epsilon, 1 - epsilon)
+    return p.clip(epsilon, 1 - epsilon)
 
 
 def _unclipped(p: np.ndarray, epsilon: float) -> np.ndarray:

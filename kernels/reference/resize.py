@@ -48,7 +48,7 @@ def neighbours(n: int, m: int, method: str) -> list[tuple[np.ndarray, np.ndarray
     if method == "nearest":
         return [((2 * o + 1) * n // (2 * m), np.ones(m))]
     if method == "bilinear":
-        position = np.clip(((2 * o + 1) * n - m) / (2 * m), 0, n - 1)
+        position = (((2 * o + 1) * n - m) / (2 * m)).clip(0, n - 1)
         lower = position.astype(np.int64)
         fraction = position - lower
         return [(lower, 1 - fraction), (np.minimum(lower + 1, n - 1), fraction)]

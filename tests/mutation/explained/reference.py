@@ -33,12 +33,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.reference.resize",
-        "position = np.clip(((2 * o + 1) * n - m) / (2 * m), 0, n - 1)",
-        ("position = np.clip(0, ((2 * o + 1) * n - m) / (2 * m), n - 1)",),
-        "The larger of two, then the smaller of that and a third: the order of the two is all the same.",
-    ),
-    (
-        "kernels.reference.resize",
         "return [(lower, 1 - fraction), (np.minimum(lower + 1, n - 1), fraction)]",
         ("return [(lower, 1 - fraction), (np.minimum(n - 1, lower + 1), fraction)]",),
         "The smaller of two is the same in either order.",
@@ -78,12 +72,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "coefficient = dice(probabilities, targets, smooth)[:, None]",
         ("coefficient = dice(targets, probabilities, smooth)[:, None]",),
         "The coefficient of p and t is that of t and p.",
-    ),
-    (
-        "kernels.reference.losses",
-        "share = np.clip(share, -largest, largest)",
-        ("share = np.clip(-largest, share, largest)",),
-        "The larger of two, then the smaller of that and a third: the order of the two is all the same.",
     ),
     (
         "kernels.reference.activations",
@@ -141,18 +129,12 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.reference.activations",
-        "return np.clip(x, -200, 200)",
-        ("return np.clip(-200, x, 200)",),
-        "The larger of two, then the smaller of that and a third: the order of the two is all the same.",
-    ),
-    (
-        "kernels.reference.activations",
-        "return np.clip(x, -200, 200)",
+        "return x.clip(-200, 200)",
         (
-            "return np.clip(x, -201, 200)",
-            "return np.clip(x, -199, 200)",
-            "return np.clip(x, -200, 201)",
-            "return np.clip(x, -200, 199)",
+            "return x.clip(-201, 200)",
+            "return x.clip(-199, 200)",
+            "return x.clip(-200, 201)",
+            "return x.clip(-200, 199)",
         ),
         "At 199 already the density is 0 and tanh is 1 in every type.",
     ),
