@@ -133,19 +133,24 @@ def _elu(x: Tensor, alpha: float) -> Tensor:
     return where(x > 0, x, alpha * expm1(minimum(x, 0)))
 
 
-def _gelu_tanh(x: Tensor) -> Tensor:
-    """x · (1 + tanh u)/2 = x · σ(2u), u = √(2/π)·(x + 0.044715·x³); beyond ±1000 σ is 0 or 1, but x³ may overflow."""
+def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
+    """x · gate(x) for a gate that is 0 before −1000 and 1 beyond 1000: there x² may overflow, and x · 0 be NaN."""
     near = clip(x, -1000, 1000)
-    return x * sigmoid(math.sqrt(8 / math.pi) * (near + 0.044715 * near * near * near))
+    return near * gate(near) + relu(x - near)
+
+
+def _gate_with_tanh(x: Tensor) -> Tensor:
+    """(1 + tanh u)/2 = σ(2u), u = √(2/π)·(x + 0.044715·x³)"""
+    return sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
 
 
 COMPOSITIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "leaky_relu": lambda x, slope: where(x > 0, x, slope * x),
     "elu": _elu,
     "selu": lambda x, _: SELU_SCALE * _elu(x, SELU_ALPHA),
-    "gelu": lambda x, _: x * _NormalCDF()(x),
-    "gelu_tanh": lambda x, _: _gelu_tanh(x),
-    "silu": lambda x, _: x * sigmoid(x),
+    "gelu": lambda x, _: _gated(x, _NormalCDF()),
+    "gelu_tanh": lambda x, _: _gated(x, _gate_with_tanh),
+    "silu": lambda x, _: _gated(x, sigmoid),
     "sigmoid": lambda x, _: exp(-logaddexp(-x, 0)),
     "tanh": lambda x, _: 2 * sigmoid(2 * x) - 1,
     "softplus": lambda x, _: logaddexp(x, 0),

@@ -104,8 +104,6 @@ ONE_TO_ONE = {
         lambda x: F.logaddexp(x, 0), lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), sigma, (0, 0), (INF, 1)
     ),
 }  # fmt: skip
-# Where |x| is larger, the recorded formulas of these have infinite factors.
-BEYOND = {"gelu_tanh": 1e12, "gelu": 1e18, "silu": 1e30}
 # And of positive numbers.
 POSITIVE = {
     "log": (F.log, np.log, lambda x: 1 / x),
@@ -147,7 +145,6 @@ def test_finite_numbers(name, dtype):
         require_close(function(Tensor(x)).numpy(), exact, f"{name}, with overflow")
         (fused,), (recorded,) = fused_and_recorded(function, x)
     require_close(fused, slope, f"{name}, gradient with overflow", cancels)
-    fits &= np.abs(x) < BEYOND.get(name, INF)
     require_close(recorded[fits], slope[fits], f"{name}, recorded gradient", 4 * cancels)
 
 
@@ -164,7 +161,7 @@ def test_infinities_and_nan(name, dtype):
         (fused,), (recorded,) = fused_and_recorded(function, x)
         values = function(Tensor(x)).numpy()
     np.testing.assert_allclose(values, [value for value, _ in limits], rtol=4 * np.finfo(dtype).eps)
-    for found in (fused,) if name in BEYOND else (fused, recorded):
+    for found in (fused, recorded):
         np.testing.assert_allclose(
             found, [slope for _, slope in limits], rtol=4 * np.finfo(dtype).eps, atol=8 * float(np.finfo(dtype).tiny)
         )
