@@ -1,5 +1,7 @@
 """Whether compare sees kernels that are wrong, and lets those pass whose sums are only taken in another order."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -158,6 +160,27 @@ def test_a_result_that_overflows_is_infinite_in_the_kernel():
 def test_an_infinite_magnitude_excuses_nothing():
     with pytest.raises(CompareError):
         compare(lambda x: x + 1, identity, np.ones(3), magnitude=lambda x: x * np.inf)
+
+
+NUMBERS = [0.0, 5e-324, 1e-310, 1e-300, 1e-45, 1e-38, 1.0, 3e38, 1e300, 1.7e308, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("expected", NUMBERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_number_makes_its_own_arithmetic_warn_and_nan_never_passes(dtype, expected):
+    for number, size in itertools.product(NUMBERS, NUMBERS):
+        with np.errstate(all="ignore"):
+            given = np.array([number]).astype(dtype)
+            right = np.array_equal(given, np.array([expected]).astype(dtype))
+        passed = True
+        with np.errstate(all="raise"):
+            try:
+                results = [lambda x, y=y: np.array(y) for y in (given, [expected], [size])]
+                str(compare(*results[:2], np.ones(1, dtype), magnitude=results[2]))
+            except CompareError:
+                passed = False
+        assert passed or not right
+        assert not passed or not np.isnan([number, expected]).any()
 
 
 # ---- form ------------------------------------------------------------------------------------------------------------
