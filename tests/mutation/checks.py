@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy.special
 from checking import Checks
 
 from tomograd import kernels
 from tomograd.engine import Tensor
 from tomograd.engine import functional as F
+from tomograd.engine.losses import CategoricalCrossentropy
 from tomograd.engine.random import Generator
 from tomograd.testing import compare
 
@@ -183,6 +185,14 @@ first("binary_cross_entropy from probabilities, some clipped",
       np.array([0.04, 0.3, 0.96, 0.7]))  # fmt: skip
 first("squared_error", F.squared_error, normal(2, 3), normal(2, 3))
 first("dice", lambda p, t: F.dice(p, t, smooth=1.0), fractions(2, 3, 2), fractions(2, 3, 2))
+
+_SMOOTHING = CategoricalCrossentropy(from_logits=True, label_smoothing=0.3, reduction=None)
+_ONE_HOT, _LOGITS = np.eye(3)[_LABELS].astype(np.float32), normal(4, 3).astype(np.float32)
+CHECKS["compare of a cross-entropy with smoothed labels"] = lambda: compare(
+    lambda t, z: _SMOOTHING(t, z).numpy(),
+    lambda t, z: np.sum((0.7 * t + 0.3 / 3) * (scipy.special.logsumexp(z, -1, keepdims=True) - z), -1),
+    _ONE_HOT, _LOGITS, terms=16,
+)  # fmt: skip
 
 # ---- optimizers ------------------------------------------------------------------------------------------------------
 
