@@ -84,8 +84,10 @@ def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     float32 numbers only two digits may be right.
     """
     first, last = min(axis, default=0), max(axis, default=-1) + 1
-    if not axis or x.dtype.char not in "fd" or x.size < LARGE or 0 in x.strides:
+    if not axis or x.dtype.char not in "fd" or x.size < LARGE:
         return x.sum(axis=axis, keepdims=keepdims)
+    if 0 in x.strides:
+        return _total_of_repeated(x, axis, keepdims)
     if last - first > len(axis):  # others stand between them
         sums = x
         for one in sorted(axis, reverse=True):
@@ -105,6 +107,15 @@ def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     else:
         return x.sum(axis=axis, keepdims=keepdims)
     return sums.reshape([1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis])
+
+
+def _total_of_repeated(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """total(x, axis, keepdims) of numbers that broadcasting repeats: a sum of equal ones is a product."""
+    once = x[tuple([slice(None if stride else 1) for stride in x.strides])].copy()
+    count = math.prod([x.shape[a] for a in axis if not x.strides[a]])
+    sums = np.broadcast_to(total(once, axis, True), [1 if i in axis else n for i, n in enumerate(x.shape)])
+    sums = sums * x.dtype.type(count)
+    return sums if keepdims else sums.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:

@@ -49,6 +49,21 @@ def test_total_passes_nan_and_infinity_on(shape, axis):
     np.testing.assert_array_equal(arrays.total(x, axis, False), x.sum(axis))
 
 
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("axis", [(0,), (1,), (2,), (0, 2), (0, 1, 2), (1, 2)])
+@pytest.mark.parametrize("repeated", [(0,), (2,), (0, 1), (0, 2), (0, 1, 2)])
+def test_total_of_numbers_that_broadcasting_repeats(repeated, axis, keepdims):
+    """A product, right to the last digits; added up one after the other they would lose three."""
+    shape = (3000, 20, 5)
+    small = np.random.default_rng(0).standard_normal([1 if i in repeated else n for i, n in enumerate(shape)], "f4")
+    x = np.broadcast_to(small, shape)
+    found = arrays.total(x, axis, keepdims)
+    assert found.dtype == np.float32 and found.flags.writeable and found.flags.c_contiguous
+    scale = np.abs(x).sum(axis, np.float64, keepdims=keepdims)
+    error = np.abs(found - x.sum(axis, np.float64, keepdims=keepdims))
+    assert found.shape == scale.shape and (error <= 8 * np.finfo(np.float32).eps * scale).all()
+
+
 def test_total_of_integers_is_whole():
     assert arrays.total(np.ones(140000, np.int32), (0,), False) == 140000
 
