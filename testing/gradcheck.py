@@ -9,6 +9,7 @@ What is looked at, in this order:
 - all ways to compute the gradient agree (tensors: the kernels' gradient, and the one recorded on the tape), also when
   the function is called on other inputs before its gradient is taken;
 - asked for one input alone, the gradient is the same, and nothing is computed for the others;
+- nor does the gradient depend on the cotangent's layout, not contiguous or with strides of 0; none is written to;
 - the gradient is the derivative, as differences of values tell it. With y = f(x) and a random cotangent v:
   small inputs: every element of the Jacobian; larger ones: every element of the gradient of ⟨v, f(x)⟩; large ones: the
   derivative of ⟨v, f(x)⟩ along random directions.

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import laid_out
 from .differences import EPSILON, ROUNDING
-from .differentiable import Differentiable, other_inputs
+from .differentiable import INTERLEAVED, Differentiable, other_inputs
 from .reports import GradcheckError
 from .spoiled_memory import RUBBISH, spoiled_memory
 
 AGREEMENT = 1e-9  # of the largest derivative: how far two ways to one gradient may differ
 LARGEST = float(np.finfo(np.float64).max) / 8  # beyond, a step would overflow
+LAYOUTS = ("transposed", "strided", "reversed")  # of cotangents
 
 
 class Check:
@@ -37,6 +39,7 @@ class Check:
                 message = f"the gradients {path!r} and {self.function.paths[0]!r} differ"
                 self._require_equal(position, gradients[position], first[position], message)
         self._check_alone(first)
+        self._check_layouts(first)
         return first
 
     def _call_with_others(self) -> None:
@@ -101,6 +104,27 @@ class Check:
                 message = f"the gradient ({path}) asked for alone is another than among others"
                 self._require_equal(position, self._one(position, found[position]), together[position], message)
 
+    def _check_layouts(self, together: list[np.ndarray]) -> None:
+        """The gradients again, under cotangents such as other functions leave them: not contiguous, or repeated by
+        broadcasting."""
+        for layout in LAYOUTS:
+            self._require_same_under(laid_out(self.cotangent, layout), together, layout)
+        for repeated in _repeated(self.cotangent):
+            found = self.function.gradients(self.arrays, repeated.copy(), self.wanted, self.function.paths[0])
+            plain = [self._one(position, gradient) for position, gradient in enumerate(found)]
+            self._require_same_under(repeated, plain, f"with strides {repeated.strides}")
+
+    def _require_same_under(self, cotangent: np.ndarray, expected: list[np.ndarray], layout: str) -> None:
+        """The expected gradients under a cotangent that nobody may write to."""
+        cotangent.flags.writeable = False
+        for path in self.function.paths:
+            if path == INTERLEAVED:  # has shown that it gives what another does
+                continue
+            found = self.function.gradients(self.arrays, cotangent, self.wanted, path)
+            message = f"the gradient ({path}) depends on the memory layout of the cotangent ({layout})"
+            for position in self.checked:
+                self._require_equal(position, self._one(position, found[position]), expected[position], message)
+
     def _require_equal(self, position: int, one: np.ndarray, other: np.ndarray, message: str) -> None:
         """Equal but for rounding: of the gradient, and of what a step of the inputs' size brings in the value."""
         largest = max(float(np.abs(one).max(initial=0)), float(np.abs(other).max(initial=0)))
@@ -127,6 +151,13 @@ class Check:
         for position, (one, again) in enumerate(zip(*results, strict=True)):
             _require_determined(one, again, f"the {what}" + f" in input {position}" * (what != "value"))
         return results[0]
+
+
+def _repeated(cotangent: np.ndarray) -> list[np.ndarray]:
+    """Some of its numbers, repeated over all axes, over all but the first and over all but the last."""
+    kept = [None, 0, cotangent.ndim - 1] if cotangent.ndim > 1 else [None] * cotangent.ndim
+    rows = [tuple([slice(None if axis == one else 1) for axis in range(cotangent.ndim)]) for one in kept]
+    return [np.broadcast_to(cotangent[row], cotangent.shape) for row in rows]
 
 
 def _require_determined(one: np.ndarray, again: np.ndarray, name: str) -> None:

@@ -7,6 +7,7 @@ from seeded import Bug
 DERIVATIVE = "the gradient is not the derivative: input "
 DIFFER = "the gradients 'recorded' and 'fused' differ"
 ALONE = "asked for alone is another than among others"
+LAYOUT = "depends on the memory layout of the cotangent ("
 
 FUNCTION_BUGS = [
     # arithmetic and elementwise
@@ -57,6 +58,14 @@ FUNCTION_BUGS = [
         "(cotangent * x if self.needs[0] else cotangent * y) if self.needs[1]",
         "gradcheck of multiply",
         ALONE,
+    ),
+    Bug(
+        "the cotangent's numbers are taken in the order in which they lie in memory",
+        "engine.functions.arithmetic:Multiply.backward",
+        "cotangent * y if",
+        "as_tensor(cotangent.array.ravel('K').reshape(cotangent.shape)) * y if",
+        "gradcheck of multiply",
+        LAYOUT + "transposed)",
     ),
     Bug(
         "the exponent is not lowered by 1",

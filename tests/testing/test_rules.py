@@ -260,6 +260,61 @@ def test_a_gradient_cut_off_from_the_tape_has_to_be_declared():
         gradcheck(lambda x: Tensor(x.array), [X])
 
 
+# ---- cotangents as other functions leave them ------------------------------------------------------------------------
+
+
+# What takes one layout for another, of all those that differ from it: as if it were contiguous, as if nothing were in
+# between, as if nothing ran backwards, as if all were repeated that is repeated somewhere.
+MISTAKEN = {
+    "transposed": lambda dy: dy.ravel("K").reshape(dy.shape),
+    "strided": lambda dy: dy if dy.base is None or dy.strides[1] <= 8 else dy.base[: dy.shape[0], : dy.shape[1]],
+    "reversed": lambda dy: dy[::-1, ::-1] if dy.strides[1] < 0 else dy,
+    r"with strides \(0, 0\)": lambda dy: np.ones(dy.shape) if not any(dy.strides) else dy,
+    r"with strides \(24, 0\)": lambda dy: np.full(dy.shape, dy[0, 0]) if not dy.strides[1] else dy,
+    r"with strides \(0, 8\)": lambda dy: np.full(dy.shape, dy[0, 0]) if not dy.strides[0] else dy,
+}
+
+
+@pytest.mark.parametrize("layout", MISTAKEN)
+def test_a_gradient_that_mistakes_the_layout_of_its_cotangent(layout):
+    wrong = array_function(lambda x: x**2, lambda dy, x: 2 * x * MISTAKEN[layout](dy))
+    message = rf"the gradient \(gradient\) depends on the memory layout of the cotangent \({layout}\): input 0: at "
+    with pytest.raises(GradcheckError, match=message):
+        gradcheck(wrong, X)
+
+
+def test_a_gradient_that_writes_into_its_cotangent_and_restores_it():
+    def backward(dy, x):
+        dy *= 2
+        gradient = dy * x
+        dy /= 2
+        return gradient
+
+    with pytest.raises(ValueError, match="read-only"):
+        gradcheck(array_function(lambda x: x**2, backward), X)
+
+
+class MistakesWhenRecorded(Function):
+    """Whose recorded gradient alone takes its cotangent for contiguous."""
+
+    def forward(self, x):
+        self.save(x)
+        return x**2
+
+    def backward(self, cotangent):
+        from tomograd.engine import recording
+
+        if recording() and cotangent.array.flags.f_contiguous:
+            cotangent = cotangent.T.reshape(*cotangent.shape)
+        return (cotangent * self.saved[0] * 2.0,)
+
+
+def test_every_way_to_the_gradient_is_given_such_cotangents():
+    message = r"the gradient \(recorded\) depends on the memory layout of the cotangent \(transposed\)"
+    with pytest.raises(GradcheckError, match=message):
+        gradcheck(lambda x: MistakesWhenRecorded()(x), [X])
+
+
 # ---- arrays of another library ---------------------------------------------------------------------------------------
 
 
