@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .entries import Entry, error, kink, sample
+from .entries import Entry, Error, error, kink, sample
 from .values import normal, spread
 
 _OUT_OF_RANGE = "axis = 2 is out of range for 2 dimensions"
@@ -39,13 +39,18 @@ def _extreme(name: str) -> Entry:
     )
 
 
-def _constant(name: str, why: str, message: str) -> Entry:
+def _constant(name: str, why: str, *errors: Error) -> Entry:
     return Entry(
         name,
         samples=(sample(f"{name}(x)", x=spread(2, 3)), sample(f"{name}(x, 1, True)", x=spread(2, 3))),
-        errors=(error(f"{name}(ROWS, 2)", ValueError, message),),
+        errors=(error(f"{name}(ROWS, 2)", ValueError, _OUT_OF_RANGE), *errors),
         constant=why,
     )
+
+
+def _position(name: str) -> Entry:
+    empty = error(f"{name}(ROWS[:0], 0)", ValueError, f"{name}: .* leaves 0 elements to reduce")
+    return _constant(name, "its result is a position", empty)
 
 
 ENTRIES = [
@@ -120,8 +125,8 @@ ENTRIES = [
         ),
         errors=(error("prod(ROWS, (0, 0))", ValueError, _TWICE),),
     ),
-    _constant("argmax", "its result is a position", _OUT_OF_RANGE),
-    _constant("argmin", "its result is a position", _OUT_OF_RANGE),
-    _constant("any", "its result is a truth value", _OUT_OF_RANGE),
-    _constant("all", "its result is a truth value", _OUT_OF_RANGE),
+    _position("argmax"),
+    _position("argmin"),
+    _constant("any", "its result is a truth value"),
+    _constant("all", "its result is a truth value"),
 ]

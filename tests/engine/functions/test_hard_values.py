@@ -313,6 +313,15 @@ def test_variances_of_far_means(shape, axis, order, dtype):
         )
 
 
+@pytest.mark.parametrize("name", ["mean", "var", "std"])
+def test_statistics_of_half_precision_are_computed_in_single(name):
+    """Of numbers whose sum is beyond the largest of them."""
+    x = np.random.default_rng(5).uniform(80, 120, (3000, 2)).astype(np.float16)
+    found, exact = getattr(F, name)(x, 0).numpy(), getattr(np, name)(x.astype(np.float64), 0)
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, exact, rtol=np.finfo(np.float16).eps)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
     ("function", "axes"),
@@ -412,6 +421,14 @@ def test_an_empty_batch_gives_weights_no_gradient():
         assert not dw.any() and dw.shape == (2, 4) and not db.any()
     for (dw,) in fused_and_recorded(lambda w: F.embedding(np.zeros((0, 3), int), w), np.ones((7, 2))):
         assert not dw.any() and dw.shape == (7, 2)
+
+
+def test_a_product_of_nothing_is_one():
+    (dx,) = fused_and_recorded(lambda x: F.prod(x, 2), np.zeros((2, 3, 0)))[0]
+    assert dx.shape == (2, 3, 0)
+    for requires_grad in (False, True):
+        y = F.prod(Tensor(np.zeros((2, 3, 0)), requires_grad=requires_grad), 2)
+        np.testing.assert_array_equal(y.numpy(), np.ones((2, 3)))
 
 
 @pytest.mark.parametrize("loss", [losses.MeanSquaredError(), losses.BinaryCrossentropy(), losses.Dice(axis=1)])
