@@ -176,6 +176,12 @@ class TestBatchNorm:
         np.testing.assert_allclose(variance.array, 0.9 * 2 + 0.1 * x.var((0, 1)), rtol=1e-5)
         np.testing.assert_allclose(y.array, (x - x.mean((0, 1))) / np.sqrt(x.var((0, 1)) + 1e-3), atol=1e-5)
 
+    def test_a_hundredth_of_the_batch_enters_them_by_default(self):
+        x, (mean, variance) = rng.standard_normal((6, 3)), (Tensor(np.full(3, v)) for v in (1.0, 2.0))
+        F.batch_norm(x, moving_mean=mean, moving_variance=variance)
+        np.testing.assert_allclose(mean.array, 0.99 + 0.01 * x.mean(0))
+        np.testing.assert_allclose(variance.array, 1.98 + 0.01 * x.var(0))
+
     def test_inference_uses_them_and_leaves_them(self):
         x = rng.standard_normal((2, 3))
         mean, variance = Tensor(np.array([0.0, 1.0, 2.0])), Tensor(np.array([1.0, 4.0, 9.0]))
@@ -213,6 +219,44 @@ class TestBatchNorm:
         y = F.batch_norm(x).array
         exact = x.astype(np.float64)
         np.testing.assert_allclose(y, (exact - exact.mean()) / np.sqrt(exact.var() + 1e-3), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("function", "shared"),
+    [(F.batch_norm, (0, 1)), (lambda x: F.group_norm(x, 1), (1, 2)), (F.instance_norm, 1), (F.layer_norm, 2)],
+    ids=["batch_norm", "group_norm", "instance_norm", "layer_norm"],
+)
+def test_normalisations_add_a_thousandth_to_the_variance_by_default(function, shared):
+    x = rng.standard_normal((3, 4, 5)) * 1e-3  # numbers so small that it decides
+    expected = (x - x.mean(shared, keepdims=True)) / np.sqrt(x.var(shared, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(function(x).array, expected, rtol=1e-9)
+
+
+HALVES = np.full((2, 3), 0.5)
+WITH_GRADIENT_KERNELS = {
+    "sparse_cross_entropy": lambda p: F.sparse_cross_entropy(p, [0, 2]),
+    "sparse_cross_entropy_from_probabilities": lambda p: F.sparse_cross_entropy(p, [0, 2], from_logits=False),
+    "cross_entropy": lambda p, t=HALVES: F.cross_entropy(p, t),
+    "cross_entropy_from_probabilities": lambda p, t=HALVES: F.cross_entropy(p, t, from_logits=False),
+    "binary_cross_entropy": lambda p, t=HALVES: F.binary_cross_entropy(p, t),
+    "binary_cross_entropy_from_probabilities": lambda p, t=HALVES: F.binary_cross_entropy(p, t, from_logits=False),
+    "dice": lambda p, t=HALVES: F.dice(p, t),
+    "batch_norm_inference": lambda x, c=HALVES[0]: F.batch_norm(x, x[0], x[1], c, HALVES[1], training=False),
+}
+
+
+@pytest.mark.parametrize("name", WITH_GRADIENT_KERNELS)
+def test_a_gradient_comes_from_its_kernel_if_all_that_is_wanted_does(name, backend, monkeypatch):
+    function, asked = WITH_GRADIENT_KERNELS[name], []
+    kernel = getattr(backend, f"{name}_gradient")
+    monkeypatch.setattr(backend, f"{name}_gradient", lambda *a, **more: asked.append(name) or kernel(*a, **more))
+    x = Tensor(rng.uniform(0.1, 0.9, (2, 3)), requires_grad=True)
+    grad(function(x).sum(), x)
+    assert asked == [name]
+    grad(function(x).sum(), x, create_graph=True)
+    if "sparse" not in name:  # else there is nothing more to want
+        grad(function(x, x[0] if "norm" in name else x).sum(), x)
+    assert asked == [name]
 
 
 class TestDropout:
