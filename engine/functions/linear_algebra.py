@@ -63,7 +63,7 @@ class Dense(Function):
         return (
             _product(cotangent, weight, False, True) if self.needs[0] else None,
             _product(x, cotangent, True, False) if self.needs[1] else None,
-            channel_sum(cotangent) if len(self.needs) > 2 and self.needs[2] else None,
+            channel_sum(cotangent) if self.needs[2] else None,
         )
 
 

@@ -37,7 +37,9 @@ ENTRIES = [
         ),
         errors=(
             error("batch_norm(ROWS, ROWS[:, 0])", ValueError, r"gamma has shape \(2,\), expected \(3,\)"),
-            error("batch_norm(ROWS[:0])", ValueError, "has no mean"),
+            error("batch_norm(ROWS[:0])", ValueError, r"a batch of shape \(0, 3\) has no mean"),
+            error("batch_norm(IMAGE[:, :, :0])", ValueError, "has no mean"),
+            error("batch_norm(np.float32(1))", ValueError, r"batch_norm: x has no dimensions: expected \(N, …, C\)"),
             error("batch_norm(ROWS, training=False)", ValueError, "moving_mean and moving_variance must be given"),
             error("batch_norm(ROWS, moving_mean=ROWS[0])", ValueError, "must be given together"),
         ),
@@ -78,6 +80,9 @@ ENTRIES = [
         ),
         errors=(
             error("group_norm(IMAGE, 3)", ValueError, "groups = 3 does not divide the 2 channels"),
+            error("group_norm(IMAGE, 0)", ValueError, "groups = 0 does not divide"),
+            error("group_norm(IMAGE, True)", ValueError, "groups = True does not divide"),
+            error("group_norm(IMAGE, 2.0)", ValueError, "groups = 2.0 does not divide"),
             error("group_norm(ROWS[0], 1)", ValueError, r"expected \(N, …, C\)"),
         ),
     ),
@@ -92,6 +97,10 @@ ENTRIES = [
                 linear="gamma beta",
             ),
         ),
-        errors=(error("instance_norm(IMAGE[:, :0])", ValueError, "have no mean"),),
+        errors=(
+            error("instance_norm(IMAGE[:, :0])", ValueError, r"examples of shape \(0, 4, 2\) have no mean"),
+            error("instance_norm(IMAGE[..., :0])", ValueError, "have no mean"),
+            error("instance_norm(np.float32(1))", ValueError, "group_norm: x has no dimensions"),
+        ),
     ),
 ]

@@ -438,7 +438,7 @@ FUNCTION_BUGS = [
     Bug(
         "the bias's gradient is there for those who ask for the weight's alone",
         "engine.functions.linear_algebra:Dense.backward",
-        "channel_sum(cotangent) if len(self.needs) > 2 and self.needs[2] else None",
+        "channel_sum(cotangent) if self.needs[2] else None",
         "channel_sum(cotangent)",
         "gradcheck of dense",
         "Dense.backward computed a gradient in 'bias' that nobody asked for",
