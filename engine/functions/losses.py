@@ -67,7 +67,7 @@ class CrossEntropy(Fused):
         return (kernels.of(logits).cross_entropy_gradient(cotangent, logits, targets),)
 
     def composition(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return -sum(targets * log_softmax(logits), -1)
+        return -sum(targets * log_softmax(logits), 1)
 
 
 class CrossEntropyFromProbabilities(Fused):
@@ -82,7 +82,7 @@ class CrossEntropyFromProbabilities(Fused):
         return (kernel(cotangent, p, targets, **self.parameters),)
 
     def composition(self, p: Tensor, targets: Tensor, epsilon: float) -> Tensor:
-        return -sum(targets * log(clip(p, epsilon, 1 - epsilon)), -1)
+        return -sum(targets * log(clip(p, epsilon, 1 - epsilon)), 1)
 
 
 class BinaryCrossEntropy(Fused):
@@ -161,7 +161,7 @@ def sparse_cross_entropy(predictions: Any, labels: Any, from_logits: bool = True
     classes = predictions.shape[-1]
     require_in_range("sparse_cross_entropy", "the class index", labels, classes, "classes")
     rows = _rows(predictions)
-    labels_of_rows = labels.reshape(-1).astype(np.int64, copy=False)
+    labels_of_rows = labels.ravel().astype(np.int64, copy=False)
     if from_logits:
         loss = SparseCrossEntropy()(rows, labels=labels_of_rows)
     else:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tomograd import kernels
-from tomograd.engine import Function, GradientError, Tensor, enable_grad, grad
+from tomograd.engine import Function, Fused, GradientError, Tensor, enable_grad, grad
 from tomograd.engine import functional as F
 from tomograd.testing import gradgradcheck
 from tomograd.testing.registry import ENTRIES, checks
@@ -32,6 +32,21 @@ def test_derivatives_at_samples(backend, entry, sample):
 def test_gradients_at_kinks_and_ties(backend, entry, kink):
     with kernels.using(backend):
         checks.at_kink(kink)
+
+
+@pytest.mark.parametrize(
+    ("function", "arrays"),
+    [
+        pytest.param(row.function, row.arrays, id=f"{entry.name}-{row.label}")
+        for entry in ENTRIES.values()
+        for row in (*entry.samples, *entry.kinks)
+    ],
+)
+def test_kernels_compute_what_the_formulas_beside_them_say(function, arrays, monkeypatch):
+    by_kernel = function(*map(Tensor, arrays))
+    monkeypatch.setattr(Fused, "__call__", lambda self, *inputs, **more: self.composition(*inputs, **more))
+    by_formula = function(*map(Tensor, arrays))
+    np.testing.assert_allclose(by_formula.array, by_kernel.array, rtol=1e-12, atol=1e-15)
 
 
 # ---- beyond the registry ---------------------------------------------------------------------------------------------

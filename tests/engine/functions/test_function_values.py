@@ -74,6 +74,10 @@ class TestKinks:
         np.testing.assert_array_equal(F.dice(p, t).array, [[1, 0]])
         g = both_gradients(lambda p: F.dice(p, t), p)
         assert not g[..., 0].any() and g[0, 0, 1] == 2
+        p, t = Tensor(p, requires_grad=True), Tensor(t, requires_grad=True)
+        slope = grad(F.dice(p, t).sum(), p, create_graph=True)
+        for bend in grad(slope, [p, t], rng.standard_normal(slope.shape)):
+            assert not bend.array[..., 0].any() and bend.array[..., 1].any()
 
 
 def test_padding_never_wins_over_negative_numbers():
