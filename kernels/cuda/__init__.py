@@ -9,9 +9,23 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 
 from . import copying as _copying
 from . import elementwise as _elementwise
+from . import pooling as _pooling
 from .copying import concatenate, copy, split
 from .elementwise import activation, activation_gradient, add
+from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 
-SOURCES = (_copying.SOURCE, _elementwise.SOURCE)
+SOURCES = (_copying.SOURCE, _elementwise.SOURCE, _pooling.SOURCE)
 
-__all__ = ["activation", "activation_gradient", "add", "concatenate", "copy", "split"]
+__all__ = [
+    "activation",
+    "activation_gradient",
+    "add",
+    "average_pool",
+    "average_pool_gradient",
+    "concatenate",
+    "copy",
+    "max_pool",
+    "max_pool_gather",
+    "max_pool_scatter",
+    "split",
+]

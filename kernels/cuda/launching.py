@@ -28,6 +28,18 @@ def launch(function: Function, arguments: tuple[Any, ...], items: int, threads: 
         launch_blocks(function, arguments, (blocks, 1, 1), (threads, 1, 1), shared)
 
 
+def launch_rows(function: Function, arguments: tuple[Any, ...], rows: int, items: int) -> None:
+    """Run a kernel whose threads go through `rows` of so many items each (see rows.cuh), on as many blocks as the
+    device holds. A block is as wide as leaves fewest threads idle in a row, and takes several rows at a time."""
+    if rows and items:
+        across = min((8, 16, 32, 64, 128, 256), key=lambda width: (-(-items // width) * width, -width))
+        down = THREADS // across
+        resident = current().resident_blocks(function, THREADS, 0)
+        wide = min(-(-rows // down), resident)
+        parts = max(1, min(resident // wide, -(-items // across), 65535))
+        launch_blocks(function, arguments, (wide, parts, 1), (across, down, 1))
+
+
 def launch_blocks(
     function: Function,
     arguments: tuple[Any, ...],
