@@ -10,11 +10,13 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 from . import copying as _copying
 from . import elementwise as _elementwise
 from . import pooling as _pooling
+from . import resize as _resize
 from .copying import concatenate, copy, split
 from .elementwise import activation, activation_gradient, add
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
+from .resize import resize, resize_gradient
 
-SOURCES = (_copying.SOURCE, _elementwise.SOURCE, _pooling.SOURCE)
+SOURCES = (_copying.SOURCE, _elementwise.SOURCE, _pooling.SOURCE, _resize.SOURCE)
 
 __all__ = [
     "activation",
@@ -27,5 +29,7 @@ __all__ = [
     "max_pool",
     "max_pool_gather",
     "max_pool_scatter",
+    "resize",
+    "resize_gradient",
     "split",
 ]

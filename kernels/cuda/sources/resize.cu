@@ -1,0 +1,158 @@
+// Resizing by nearest neighbour or linear interpolation, in one to three dimensions, and the transpose. Images of fewer
+// dimensions have axes of one position before their own.
+//
+// Bytes: the smaller image's are read or written from memory once, the corners between which neighbouring positions lie
+// come from the caches. A thread takes 16 bytes of neighbouring channels of one position of what is written, and what
+// depends on the row only is found once a row (see rows.cuh). Where a position lies is found in whole numbers, so that
+// resizing and its transpose agree on it in every type. The transpose looks from each input position for the output
+// positions that read it, which are neighbours along each axis: nothing is added by two threads.
+#include "rows.cuh"
+
+struct Resize {
+    int input[3], output[3];
+    int axes;  // of the image, the last ones; along the others nothing is between two pixels
+};
+
+// The two pixels that an output pixel reads along an axis, and the share of each, both rounded once.
+template <class T>
+struct Between {
+    int lower, upper;
+    T of_lower, of_upper;
+};
+
+// Position (o + ½)·n/m − ½ of n pixels, held to 0 … n − 1.
+template <class T>
+__device__ __forceinline__ Between<T> between(int o, int n, int m) {
+    int64 parts = 2 * int64(m), position = (2 * int64(o) + 1) * n - m;
+    position = max(int64(0), min(position, (n - 1) * parts));
+    int lower = int(position / parts);
+    position -= lower * parts;
+    return {lower, min(lower + 1, n - 1), T(parts - position) / T(parts), T(position) / T(parts)};
+}
+
+__device__ __forceinline__ int nearest(int o, int n, int m) {
+    return int((2 * int64(o) + 1) * n / (2 * int64(m)));
+}
+
+template <class T, int N>
+__global__ void resize_nearest(const T *x, T *y, Resize sizes, int64 rows, int64 packs) {
+    auto *from = reinterpret_cast<const Pack<T, N> *>(x);
+    auto *to = reinterpret_cast<Pack<T, N> *>(y);
+    const int *in = sizes.input, *out = sizes.output;
+    each_row(rows, out, [&](Row at) {
+        int64 line = (at.n * in[0] + nearest(at.i0, in[0], out[0])) * in[1] + nearest(at.i1, in[1], out[1]);
+        each_in_row(out[2], packs, [&](int o2, int64 channel) {
+            to[(at.index * out[2] + o2) * packs + channel] =
+                from[(line * in[2] + nearest(o2, in[2], out[2])) * packs + channel];
+        });
+    });
+}
+
+template <class T, int N>
+__device__ __forceinline__ Pack<T, N> blend(Pack<T, N> lower, const Pack<T, N> &upper, const Between<T> &at) {
+#pragma unroll
+    for (int k = 0; k < N; ++k) lower.items[k] = at.of_lower * lower.items[k] + at.of_upper * upper.items[k];
+    return lower;
+}
+
+template <class T, int N>
+__global__ void resize_linear(const T *x, T *y, Resize sizes, int64 rows, int64 packs) {
+    auto *from = reinterpret_cast<const Pack<T, N> *>(x);
+    auto *to = reinterpret_cast<Pack<T, N> *>(y);
+    const int *in = sizes.input, *out = sizes.output;
+    each_row(rows, out, [&](Row at) {
+        auto a = between<T>(at.i0, in[0], out[0]), b = between<T>(at.i1, in[1], out[1]);
+        each_in_row(out[2], packs, [&](int o2, int64 channel) {
+            auto c = between<T>(o2, in[2], out[2]);
+            auto on_line = [&](int i0, int i1) {
+                int64 line = ((at.n * in[0] + i0) * in[1] + i1) * in[2];
+                return blend(from[(line + c.lower) * packs + channel], from[(line + c.upper) * packs + channel], c);
+            };
+            auto on_plane = [&](int i0) {
+                auto lower = on_line(i0, b.lower);
+                return sizes.axes > 1 ? blend(lower, on_line(i0, b.upper), b) : lower;
+            };
+            auto value = on_plane(a.lower);
+            if (sizes.axes > 2) value = blend(value, on_plane(a.upper), a);
+            to[(at.index * out[2] + o2) * packs + channel] = value;
+        });
+    });
+}
+
+// ---- the transpose --------------------------------------------------------------------------------------------------
+
+// The output pixels that read an input pixel along an axis: first ≤ o < end; none for a pixel that is skipped.
+struct Readers {
+    int first, end;
+};
+
+// The first output pixel whose lower pixel is j or one after it: that with (2o + 1)·n − m ≥ 2m·j.
+__device__ __forceinline__ int first_between(int j, int n, int m) {
+    if (j <= 0) return 0;
+    int64 room = 2 * int64(m) * j + m - n;
+    return j > n - 1 ? m : room <= 0 ? 0 : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
+}
+
+// The first output pixel whose nearest pixel is j or one after it: that with (2o + 1)·n ≥ 2m·j.
+__device__ __forceinline__ int first_nearest(int j, int n, int m) {
+    int64 room = 2 * int64(m) * j - n;
+    return room <= 0 ? 0 : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
+}
+
+template <bool LINEAR>
+__device__ __forceinline__ Readers readers_of(int j, int n, int m) {
+    if (LINEAR) return {first_between(j - 1, n, m), first_between(j + 1, n, m)};
+    return {first_nearest(j, n, m), first_nearest(j + 1, n, m)};
+}
+
+// Input pixel j's share in output pixel o, along an axis; `twice`: both of the pixels that o reads are j, the last one,
+// with shares 1 and 0, which matters for what is not finite.
+template <class T>
+struct Share {
+    T factor;
+    bool twice;
+};
+
+template <class T, bool LINEAR>
+__device__ __forceinline__ Share<T> share_of(int o, int j, int n, int m, bool is_axis) {
+    if (!LINEAR || !is_axis) return {T(1), false};
+    int64 parts = 2 * int64(m), position = (2 * int64(o) + 1) * n - m;
+    int64 distance = max(int64(0), min(position, (n - 1) * parts)) - j * parts;
+    if (distance < 0) return {T(parts + distance) / T(parts), false};
+    return {T(parts - distance) / T(parts), distance == 0 && j == n - 1};
+}
+
+template <class T, int N, bool LINEAR>
+__global__ void resize_gradient(const T *dy, T *dx, Resize sizes, int64 rows, int64 packs) {
+    auto *from = reinterpret_cast<const Pack<T, N> *>(dy);
+    auto *to = reinterpret_cast<Pack<T, N> *>(dx);
+    const int *in = sizes.input, *out = sizes.output;
+    each_row(rows, in, [&](Row at) {
+        Readers a = readers_of<LINEAR>(at.i0, in[0], out[0]), b = readers_of<LINEAR>(at.i1, in[1], out[1]);
+        each_in_row(in[2], packs, [&](int i2, int64 channel) {
+            Readers c = readers_of<LINEAR>(i2, in[2], out[2]);
+            Sum<T, N> sum;
+            for (int o0 = a.first; o0 < a.end; ++o0) {
+                auto share0 = share_of<T, LINEAR>(o0, at.i0, in[0], out[0], sizes.axes > 2);
+                for (int o1 = b.first; o1 < b.end; ++o1) {
+                    auto share1 = share_of<T, LINEAR>(o1, at.i1, in[1], out[1], sizes.axes > 1);
+                    int64 line = ((at.n * out[0] + o0) * out[1] + o1) * out[2];
+                    for (int o2 = c.first; o2 < c.end; ++o2) {
+                        auto share2 = share_of<T, LINEAR>(o2, i2, in[2], out[2], true);
+                        auto slope = from[(line + o2) * packs + channel];
+                        T factor = share0.factor * share1.factor * share2.factor;
+                        bool twice = share0.twice || share1.twice || share2.twice;
+                        sum.add([&](int k) {
+                            T term = factor * slope.items[k];
+                            return twice ? term + 0 * slope.items[k] : term;
+                        });
+                    }
+                }
+            }
+            Pack<T, N> result;
+#pragma unroll
+            for (int k = 0; k < N; ++k) result.items[k] = sum.value(k);
+            to[(at.index * in[2] + i2) * packs + channel] = result;
+        });
+    });
+}
