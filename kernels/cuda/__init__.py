@@ -9,18 +9,21 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 
 from . import copying as _copying
 from . import elementwise as _elementwise
+from . import optimizers as _optimizers
 from . import pooling as _pooling
 from . import resize as _resize
 from .copying import concatenate, copy, split
 from .elementwise import activation, activation_gradient, add
+from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
 
-SOURCES = (_copying.SOURCE, _elementwise.SOURCE, _pooling.SOURCE, _resize.SOURCE)
+SOURCES = (_copying.SOURCE, _elementwise.SOURCE, _optimizers.SOURCE, _pooling.SOURCE, _resize.SOURCE)
 
 __all__ = [
     "activation",
     "activation_gradient",
+    "adam_step",
     "add",
     "average_pool",
     "average_pool_gradient",
@@ -31,5 +34,8 @@ __all__ = [
     "max_pool_scatter",
     "resize",
     "resize_gradient",
+    "rmsprop_step",
+    "sgd_step",
     "split",
+    "squared_norm",
 ]

@@ -1,0 +1,168 @@
+"""Optimizer steps on the GPU: a few launches for all parameters, one pass over parameters, gradients and state, in
+place; and the sum of squares by which gradients are clipped."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from ..interface import twin_of
+from ..reference import optimizers as reference
+from .copying import contiguous
+from .functions import REAL, Function, Source, c_type, instances
+from .launching import THREADS, empty, is_contiguous, launch_blocks
+from .runtime import Array, current
+
+MOST, KINDS, CHUNK = 64, 5, 4096  # as in optimizers.cu
+ROOM = THREADS // 32 * 8  # bytes of shared memory for a sum: a double for each warp
+BOTH = (False, True)
+SOURCE = Source(
+    "optimizers.cu",
+    sgd_plain=REAL,
+    sgd_momentum=instances(REAL, BOTH),
+    adam=REAL,
+    rmsprop=instances(REAL, BOTH, BOTH),
+    squares=REAL,
+    sum_of_sums=("double",),
+)
+
+
+class Parameters(ctypes.Structure):
+    """The addresses of the arrays of up to MOST parameters, as the kernels take them."""
+
+    _fields_ = [
+        ("arrays", ctypes.c_void_p * MOST * KINDS),
+        ("sizes", ctypes.c_longlong * MOST),
+        ("chunks", ctypes.c_longlong * (MOST + 1)),
+    ]
+
+
+def _tables(parameters: Sequence[Array], *others: Sequence[Array] | None) -> Iterator[tuple[Parameters, int, int]]:
+    """(table, parameters in it, their pieces) until all parameters had their turn; each of the others has one array for
+    each parameter, or is None. Empty arrays are left out.
+
+    Raises ValueError for arrays of different sizes or types, TypeError for one that is not C-contiguous: a kernel knows
+    nothing but addresses.
+    """
+    columns = [_like(sequence, parameters) for sequence in (parameters, *others)]
+    rows = [row for row in zip(*columns, strict=True) if row[0].size]
+    for begin in range(0, len(rows), MOST):
+        some = rows[begin : begin + MOST]
+        table = Parameters()
+        for place, row in enumerate(some):
+            for kind, array in enumerate(row):
+                table.arrays[kind][place] = None if array is None else current().address(array)
+            table.sizes[place] = row[0].size
+        bounds = [0, *accumulate(-(-row[0].size // CHUNK) for row in some)]
+        table.chunks[: len(bounds)] = bounds
+        yield table, len(some), bounds[-1]
+
+
+def _like(sequence: Sequence[Array] | None, parameters: Sequence[Array]) -> Sequence[Array | None]:
+    """The arrays of a sequence, or Nones, when each has the size of its parameter, and all have one type."""
+    if sequence is None:
+        return [None] * len(parameters)
+    for array, parameter in zip(sequence, parameters, strict=True):
+        if array.size != parameter.size or array.dtype != parameters[0].dtype:
+            raise ValueError(
+                f"an optimizer's array has shape {array.shape} and type {array.dtype}; its parameter has shape "
+                f"{parameter.shape}, the first parameter type {parameters[0].dtype}"
+            )
+        if not is_contiguous(array):
+            raise TypeError(f"an optimizer's array of shape {array.shape} is not C-contiguous")
+    return sequence
+
+
+def _run(function: Function, blocks: int, arguments: tuple, shared: int = 0) -> None:
+    """At most `blocks` blocks, and no more than the device holds."""
+    blocks = min(blocks, current().resident_blocks(function, THREADS, shared))
+    launch_blocks(function, arguments, (blocks, 1, 1), (THREADS, 1, 1), shared)
+
+
+def _step(
+    name: str,
+    kinds: tuple[bool, ...],
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    kept: tuple[Sequence[Array] | None, ...],
+    numbers: tuple[float, ...],
+) -> None:
+    """One step for all parameters: `kept` are the arrays of the optimizer, `numbers` come in the parameters' type."""
+    if not parameters:
+        return
+    gradients = [contiguous(gradient) for gradient in gradients]  # kept until the kernels are queued
+    dtype = parameters[0].dtype
+    settings = ((ctypes.c_double if dtype == np.float64 else ctypes.c_float) * len(numbers))(*numbers)
+    for table, count, chunks in _tables(parameters, gradients, *kept):
+        _run(SOURCE(name, c_type(dtype), *kinds), chunks, (table, ctypes.c_int(count), settings))
+
+
+@twin_of(reference.sgd_step)
+def sgd_step(
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    velocities: Sequence[Array] | None,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None:
+    name, kinds = ("sgd_plain", ()) if velocities is None else ("sgd_momentum", (bool(nesterov),))
+    numbers = learning_rate, momentum, learning_rate * weight_decay
+    _step(name, kinds, parameters, gradients, (velocities,), numbers)
+
+
+@twin_of(reference.adam_step)
+def adam_step(
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    first_moments: Sequence[Array],
+    second_moments: Sequence[Array],
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    numbers = rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay
+    _step("adam", (), parameters, gradients, (first_moments, second_moments), numbers)
+
+
+@twin_of(reference.rmsprop_step)
+def rmsprop_step(
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    velocities: Sequence[Array],
+    momenta: Sequence[Array] | None,
+    averages: Sequence[Array] | None,
+    learning_rate: float,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    numbers = learning_rate, rho, 1 - rho, momentum, epsilon, learning_rate * weight_decay
+    kinds = momenta is not None, averages is not None
+    _step("rmsprop", kinds, parameters, gradients, (velocities, momenta, averages), numbers)
+
+
+@twin_of(reference.squared_norm)
+def squared_norm(arrays: Sequence[Array]) -> float:
+    arrays = [contiguous(array) for array in arrays]
+    pieces = sum(-(-array.size // CHUNK) for array in arrays)
+    if not pieces:
+        return 0.0
+    sums = empty((pieces + 1,), np.dtype(np.float64))
+    done = 0
+    for table, count, chunks in _tables(arrays):
+        arguments = table, ctypes.c_int(count), sums[done : done + chunks]
+        _run(SOURCE("squares", c_type(arrays[0].dtype)), chunks, arguments, ROOM)
+        done += chunks
+    _run(SOURCE("sum_of_sums", "double"), 1, (sums, sums[pieces:], pieces), ROOM)
+    return float(current().host(sums[pieces:])[0])
