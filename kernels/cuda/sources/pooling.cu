@@ -8,7 +8,7 @@
 // the windows over it, in the order of the windows' taps: nothing is added by two threads.
 //
 // Averages over windows of many positions are sums of parts by whole blocks (`sum_part`), until one part is left.
-#include "rows.cuh"
+#include "image_rows.cuh"
 
 struct Windows {
     int input[3], output[3], size[3], stride[3], before[3], dilation[3];

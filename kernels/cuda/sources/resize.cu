@@ -6,7 +6,7 @@
 // depends on the row only is found once a row (see rows.cuh). Where a position lies is found in whole numbers, so that
 // resizing and its transpose agree on it in every type. The transpose looks from each input position for the output
 // positions that read it, which are neighbours along each axis: nothing is added by two threads.
-#include "rows.cuh"
+#include "image_rows.cuh"
 
 struct Resize {
     int input[3], output[3];
