@@ -12,13 +12,22 @@ from . import elementwise as _elementwise
 from . import optimizers as _optimizers
 from . import pooling as _pooling
 from . import resize as _resize
+from . import softmax as _softmax
 from .copying import concatenate, copy, split
 from .elementwise import activation, activation_gradient, add
 from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
+from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, softmax_gradient
 
-SOURCES = (_copying.SOURCE, _elementwise.SOURCE, _optimizers.SOURCE, _pooling.SOURCE, _resize.SOURCE)
+SOURCES = (
+    _copying.SOURCE,
+    _elementwise.SOURCE,
+    _optimizers.SOURCE,
+    _pooling.SOURCE,
+    _resize.SOURCE,
+    _softmax.SOURCE,
+)
 
 __all__ = [
     "activation",
@@ -29,6 +38,9 @@ __all__ = [
     "average_pool_gradient",
     "concatenate",
     "copy",
+    "log_softmax",
+    "log_softmax_gradient",
+    "logsumexp",
     "max_pool",
     "max_pool_gather",
     "max_pool_scatter",
@@ -36,6 +48,8 @@ __all__ = [
     "resize_gradient",
     "rmsprop_step",
     "sgd_step",
+    "softmax",
+    "softmax_gradient",
     "split",
     "squared_norm",
 ]

@@ -47,6 +47,7 @@ __device__ __forceinline__ T warp_sum(T value) {
     return value;
 }
 
+// The largest of a warp, or NaN where one is NaN, in every lane.
 template <class T>
 __device__ __forceinline__ T warp_maximum(T value) {
     for (int distance = WARP / 2; distance > 0; distance /= 2)
@@ -67,3 +68,36 @@ __device__ T block_sum(T value, T *room) {
     for (int other = 1; other < warps; ++other) sum += room[other];
     return sum;
 }
+
+template <class T>
+__device__ T block_maximum(T value, T *room) {
+    value = warp_maximum(value);
+    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    __syncthreads();
+    if (lane == 0) room[warp] = value;
+    __syncthreads();
+    T largest = room[0];
+    for (int other = 1; other < warps; ++other) largest = maximum(largest, room[other]);
+    return largest;
+}
+
+template <class T>
+__device__ __forceinline__ T infinity() {
+    return T(1) / T(0);
+}
+
+// A sum whose error does not grow with the number of terms: what each addition rounds away is added up beside it
+// (Knuth's exact sum of two).
+template <class T>
+struct Compensated {
+    T total = 0, rest = 0;
+
+    __device__ __forceinline__ void add(T term) {
+        T after = total + term, of_term = after - total;
+        rest += (total - (after - of_term)) + (term - of_term);
+        total = after;
+    }
+
+    // Where the total is infinite, nothing is known of the rest.
+    __device__ __forceinline__ T value() const { return rest == rest ? total + rest : total; }
+};
