@@ -8,13 +8,33 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 """
 
 from . import copying as _copying
+from . import cross_entropy as _cross_entropy
 from . import elementwise as _elementwise
+from . import losses as _losses
 from . import optimizers as _optimizers
 from . import pooling as _pooling
 from . import resize as _resize
 from . import softmax as _softmax
 from .copying import concatenate, copy, split
+from .cross_entropy import (
+    cross_entropy,
+    cross_entropy_from_probabilities,
+    cross_entropy_from_probabilities_gradient,
+    cross_entropy_gradient,
+    sparse_cross_entropy,
+    sparse_cross_entropy_from_probabilities,
+    sparse_cross_entropy_from_probabilities_gradient,
+    sparse_cross_entropy_gradient,
+)
 from .elementwise import activation, activation_gradient, add
+from .losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_from_probabilities,
+    binary_cross_entropy_from_probabilities_gradient,
+    binary_cross_entropy_gradient,
+    squared_error,
+    squared_error_gradient,
+)
 from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
@@ -22,7 +42,9 @@ from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, soft
 
 SOURCES = (
     _copying.SOURCE,
+    _cross_entropy.SOURCE,
     _elementwise.SOURCE,
+    _losses.SOURCE,
     _optimizers.SOURCE,
     _pooling.SOURCE,
     _resize.SOURCE,
@@ -36,8 +58,16 @@ __all__ = [
     "add",
     "average_pool",
     "average_pool_gradient",
+    "binary_cross_entropy",
+    "binary_cross_entropy_from_probabilities",
+    "binary_cross_entropy_from_probabilities_gradient",
+    "binary_cross_entropy_gradient",
     "concatenate",
     "copy",
+    "cross_entropy",
+    "cross_entropy_from_probabilities",
+    "cross_entropy_from_probabilities_gradient",
+    "cross_entropy_gradient",
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",
@@ -50,6 +80,12 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_gradient",
+    "sparse_cross_entropy",
+    "sparse_cross_entropy_from_probabilities",
+    "sparse_cross_entropy_from_probabilities_gradient",
+    "sparse_cross_entropy_gradient",
     "split",
+    "squared_error",
+    "squared_error_gradient",
     "squared_norm",
 ]

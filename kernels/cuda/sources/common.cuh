@@ -101,3 +101,9 @@ struct Compensated {
     // Where the total is infinite, nothing is known of the rest.
     __device__ __forceinline__ T value() const { return rest == rest ? total + rest : total; }
 };
+
+// x held between two numbers; NaN stays.
+template <class T>
+__device__ __forceinline__ T clipped(T x, T low, T high) {
+    return x < low ? low : x > high ? high : x;
+}
