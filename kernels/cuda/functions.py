@@ -21,7 +21,7 @@ import numpy as np
 FOLDER = Path(__file__).parent / "sources"
 REAL = ("float", "double")
 
-_C_TYPES = {"float16": "__half", "float32": "float", "float64": "double", "int32": "int", "int64": "int64"}
+_C_TYPES = {"float16": "Half", "float32": "float", "float64": "double", "int32": "int", "int64": "int64"}
 _C_TYPES |= {"uint8": "unsigned char", "bool": "bool"}
 
 

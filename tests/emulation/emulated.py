@@ -82,10 +82,12 @@ class Emulated:
 
 
 def sources() -> dict[str, list[Function]]:
-    """Every source with its instances."""
+    """Every source with its instances, that of the tests among them."""
+    import probes
+
     from tomograd.kernels.cuda import SOURCES
 
-    return {source.file: list(source) for source in SOURCES}
+    return {source.file: list(source) for source in (*SOURCES, probes.SOURCE)}
 
 
 @cache
@@ -119,7 +121,7 @@ def _build(code: str, flags: Sequence[str], path: Path) -> None:
 
 def _hash(*texts: str) -> str:
     digest = hashlib.sha256("\0".join(texts).encode())
-    for path in sorted([*FOLDER.iterdir(), *HERE.glob("*.h")]):
+    for path in sorted([*FOLDER.iterdir(), *HERE.glob("*.h"), *HERE.glob("*.cu")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

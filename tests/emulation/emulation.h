@@ -48,7 +48,7 @@ struct Thread {
     Fiber *fiber = nullptr;
     bool ended = false;
     int block_waits = 0, warp_waits = 0;  // barriers passed or waited at
-    alignas(16) unsigned char exchanged[64];
+    alignas(16) unsigned char exchanged[2][64];  // in turn: nobody writes the next value where others read this one
     struct Copy {
         void *to;
         const void *from;
@@ -99,17 +99,12 @@ inline void wait_for_warp(const char *what) { wait_for(warp_begin(), warp_size()
 // What every lane of the warp gives, read by `use(lane ↦ value)` when all are there.
 template <class T, class Use>
 auto exchange(const T &mine, const char *what, Use use) {
-    static_assert(sizeof(T) <= sizeof(Thread::exchanged));
-    std::memcpy(running->exchanged, &mine, sizeof(T));
+    static_assert(sizeof(T) <= sizeof(Thread::exchanged[0]) && alignof(T) <= 16);
+    int turn = running->warp_waits % 2;
+    std::memcpy(running->exchanged[turn], &mine, sizeof(T));
     wait_for_warp(what);
     Thread *lanes = warp_begin();
-    auto result = use([&](int lane) {
-        T value;
-        std::memcpy(&value, lanes[lane].exchanged, sizeof(T));
-        return value;
-    });
-    wait_for_warp(what);  // nobody writes the next value before all have read this one
-    return result;
+    return use([=](int lane) -> const T & { return *reinterpret_cast<const T *>(lanes[lane].exchanged[turn]); });
 }
 
 inline int lane() { return int(running - warp_begin()); }
@@ -258,3 +253,5 @@ template <class T>
 T max(T a, T b) {
     return a < b ? b : a;
 }
+
+#include "tensor_cores.h"

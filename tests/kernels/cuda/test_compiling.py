@@ -5,6 +5,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import probes
 import pytest
 
 from tomograd.kernels.cuda import SOURCES
@@ -13,11 +14,11 @@ from tomograd.kernels.cuda.functions import FOLDER
 nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="the compiler comes with the extra `test`")
 
 ARCHITECTURES = ("sm_80", "sm_90")
-SOURCE_OF = {source.file: source for source in SOURCES}
+SOURCE_OF = {source.file: source for source in (*SOURCES, probes.SOURCE)}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("file", sorted(SOURCE_OF))
+@pytest.mark.parametrize("file", sorted(SOURCE_OF), ids=lambda file: Path(file).name)
 def test_a_source_compiles_and_spills_nothing(file, architecture):
     usage = compiled(file, architecture)
     assert len(usage) == len(list(SOURCE_OF[file]))
@@ -26,7 +27,7 @@ def test_a_source_compiles_and_spills_nothing(file, architecture):
 
 
 def test_every_file_is_some_source():
-    assert {path.name for path in FOLDER.glob("*.cu")} == set(SOURCE_OF)
+    assert {path.name for path in FOLDER.glob("*.cu")} == {source.file for source in SOURCES}
 
 
 @cache
