@@ -7,6 +7,7 @@
 Results repeat bit for bit: no kernel adds with atomics. Importing this package needs neither CuPy nor a GPU.
 """
 
+from . import convolution as _convolution
 from . import copying as _copying
 from . import cross_entropy as _cross_entropy
 from . import elementwise as _elementwise
@@ -15,6 +16,7 @@ from . import optimizers as _optimizers
 from . import pooling as _pooling
 from . import resize as _resize
 from . import softmax as _softmax
+from .convolution import conv, conv_transpose
 from .copying import concatenate, copy, split
 from .cross_entropy import (
     cross_entropy,
@@ -41,6 +43,7 @@ from .resize import resize, resize_gradient
 from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, softmax_gradient
 
 SOURCES = (
+    _convolution.SOURCE,
     _copying.SOURCE,
     _cross_entropy.SOURCE,
     _elementwise.SOURCE,
@@ -63,6 +66,8 @@ __all__ = [
     "binary_cross_entropy_from_probabilities_gradient",
     "binary_cross_entropy_gradient",
     "concatenate",
+    "conv",
+    "conv_transpose",
     "copy",
     "cross_entropy",
     "cross_entropy_from_probabilities",
