@@ -18,7 +18,7 @@ from ... import kernels
 from ..tape import Function, Fused
 from ..tensor import Array, Axis, Tensor, as_tensor
 from .arguments import floating, normalize_axes, normalize_axis
-from .arithmetic import clip, logaddexp, minimum, multiply, where
+from .arithmetic import clip, logaddexp, minimum, where
 from .broadcasting import sum
 from .elementwise import abs, exp, expm1
 from .shaping import expand_dims, reshape, swapaxes, transpose
@@ -59,7 +59,10 @@ class ReLU(Function):
         return bool(self._saved)
 
     def backward(self, cotangent: Tensor) -> tuple[Tensor]:
-        return (relu_gradient(cotangent, self.saved[0]) if self.keep() else cotangent,)
+        if not self.keep():
+            return (cotangent,)
+        (y,) = self.saved
+        return (relu_gradient(cotangent, y),)
 
 
 class AfterReLU(Function):
@@ -103,17 +106,17 @@ def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
 
 
 class Activation(Fused):
-    """The activation kernel `name` with its parameter; see COMPOSITIONS for the formulas."""
+    """The activation kernel `name`, with its parameter if it has one; see COMPOSITIONS for the formulas."""
 
-    def forward(self, x: Array, name: str, parameter: float = 0.0) -> Array:
+    def forward(self, x: Array, name: str, **parameter: float) -> Array:
         self.save(x)
-        return kernels.of(x).activation(x, name, parameter)
+        return kernels.of(x).activation(x, name, **parameter)
 
     def gradient(self, cotangent: Array, x: Array) -> tuple[Array]:
         return (kernels.of(x).activation_gradient(cotangent, x, **self.parameters),)
 
-    def composition(self, x: Tensor, name: str, parameter: float = 0.0) -> Tensor:
-        return COMPOSITIONS[name](x, parameter)
+    def composition(self, x: Tensor, name: str, **parameter: float) -> Tensor:
+        return COMPOSITIONS[name](x, **parameter)
 
 
 class _NormalCDF(Function):
@@ -129,8 +132,8 @@ class _NormalCDF(Function):
         return (cotangent * exp(x * x * -0.5) / math.sqrt(2 * math.pi),)
 
 
-def _elu(x: Tensor, alpha: float) -> Tensor:
-    return where(x > 0, x, alpha * expm1(minimum(x, 0)))
+def _elu(x: Tensor, parameter: float) -> Tensor:
+    return where(x > 0, x, parameter * expm1(minimum(x, 0)))
 
 
 def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
@@ -144,16 +147,20 @@ def _gate_with_tanh(x: Tensor) -> Tensor:
     return sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
 
 
-COMPOSITIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "leaky_relu": lambda x, slope: where(x > 0, x, slope * x),
+def _softplus(x: Tensor) -> Tensor:
+    return logaddexp(x, 0)
+
+
+COMPOSITIONS: dict[str, Callable[..., Tensor]] = {
+    "leaky_relu": lambda x, parameter: where(x > 0, x, parameter * x),
     "elu": _elu,
-    "selu": lambda x, _: SELU_SCALE * _elu(x, SELU_ALPHA),
-    "gelu": lambda x, _: _gated(x, _NormalCDF()),
-    "gelu_tanh": lambda x, _: _gated(x, _gate_with_tanh),
-    "silu": lambda x, _: _gated(x, sigmoid),
-    "sigmoid": lambda x, _: exp(-logaddexp(-x, 0)),
-    "tanh": lambda x, _: 2 * sigmoid(2 * x) - 1,
-    "softplus": lambda x, _: logaddexp(x, 0),
+    "selu": lambda x: SELU_SCALE * _elu(x, SELU_ALPHA),
+    "gelu": lambda x: _gated(x, _NormalCDF()),
+    "gelu_tanh": lambda x: _gated(x, _gate_with_tanh),
+    "silu": lambda x: _gated(x, sigmoid),
+    "sigmoid": lambda x: exp(-_softplus(-x)),
+    "tanh": lambda x: 2 * sigmoid(2 * x) - 1,
+    "softplus": _softplus,
 }
 
 
@@ -257,7 +264,7 @@ class LogSumExp(Function):
 
     def backward(self, cotangent: Tensor) -> tuple[Tensor]:
         (x,) = self.saved
-        return (multiply(expand_dims(cotangent, -1), Softmax()(x)),)
+        return (expand_dims(cotangent, -1) * Softmax()(x),)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:

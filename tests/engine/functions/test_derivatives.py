@@ -52,6 +52,29 @@ def test_kernels_compute_what_the_formulas_beside_them_say(function, arrays, mon
 # ---- beyond the registry ---------------------------------------------------------------------------------------------
 
 
+def test_formulas_have_the_kernels_values(monkeypatch):
+    """A kernel's formula is there for its derivatives, in which a constant that is wrong would not show."""
+    made, call = [], Fused.__call__
+
+    def noted(self, *inputs, **parameters):
+        y = call(self, *inputs, **parameters)
+        made.append((self, inputs, y))
+        return y
+
+    monkeypatch.setattr(Fused, "__call__", noted)
+    for entry in ENTRIES.values():
+        for sample in [] if entry.constant else entry.samples:
+            tensors = [Tensor(array, requires_grad=True) for array in sample.arrays]
+            y = sample.function(*tensors)
+            if isinstance(y, Tensor):
+                grad(y, tensors, np.ones(y.shape), allow_unused=True)
+    for function, inputs, y in list(made):
+        formula = function.composition(*inputs, **function.parameters)
+        np.testing.assert_allclose(formula.array, y.array, rtol=1e-12, atol=1e-14, err_msg=type(function).__name__)
+    ours = {each for each in Fused.__subclasses__() if each.__module__.startswith("tomograd.")}
+    assert {type(function) for function, _, _ in made} == ours
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "softplus", "silu", "gelu", "elu", "selu"])
 def test_third_derivatives_come_free(backend, name):
     @enable_grad()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tomograd.engine import GradientError, Tensor, grad
 from tomograd.engine import functional as F
+from tomograd.engine.functions.activations import applied_relu
 from tomograd.testing import gradcheck, gradgradcheck
 from tomograd.testing.strategies import seeds
 
@@ -155,6 +156,11 @@ def test_what_lives_how_long(kind):
         assert values() is None
     finally:
         gc.enable()
+
+
+def test_relu_out_of_a_kernel_is_not_computed_once_more():
+    y = Tensor(numbers(8), requires_grad=True)
+    assert applied_relu(y).array is y.array
 
 
 def test_several_passes_over_a_retained_graph():
