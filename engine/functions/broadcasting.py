@@ -60,8 +60,7 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Tensor:
         return x
     new = x.ndim - len(shape)
     stretched = [i + new for i, n in enumerate(shape) if n == 1 and x.shape[i + new] != 1]
-    if new or stretched:
-        x = sum(x, (*range(new), *stretched), keepdims=True)
+    x = sum(x, (*range(new), *stretched), keepdims=True)
     return reshape(x, shape)
 
 

@@ -54,6 +54,11 @@ class TestKinks:
         gx, gw = both_gradients(lambda x, w: F.relu(F.dense(x, w)), np.zeros((1, 3, 1)), np.ones((1, 2)))
         assert not gx.any() and not gw.any()
 
+    def test_clip_to_one_number(self):
+        x = np.array([-1.0, 2.0, 3.0])
+        assert F.clip(x, 2, 2).array.tolist() == [2, 2, 2]
+        assert both_gradients(lambda x: F.clip(x, 2, 2), x).tolist() == [0, 1, 0]
+
     def test_probabilities_beyond_the_clip_have_no_gradient(self):
         p = np.array([[0.0, 1.0], [0.5, 0.5]])
         g = both_gradients(lambda p: F.binary_cross_entropy(p, np.ones((2, 2)), from_logits=False), p)
@@ -277,6 +282,13 @@ class TestDropout:
     def test_identity_when_not_training_or_rate_zero(self):
         x = Tensor(np.ones(3))
         assert F.dropout(x, 0.5, training=False) is x and F.dropout(x, 0.0) is x
+
+    def test_a_number_drawn_that_is_the_rate_is_kept(self):
+        class Drawn:
+            def uniform(self, shape):
+                return np.array([0.0, 0.25, 0.5, 0.75]).reshape(shape)
+
+        assert F.dropout(np.ones(4), 0.5, generator=Drawn()).array.tolist() == [0, 0, 2, 2]
 
     def test_noise_shape_drops_whole_slices(self):
         y = F.dropout(np.ones((50, 4, 3)), 0.5, noise_shape=(None, 1, None), generator=Generator(2)).array
