@@ -38,6 +38,7 @@ ENTRIES = [
         ),
         errors=(
             error("conv(ROWS, KERNEL)", ValueError, r"conv: x has shape \(2, 3\): expected \(N, \*spatial, C\)"),
+            error("conv(IMAGE[..., None, None], KERNEL)", ValueError, r"conv: x has .* expected \(N, \*spatial, C\)"),
             error(
                 "conv(IMAGE, KERNEL[0])", ValueError, r"conv: weight has shape \(3, 2, 5\).* expected a weight of 4 dim"
             ),
