@@ -102,7 +102,7 @@ class Power(_Broadcasting):
         x, y = self.saved
         dx = dy = None
         if self.needs[0]:
-            zero = y == 0
+            zero = (x == 0) & (y == 0)
             dx = cotangent * y * power(x, where(zero, 1, y - 1))
         if self.needs[1]:
             dy = cotangent * power(x, y) * log(where((x == 0) & (y >= 0), 1, x))

@@ -73,6 +73,15 @@ class TestKinks:
             if not y.requires_grad:
                 break
 
+    def test_exponents_that_are_zero(self):
+        """The slope of x⁰ in x is 0 for every x, but grows with the exponent as 1/x: so say both mixed derivatives."""
+        x, y = (Tensor(np.array(numbers), requires_grad=True) for numbers in ([0.0, 0.5, 4.0], [0.0, 0.0, 0.0]))
+        dx, dy = grad(F.power(x, y), [x, y], np.ones(3), create_graph=True)
+        assert dx.array.tolist() == [0, 0, 0]
+        np.testing.assert_allclose(dy.array, [0, np.log(0.5), np.log(4)])
+        assert grad(dx, y, np.ones(3)).array.tolist() == grad(dy, x, np.ones(3)).array.tolist() == [0, 2, 0.25]
+        assert both_gradients(lambda x: F.power(x, np.zeros(3)), np.array([-np.inf, -2, np.inf])).tolist() == [0, 0, 0]
+
     def test_empty_masks_agree_perfectly(self):
         p, t = np.zeros((1, 4, 2)), np.zeros((1, 4, 2))
         t[0, 0, 1] = 1
