@@ -177,9 +177,13 @@ class LogAddExp(_Broadcasting):
         x, y = self.saved
         difference = where(x == y, 0, x - y)  # infinities too
         return self.to_shapes(
-            cotangent * (-logaddexp(-difference, 0)).exp() if self.needs[0] else None,
-            cotangent * (-logaddexp(difference, 0)).exp() if self.needs[1] else None,
+            cotangent * _sigmoid(difference) if self.needs[0] else None,
+            cotangent * _sigmoid(-difference) if self.needs[1] else None,
         )
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    return (-logaddexp(-x, 0)).exp()
 
 
 class FloorDivide(_Broadcasting):

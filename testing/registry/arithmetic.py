@@ -184,7 +184,10 @@ ENTRIES = [
             sample("clip(x, a_min=0.1)", x=spread(7)),
             sample("clip(x, low, 3.0)", x=spread(2, 3), low=[-0.3, 0.0, 0.3]),
         ),
-        errors=(error("clip(ROWS, 1.0, 0.0)", ValueError, r"clip: a_min = 1\.0 is larger than a_max = 0\.0"),),
+        errors=(
+            error("clip(ROWS, 1.0, 0.0)", ValueError, r"clip: a_min = 1\.0 is larger than a_max = 0\.0"),
+            error("clip(ROWS, np.arange(3.0), 1.0)", ValueError, r"\[0\. 1\. 2\.\] is larger than a_max = 1\.0"),
+        ),
         kinks=(
             kink(
                 "1 at the bounds, 0 beyond",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tomograd import kernels
-from tomograd.engine import Tensor, Variable, grad
+from tomograd.engine import GradientError, Tensor, Variable, grad
 from tomograd.engine import functional as F
 from tomograd.engine.random import Generator
 
@@ -379,6 +379,33 @@ def test_elementwise_as_numpy():
         np.testing.assert_array_equal(getattr(F, name)(abs(x)).array, getattr(np, name)(abs(x)))
     np.testing.assert_array_equal(F.round([0.5, 1.5, -2.5]).array, [0, 2, -2])
     assert F.exp([1, 2]).dtype == np.float32 and F.abs(np.array([-3])).dtype == np.int64
+
+
+def test_arithmetic_of_integers_that_gives_fractions():
+    x = Tensor(np.array([4, 9]))
+    for y, expected in ((x / 8, [0.5, 1.125]), (8 / x, [2, 8 / 9]), (x**0.5, [2, 3]), (F.divide([1], [4]), [0.25])):
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y.array, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: F.broadcast_to(x, (2, 3, 4)),
+        lambda x: F.reshape(x, (4, 3)),
+        lambda x: F.transpose(x),
+        lambda x: x[1:, ::2],
+        lambda x: F.flip(x, 1),
+    ],
+)
+def test_what_shares_memory_is_changed_with_it(view):
+    x = Tensor(rng.standard_normal((3, 4)), requires_grad=True)
+    y = view(x)
+    assert np.shares_memory(y.array, x.array) and y.version is x.version
+    z = y * y
+    x.detach().assign(np.zeros((3, 4)))
+    with pytest.raises(GradientError, match="changed in place"):
+        z.sum().backward()
 
 
 def test_nan_reaches_maxima():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ACTIVATIONS = "engine.functions.activations"
+ARITHMETIC = "engine.functions.arithmetic"
 
 ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     (
@@ -39,5 +40,41 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "return where(x > 0, x, alpha * minimum(x, 0))",
         ("return where(x > 0, x, alpha * minimum(x, 1))",),
         "Where x is above 0 the other branch is taken, and this one only has to be finite.",
+    ),
+    (
+        ARITHMETIC,
+        "return arrays.add(x, y)",
+        ("return arrays.add(y, x)",),
+        "A sum does not depend on the order of two numbers.",
+    ),
+    (
+        ARITHMETIC,
+        "return Add()(*operands(x, y))",
+        ("return Add()(*operands(y, x))",),
+        "A sum does not depend on the order of two numbers, nor does the type in which they meet.",
+    ),
+    (
+        ARITHMETIC,
+        "return Multiply()(*operands(x, y))",
+        ("return Multiply()(*operands(y, x))",),
+        "A product does not depend on the order of two numbers, nor does the type in which they meet.",
+    ),
+    (
+        ARITHMETIC,
+        "return LogAddExp()(*operands(x, y))",
+        ("return LogAddExp()(*operands(y, x))",),
+        "It is symmetric, to the last bit, and so is the type in which the two meet.",
+    ),
+    (
+        ARITHMETIC,
+        "return (-logaddexp(-x, 0)).exp()",
+        ("return (-logaddexp(0, -x)).exp()",),
+        "It is symmetric, to the last bit.",
+    ),
+    (
+        ARITHMETIC,
+        "dx = cotangent * y * power(x, where(zero, 1, y - 1))",
+        ("dx = cotangent * y * power(x, where(zero, 2, y - 1))",),
+        "It is 0 that is raised there: every positive power of it is 0.",
     ),
 ]
