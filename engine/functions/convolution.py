@@ -144,7 +144,8 @@ def _conv_windows(
     dilation_rate: Sizes,
     groups: int,
 ) -> dict[str, Any]:
-    """What the kernel has to be told of the windows, for arguments of these shapes. Raises as `conv` does."""
+    """What the kernel has to be told of the windows, for arguments of these shapes. Raises as `conv` does, but for
+    windows that are too large: those the kernel rejects, which computes the output's size."""
     spatial = _spatial_dimensions("conv", x, weight)
     kernel_size, c_in, c_out = weight[:-2], x[-1], weight[-1]
     _require_groups("conv", groups, input_channels=c_in, output_channels=c_out)
@@ -157,7 +158,6 @@ def _conv_windows(
     strides = geometry.per_dimension(strides, spatial, "strides")
     dilation_rate = geometry.per_dimension(dilation_rate, spatial, "dilation_rate")
     pairs = geometry.resolve_padding(padding, x[1:-1], kernel_size, strides, dilation_rate)
-    geometry.conv_output_size(x[1:-1], kernel_size, strides, pairs, dilation_rate)
     return {"strides": strides, "padding": pairs, "dilation_rate": dilation_rate, "groups": groups}
 
 

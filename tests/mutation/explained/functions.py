@@ -4,6 +4,8 @@ from __future__ import annotations
 
 ACTIVATIONS = "engine.functions.activations"
 ARITHMETIC = "engine.functions.arithmetic"
+BROADCASTING = "engine.functions.broadcasting"
+CONVOLUTION = "engine.functions.convolution"
 
 ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     (
@@ -76,5 +78,44 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "dx = cotangent * y * power(x, where(zero, 1, y - 1))",
         ("dx = cotangent * y * power(x, where(zero, 2, y - 1))",),
         "It is 0 that is raised there: every positive power of it is 0.",
+    ),
+    (
+        BROADCASTING,
+        "x = sum(x, (*range(new), *stretched), keepdims=True)",
+        ("x = sum(x, (*range(new), *stretched), keepdims=False)",),
+        "The sums get the shape that was asked for in the next line, whatever theirs is.",
+    ),
+    (
+        BROADCASTING,
+        "repeated = [size for count, n in zip(counts, shape, strict=True) for size in (count, n)]",
+        ("repeated = [size for count, n in zip(counts, shape, strict=False) for size in (count, n)]",),
+        "The two were given one length.",
+    ),
+    (
+        BROADCASTING,
+        "return reshape(spread, tuple([count * n for count, n in zip(counts, shape, strict=True)]))",
+        (
+            "return reshape(spread, tuple([count * n for count, n in zip(shape, counts, strict=True)]))",
+            "return reshape(spread, tuple([count * n for count, n in zip(counts, shape, strict=False)]))",
+        ),
+        "The two were given one length, and a product does not depend on the order.",
+    ),
+    (
+        CONVOLUTION,
+        "return kernels.of(x, weight).conv(x, weight, bias, **windows, activation=activation)",
+        ("return kernels.of(weight, x).conv(x, weight, bias, **windows, activation=activation)",),
+        "The arrays' backend does not depend on their order.",
+    ),
+    (
+        CONVOLUTION,
+        "return kernels.of(g, weight).conv_transpose(g, weight, bias, output_size, **windows)",
+        ("return kernels.of(weight, g).conv_transpose(g, weight, bias, output_size, **windows)",),
+        "The arrays' backend does not depend on their order.",
+    ),
+    (
+        CONVOLUTION,
+        "return kernels.of(x, g).conv_weight_gradient(x, g, kernel_size, **windows)",
+        ("return kernels.of(g, x).conv_weight_gradient(x, g, kernel_size, **windows)",),
+        "The arrays' backend does not depend on their order.",
     ),
 ]
