@@ -46,11 +46,9 @@ class Transpose(Function):
 
 
 class AsType(Function):
-    view = True
-
     def forward(self, x: Array, dtype: np.dtype) -> Array:
         self.input_dtype = x.dtype
-        return x.astype(dtype, copy=False)
+        return x.astype(dtype)
 
     def backward(self, cotangent: Tensor) -> Gradient:
         return (astype(cotangent, self.input_dtype),)
