@@ -197,7 +197,7 @@ def _transpose_windows(
     """The same for the transposed convolution, and the output's size."""
     spatial = _spatial_dimensions("conv_transpose", x, weight)
     kernel_size, c_in, c_out = weight[:-2], x[-1], weight[-2] * groups
-    _require_groups("conv_transpose", groups, input_channels=c_in, output_channels=c_out)
+    _require_groups("conv_transpose", groups, input_channels=c_in)  # the output's are a multiple
     if weight[-1] != c_in:
         raise ValueError(
             f"conv_transpose: weight has shape {weight}, but x has {c_in} channels: "

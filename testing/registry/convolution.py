@@ -120,6 +120,12 @@ ENTRIES = [
                 ValueError,
                 r"conv_transpose: bias has shape \(2,\), expected \(5,\)",
             ),
+            error(
+                "conv_transpose(IMAGE, KERNEL, groups=3)", ValueError, "groups = 3 does not divide the 2 input channels"
+            ),
+            error(
+                "conv_transpose(IMAGE, KERNEL, groups=True)", ValueError, "groups = True: expected a positive integer"
+            ),
             error("conv_transpose(IMAGE, KERNEL.swapaxes(2, 3), output_padding=1)", ValueError, "output_padding"),
         ),
     ),
