@@ -91,7 +91,27 @@ class TestTwoPlaces:
         assert x.grad.device == "cpu"
         assert x.grad.tolist() == [0, 20, 400]
 
-    @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", ""])
+    def test_between_gpus_and_back(self, cupy):
+        x = Tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True)
+        y = x.to("cuda:1")
+        z = y.to("cuda:0")
+        assert (y.device, z.device) == ("cuda:1", "cuda:0")
+        np.testing.assert_array_equal(z.array.get(), x.array)
+        cotangent = np.array([5.0, 7.0, 11.0])
+        found = grad(z, [x, y], Tensor(cotangent).to("cuda:0"))
+        assert [each.device for each in found] == ["cpu", "cuda:1"]
+        np.testing.assert_array_equal(found[0].array, cotangent)
+        np.testing.assert_array_equal(z.to("cpu").array, x.array)
+
+    def test_cuda_is_the_current_gpu_or_the_one_where_it_is(self, cupy):
+        x = Tensor(np.ones(2))
+        with cupy.cuda.Device(2):
+            assert x.to("cuda").device == "cuda:2"
+            y = x.to("cuda:0")
+            assert y.to("cuda") is y
+            assert cupy.cuda.Device().id == 2
+
+    @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "gpu:1", "cuda1", ""])
     def test_a_place_that_is_unknown(self, cupy, device):
         with pytest.raises(ValueError, match='expected "cpu", "cuda" or "cuda:N"'):
             Tensor([1.0]).to(device)

@@ -170,7 +170,7 @@ class TestWithoutGPU:
             classifier().fit(IMAGES, LABELS, device="cuda")
 
     def test_a_gpu_that_is_not_there(self, cupy):
-        with pytest.raises(tg.engine.DeviceError, match='there is no device "cuda:7": this machine has 1 GPU'):
+        with pytest.raises(tg.engine.DeviceError, match='there is no device "cuda:7": this machine has 3 GPUs'):
             classifier().to("cuda:7")
 
     def test_another_name(self):

@@ -23,13 +23,16 @@ import numpy as np
 HAS = frozenset((Path(__file__).parent / "cupy_names.txt").read_text(encoding="utf-8").split())
 
 
+GPUS = 3
+
+
 class ndarray:
     """An array on the pretended device."""
 
     __array_priority__ = 100
 
-    def __init__(self, held: np.ndarray):
-        self._held = held
+    def __init__(self, held: np.ndarray, gpu: int | None = None):
+        self._held, self._gpu = held, _Device.current if gpu is None else gpu
 
     # ---- what NumPy asks of others' arrays
 
@@ -62,9 +65,9 @@ class ndarray:
     size = property(lambda self: self._held.size)
     nbytes = property(lambda self: self._held.nbytes)
     itemsize = property(lambda self: self._held.itemsize)
-    T = property(lambda self: ndarray(self._held.T))
-    base = property(lambda self: None if self._held.base is None else ndarray(self._held.base))
-    device = property(lambda self: _Device())
+    T = property(lambda self: ndarray(self._held.T, self._gpu))
+    base = property(lambda self: None if self._held.base is None else ndarray(self._held.base, self._gpu))
+    device = property(lambda self: _Device(self._gpu))
     data = property(lambda self: SimpleNamespace(ptr=self._held.ctypes.data))
 
     @property
@@ -89,7 +92,7 @@ class ndarray:
         return (self[place] for place in range(len(self)))
 
     def __getitem__(self, index: Any) -> ndarray:
-        return ndarray(np.asarray(self._held[_held(index)]))
+        return ndarray(np.asarray(self._held[_held(index)]), self._gpu)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._held[_held(index)] = _held(value)
@@ -148,12 +151,24 @@ _give_methods()
 
 
 def _call(function: Callable, arguments: tuple, options: dict) -> Any:
-    return _wrapped(function(*map(_held, arguments), **{name: _held(value) for name, value in options.items()}))
+    """A function of NumPy's arrays for arrays on the device; its results lie where its arguments do."""
+    gpus = {array._gpu for array in _arrays_in((arguments, options))}
+    if len(gpus) > 1:
+        raise ValueError(f"arrays on different devices: {sorted(gpus)}")
+    result = function(*map(_held, arguments), **{name: _held(value) for name, value in options.items()})
+    return _wrapped(result, gpus.pop() if gpus else None)
+
+
+def _arrays_in(value: Any) -> Iterator[ndarray]:
+    if isinstance(value, ndarray):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _arrays_in(each)
 
 
 def _held(value: Any) -> Any:
-    """The arrays that a value is made of, as NumPy's; an array of main memory with more than no dimensions is
-    refused."""
+    """A value with NumPy's arrays for those of the device; an array that is NumPy's already is refused."""
     if isinstance(value, ndarray):
         return value._held
     if isinstance(value, np.ndarray):
@@ -163,20 +178,19 @@ def _held(value: Any) -> Any:
     return value
 
 
-def _wrapped(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return ndarray(value)
-    if isinstance(value, np.generic):
-        return ndarray(np.asarray(value))
+def _wrapped(value: Any, gpu: int | None) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return ndarray(np.asarray(value), gpu)
     if isinstance(value, list | tuple):
-        return type(value)(_wrapped(each) for each in value)
+        return type(value)(_wrapped(each, gpu) for each in value)
     return value
 
 
 def asarray(values: Any, dtype: Any = None, order: str | None = None) -> ndarray:
-    """The values on the device: a copy if they lie in main memory."""
+    """The values on the current device: a copy unless they lie there."""
     if isinstance(values, ndarray):
-        return ndarray(np.asarray(values._held, dtype, order))
+        make = np.asarray if values._gpu == _Device.current else np.array
+        return ndarray(make(values._held, dtype, order=order))
     return ndarray(np.array(values, dtype, copy=True, order=order or "K"))
 
 
@@ -195,7 +209,7 @@ def module() -> ModuleType:
         setattr(cupy, own.__name__, own)
     cupy.array = lambda values, dtype=None, copy=True, order="K": asarray(values, dtype).copy()
     cupy.ogrid = _OpenGrid()
-    cupy.cuda = SimpleNamespace(Device=_Device, runtime=SimpleNamespace(getDeviceCount=lambda: 1))
+    cupy.cuda = SimpleNamespace(Device=_Device, runtime=SimpleNamespace(getDeviceCount=lambda: GPUS))
     return cupy
 
 
@@ -211,21 +225,25 @@ def _made_on_device(function: Any) -> Any:
 
 class _OpenGrid:
     def __getitem__(self, index: Any) -> Any:
-        return _wrapped(np.ogrid[index])
+        return _wrapped(np.ogrid[index], None)
 
 
 class _Device:
-    id = 0
+    """A pretended GPU; within `with` the current one."""
 
-    def __init__(self, number: int = 0):
-        if number != 0:
+    current = 0
+
+    def __init__(self, number: int | None = None):
+        self.id = _Device.current if number is None else number
+        if self.id >= GPUS:
             raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
     def __enter__(self) -> _Device:
+        self._before, _Device.current = _Device.current, self.id
         return self
 
     def __exit__(self, *error: Any) -> None:
-        pass
+        _Device.current = self._before
 
 
 @contextmanager

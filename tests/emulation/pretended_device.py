@@ -29,3 +29,28 @@ def _on_device(kernel):
         return pretended_cupy._call(kernel, arguments, options)
 
     return call
+
+
+@contextmanager
+def emulated_device() -> Iterator[Any]:
+    """Within the `with` block there is a device, whose kernels are the emulated CUDA kernels. Yields the runtime."""
+    import emulated
+
+    import tomograd.kernels.cuda as cuda
+    from tomograd.kernels.cuda import runtime
+
+    class Runtime(emulated.Emulated):
+        """Emulated, with arrays that say they lie on a device."""
+
+        def empty(self, shape, dtype):
+            return pretended_cupy.ndarray(super().empty(shape, dtype))
+
+        def address(self, array):
+            return array.data.ptr
+
+        def host(self, array):
+            return array.get()
+
+    loaded = mock.patch.dict(kernels._loaded, {"cuda": cuda})
+    with pretended_cupy.installed(), loaded, runtime.use(Runtime()) as chosen:
+        yield chosen

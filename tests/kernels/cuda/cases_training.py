@@ -1,0 +1,59 @@
+"""Whole models on the CUDA kernels: a training run gives the losses that the CPU's kernels give."""
+
+import numpy as np
+import pytest
+
+import tomograd as tg
+from tomograd import layers
+
+
+@pytest.fixture
+def device(on_gpu):
+    """A device for `fit`: the GPU, or a pretended one on which the CUDA sources are emulated."""
+    if on_gpu:
+        yield "cuda"
+        return
+    from pretended_device import emulated_device
+
+    with emulated_device():
+        yield "cuda"
+
+
+def classifier():
+    model = tg.models.Sequential(
+        [
+            layers.Input((9, 7, 1)),
+            layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.Conv2D(6, 3, padding="same"),
+            layers.LayerNormalization(),
+            layers.Activation("gelu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    model.compile("adam", loss=tg.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def unet():
+    model = tg.models.UNet((8, 8, 1), 1, base_filters=2, depth=2)
+    model.compile("sgd", loss=tg.losses.BinaryCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("make", [classifier, unet])
+def test_a_training_run(device, make):
+    generator = np.random.default_rng(0)
+    shape = (6, 9, 7, 1) if make is classifier else (4, 8, 8, 1)
+    x = generator.standard_normal(shape).astype(np.float32)
+    y = generator.integers(0, 3, 6) if make is classifier else (x > 0).astype(np.float32)
+
+    def run(device):
+        tg.random.seed(1)
+        model = make()
+        history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, device=device).history["loss"]
+        return [*history, *model.predict(x).ravel()]
+
+    np.testing.assert_allclose(run(device), run(None), rtol=2e-4, atol=2e-5)
