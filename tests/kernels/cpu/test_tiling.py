@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tomograd.kernels.cpu import correlation, simd, weight_tiles
 from tomograd.kernels.cpu.tiling import (
+    LATENCY,
     MOST_DOT_ROWS,
     MOST_VECTORS,
     channel_tile,
@@ -71,7 +72,9 @@ def test_gradient_tiles_fit(level, kernel_rows, run, vectors):
     assert 1 <= rows <= run
     assert groups == 1 or rows == run  # several kernel rows only whole
     assert 1 <= wide <= min(vectors, MOST_VECTORS)
-    assert groups * rows * wide * phases + wide + 1 <= level.registers
+    sums = groups * rows * wide * phases
+    assert sums + wide + 1 <= level.registers
+    assert sums >= 2 * LATENCY or 2 * sums + wide + 1 > level.registers  # as many as can be
     assert cycles >= kernel_rows * run * vectors / 2
 
 

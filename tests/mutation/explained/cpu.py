@@ -21,4 +21,22 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("i, stop = (begin * CHUNK, min(size, end * CHUNK))",),
         "The smaller of two whole numbers is the same in either order.",
     ),
+    (
+        "kernels.cpu.resize",
+        "return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=True)], x)",
+        ("return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=False)], x)",),
+        "Sizes have as many numbers as the image has axes: the functions that call the kernel see to it.",
+    ),
+    (
+        "kernels.cpu.tiling",
+        "line = LINE_CYCLES if wide * lanes >= channels else 3 * LINE_CYCLES",
+        ("line = LINE_CYCLES if wide * lanes > channels else 3 * LINE_CYCLES",),
+        "What a tile is taken to cost: another one may be chosen, which gives the same sums.",
+    ),
+    (
+        "kernels.cpu.tiling",
+        "return (tiles * (cycles + loads / 32 + 0.5), -rows * width * wide)",
+        ("return (tiles * (cycles + loads / 32 + 0.5), +rows * width * wide)",),
+        "Which of two tiles that are taken to cost the same is chosen: both give the same sums.",
+    ),
 ]
