@@ -36,6 +36,19 @@ def test_matmul_equals_the_reference(sides, batch, transposes, bias, activation,
     np.testing.assert_array_equal(cpu.matmul(*arguments), reference.matmul(*arguments))
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("k", [0, 13])
+def test_all_options_together(batch, transpose_a, transpose_b, k):
+    a = random_array(np.random.default_rng(0), (*batch, *((k, 7) if transpose_a else (7, k))), np.float32, "integers")
+    b = random_array(np.random.default_rng(1), (*batch, *((17, k) if transpose_b else (k, 17))), np.float32, "integers")
+    for bias in (None, np.arange(-8, 9, dtype=np.float32)):
+        for activation in (None, "relu"):
+            arguments = (a, b, transpose_a, transpose_b, bias, activation)
+            np.testing.assert_array_equal(cpu.matmul(*arguments), reference.matmul(*arguments))
+
+
 @pytest.mark.parametrize("sides", [(13, 20_011, 37), (3, 5000, 10), (200, 300, 128)])
 @pytest.mark.parametrize("transpose_a", [False, True])
 @given(seed=seeds)

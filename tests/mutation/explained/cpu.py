@@ -39,4 +39,28 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("return (tiles * (cycles + loads / 32 + 0.5), +rows * width * wide)",),
         "Which of two tiles that are taken to cost the same is chosen: both give the same sums.",
     ),
+    (
+        "kernels.cpu.dense",
+        "c[...] = 0 if bias is None else np.maximum(bias, 0) if activation == 'relu' else bias",
+        ("c[...] = 0 if bias is None else np.maximum(0, bias) if activation == 'relu' else bias",),
+        "The larger of two numbers is the same in either order.",
+    ),
+    (
+        "kernels.cpu.dense",
+        "transpose_b = bool(transpose_b) or n == 1",
+        ("transpose_b = bool(transpose_b) or n == 0",),
+        "A single column is the same memory as a row: read as a row it is faster, the sums are the same.",
+    ),
+    (
+        "kernels.cpu.average_pooling",
+        "if any((k > s for k, s in zip(pool_size, strides, strict=True))):",
+        ("if any((k > s for k, s in zip(pool_size, strides, strict=False))):",),
+        "Windows and strides have as many numbers: the functions that call the kernel see to it.",
+    ),
+    (
+        "kernels.cpu.average_pooling",
+        "alike = count_include_pad or not any(map(any, padding))",
+        ("alike = count_include_pad and (not any(map(any, padding)))",),
+        "Fewer gradients take the faster of two ways, which both give the same sums.",
+    ),
 ]
