@@ -1,16 +1,21 @@
 """What the system says of the processor's caches, what is assumed where it says nothing, and what passes them by."""
 
 import numpy as np
+import pytest
 
 from tomograd.kernels import memory
 from tomograd.kernels.cpu import caches
 
 
-def test_the_largest_cache_counts(tmp_path):
-    for index, text in enumerate(["48K\n", "2M", "96M\n"]):
+@pytest.mark.parametrize(
+    ("largest", "size"),
+    [("96M\n", 96 * 1024**2), ("98304K\n", 96 * 1024**2), ("1G\n", 1024**3), ("4194304", 4 * 1024**2)],
+)
+def test_the_largest_cache_counts(tmp_path, largest, size):
+    for index, text in enumerate(["48K\n", "2M", largest]):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(text)
-    assert caches.last_level_bytes(tmp_path) == 96 * 1024**2
+    assert caches.last_level_bytes(tmp_path) == size
 
 
 def test_a_size_is_assumed_where_none_can_be_read(tmp_path):

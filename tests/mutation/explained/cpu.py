@@ -43,7 +43,7 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "kernels.cpu.dense",
         "c[...] = 0 if bias is None else np.maximum(bias, 0) if activation == 'relu' else bias",
         ("c[...] = 0 if bias is None else np.maximum(0, bias) if activation == 'relu' else bias",),
-        "The larger of two numbers is the same in either order.",
+        "The larger of two numbers is the same in either order; of two zeros NumPy promises neither sign.",
     ),
     (
         "kernels.cpu.dense",
@@ -62,5 +62,11 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "alike = count_include_pad or not any(map(any, padding))",
         ("alike = count_include_pad and (not any(map(any, padding)))",),
         "Fewer gradients take the faster of two ways, which both give the same sums.",
+    ),
+    (
+        "kernels.cpu.caches",
+        "COMMON_SIZE = 32 * 1024 ** 2",
+        ("COMMON_SIZE = 31 * 1024 ** 2",),
+        "A guess at a cache's size, by which only the way to store is chosen.",
     ),
 ]
