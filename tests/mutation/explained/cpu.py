@@ -24,7 +24,7 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     (
         "kernels.cpu.resize",
         "return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=True)], x)",
-        ("return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=False)], x)",),
+        (("return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=False)], x)"),),
         "Sizes have as many numbers as the image has axes: the functions that call the kernel see to it.",
     ),
     (
@@ -68,5 +68,47 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "COMMON_SIZE = 32 * 1024 ** 2",
         ("COMMON_SIZE = 31 * 1024 ** 2",),
         "A guess at a cache's size, by which only the way to store is chosen.",
+    ),
+    (
+        "kernels.cpu.correlation",
+        (
+            "return Correlation(1, (1, 1, pixels), (1, 1, pixels), (1, 1, 1), (1, 1, 1), (1, 1, 1), (0, 0, 0), "
+            "groups, channels_in, channels_out, x_strides=(0, 0, 0, channels_in, pixels * channels_in), "
+            "y_strides=(0, 0, 0, channels_out, pixels * channels_out), weight_strides=(0, 0, 0, *weight_strides, "
+            "channels_in * channels_out))"
+        ),
+        (
+            (
+                "return Correlation(1, (1, 1, pixels), (1, 1, pixels), (1, 1, 1), (0, 1, 1), (1, 1, 1), (0, 0, 0), "
+                "groups, channels_in, channels_out, x_strides=(0, 0, 0, channels_in, pixels * channels_in), "
+                "y_strides=(0, 0, 0, channels_out, pixels * channels_out), weight_strides=(0, 0, 0, *weight_strides, "
+                "channels_in * channels_out))"
+            ),
+        ),
+        "Along an axis with one output its stride is multiplied by 0.",
+    ),
+    (
+        "kernels.cpu.correlation",
+        (
+            "return Correlation(1, (1, 1, pixels), (1, 1, pixels), (1, 1, 1), (1, 1, 1), (1, 1, 1), (0, 0, 0), "
+            "groups, channels_in, channels_out, x_strides=(0, 0, 0, channels_in, pixels * channels_in), "
+            "y_strides=(0, 0, 0, channels_out, pixels * channels_out), weight_strides=(0, 0, 0, *weight_strides, "
+            "channels_in * channels_out))"
+        ),
+        (
+            (
+                "return Correlation(1, (1, 1, pixels), (1, 1, pixels), (1, 1, 1), (1, 1, 1), (1, 1, 1), (0, 0, 0), "
+                "groups, channels_in, channels_out, x_strides=(0, 0, 0, channels_in, pixels * channels_in), "
+                "y_strides=(0, 0, 0, channels_out, pixels * channels_out), weight_strides=(0, 1, 0, *weight_strides, "
+                "channels_in * channels_out))"
+            ),
+        ),
+        "Along an axis with one tap the weights' stride is multiplied by 0.",
+    ),
+    (
+        "kernels.cpu.convolution",
+        "if groups > 1 or strides[-1] == 1 or dilation_rate[-1] > 1:",
+        ("if groups > 1 or strides[-0] == 1 or dilation_rate[-1] > 1:",),
+        "Only whether phases are joined where that is faster: joined or apart they give the same sums.",
     ),
 ]
