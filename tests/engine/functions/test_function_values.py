@@ -371,6 +371,15 @@ def test_shaping_as_numpy(data):
         np.testing.assert_array_equal(ours.array, theirs)
 
 
+@pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_the_gradient_of_another_type_is_of_the_first(types):
+    x = Tensor(rng.standard_normal(5), requires_grad=True, dtype=types[0])
+    y = F.astype(x, types[1])
+    cotangent = rng.standard_normal(5).astype(types[1])
+    np.testing.assert_array_equal(y.array, x.array.astype(types[1]), strict=True)
+    np.testing.assert_array_equal(grad(y, x, cotangent).array, cotangent.astype(types[0]), strict=True)
+
+
 def test_elementwise_as_numpy():
     x = rng.standard_normal((3, 4)) * 3
     for name in ("exp", "expm1", "sin", "cos", "tan", "sign", "floor", "ceil", "abs", "square"):

@@ -6,6 +6,7 @@ ACTIVATIONS = "engine.functions.activations"
 ARITHMETIC = "engine.functions.arithmetic"
 BROADCASTING = "engine.functions.broadcasting"
 CONVOLUTION = "engine.functions.convolution"
+SHAPING = "engine.functions.shaping"
 
 ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     (
@@ -117,5 +118,27 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "return kernels.of(x, g).conv_weight_gradient(x, g, kernel_size, **windows)",
         ("return kernels.of(g, x).conv_weight_gradient(x, g, kernel_size, **windows)",),
         "The arrays' backend does not depend on their order.",
+    ),
+    (
+        SHAPING,
+        "return tuple([index(cotangent, (*before, slice(end - size, end))) if need else None "
+        "for size, end, need in zip(self.sizes, ends, needs, strict=True)])",
+        (
+            "return tuple([index(cotangent, (*before, slice(end - size, end))) if need else None "
+            "for size, end, need in zip(self.sizes, ends, needs, strict=False)])",
+        ),
+        "There is a size, an end and a need for each input.",
+    ),
+    (
+        SHAPING,
+        "self.inside = tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)])",
+        ("self.inside = tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=False)])",),
+        "There is a pair of widths for each axis.",
+    ),
+    (
+        SHAPING,
+        "shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)])",
+        ("shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=False)])",),
+        "There is a pair of widths for each axis.",
     ),
 ]
