@@ -47,7 +47,10 @@ ENTRIES = [
             sample("squeeze(x)", x=normal(2, 1, 1), linear="x"),
             sample("squeeze(x, 1)", x=normal(2, 1, 1), linear="x"),
         ),
-        errors=(error("squeeze(ROWS, 0)", ValueError, "has a size other than 1"),),
+        errors=(
+            error("squeeze(ROWS, 0)", ValueError, "has a size other than 1"),
+            error("squeeze(ROWS[:1], (0, 1))", ValueError, "has a size other than 1"),
+        ),
     ),
     Entry(
         "astype",
