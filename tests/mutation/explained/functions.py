@@ -141,4 +141,22 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=False)])",),
         "There is a pair of widths for each axis.",
     ),
+    (
+        SHAPING,
+        "for place, axis in sorted(zip(places, moved, strict=True)):",
+        ("for place, axis in sorted(zip(places, moved, strict=False)):",),
+        "The line before makes sure that they have one length.",
+    ),
+    (
+        SHAPING,
+        "if part.ndim != parts[0].ndim or any((m != n for d, (m, n) in enumerate("
+        "zip(part.shape, parts[0].shape, strict=True)) if d != axis)):",
+        (
+            "if part.ndim != parts[0].ndim or any((m != n for d, (m, n) in enumerate("
+            "zip(parts[0].shape, part.shape, strict=True)) if d != axis)):",
+            "if part.ndim != parts[0].ndim or any((m != n for d, (m, n) in enumerate("
+            "zip(part.shape, parts[0].shape, strict=False)) if d != axis)):",
+        ),
+        "Whether two numbers differ does not depend on their order; the ranks are compared before.",
+    ),
 ]
