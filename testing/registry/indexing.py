@@ -37,6 +37,7 @@ ENTRIES = [
         ),
         errors=(
             error("take_along_axis(ROWS, [[3], [0]], 1)", ValueError, "is 3, but there are 3 elements along the axis"),
+            error("take_along_axis(ROWS, [[0.5], [0]], 1)", TypeError, "take_along_axis: indices must hold integers"),
             error("take_along_axis(ROWS, [0], 1)", ValueError, "they may differ along axis 1 only"),
         ),
     ),

@@ -166,7 +166,7 @@ class TestJoining:
     @pytest.mark.parametrize(
         "index",
         [(slice(None), 2), (slice(None, None, -2), ..., None), (0, 1, 2), (-1,), np.int64(2), (True,),
-         (slice(1, 3), slice(0, 0)), (np.array([True, False, True, False]),), ([0, 3],)],
+         (slice(1, 3), slice(0, 0)), (np.array([True, False, True, False]),), ([0, 3],), ([],)],
     )  # fmt: skip
     def test_the_gradient_of_a_part_is_zero_elsewhere(self, index):
         x = Tensor(rng.standard_normal((4, 5, 70)), requires_grad=True)
