@@ -36,7 +36,12 @@ ENTRIES = [
             sample("take_along_axis(x, [[1, 0, 1], [1, 1, 1]], 0)", x=normal(2, 3), linear="x"),
         ),
         errors=(
-            error("take_along_axis(ROWS, [[3], [0]], 1)", ValueError, "is 3, but there are 3 elements along the axis"),
+            error(
+                "take_along_axis(ROWS, [[0], [3]], 1)",
+                ValueError,
+                r"take_along_axis: the index at position \(1, 0\) is 3, but there are 3 elements along the axis",
+            ),
+            error("take_along_axis(ROWS, [[0], [0], [0]], 1)", ValueError, "they may differ along axis 1 only"),
             error("take_along_axis(ROWS, [[0.5], [0]], 1)", TypeError, "take_along_axis: indices must hold integers"),
             error("take_along_axis(ROWS, [0], 1)", ValueError, "they may differ along axis 1 only"),
         ),

@@ -166,4 +166,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("if indices.shape[axis] == 0:",),
         "It spares time only: adding at the same places gives the same.",
     ),
+    (
+        INDEXING,
+        "if indices.ndim != x.ndim or any((m != n for d, (m, n) in enumerate("
+        "zip(indices.shape, x.shape, strict=True)) if d != axis)):",
+        (
+            "if indices.ndim != x.ndim or any((m != n for d, (m, n) in enumerate("
+            "zip(x.shape, indices.shape, strict=True)) if d != axis)):",
+            "if indices.ndim != x.ndim or any((m != n for d, (m, n) in enumerate("
+            "zip(indices.shape, x.shape, strict=False)) if d != axis)):",
+        ),
+        "Whether two numbers differ does not depend on their order; the ranks are compared before.",
+    ),
 ]
