@@ -96,7 +96,7 @@ def built(file: str) -> tuple[ctypes.CDLL, dict[str, int]]:
     expressions = [function.expression for function in sources()[file]]
     code = f'#include "{file}"\n' + "".join(
         f'extern "C" const char *launch_{number}(dim3 grid, dim3 block, long long shared, void **arguments, int count, '
-        f"int order) {{ return emulation::launch({expression}, grid, block, shared, arguments, count, order); }}\n"
+        f"int order) {{ return emulation::launch(::{expression}, grid, block, shared, arguments, count, order); }}\n"
         for number, expression in enumerate(expressions)
     )
     flags = [*FLAGS, *(SANITIZER if SANITIZED else []), f"-I{FOLDER}", f"-I{HERE}"]
