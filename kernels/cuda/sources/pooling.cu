@@ -226,7 +226,7 @@ __global__ void sum_part(const T *x, T *sums, Windows w, bool divided, bool coun
 #pragma unroll
                 for (int k = 0; k < N; ++k) sum.items[k] += here.items[k];
             }
-        room[thread] = sum;
+        room[thread] = sum;  // which nobody else has read since the last barrier of the task before
         __syncthreads();
         for (int half = lines / 2; half > 0; half /= 2) {
             if (threadIdx.y < half) {
@@ -241,6 +241,5 @@ __global__ void sum_part(const T *x, T *sums, Windows w, bool divided, bool coun
             for (int k = 0; k < N; ++k) sum.items[k] = room[thread].items[k] / share;
             put_pack(sums, (window * parts + part) * packs + channel, sum);
         }
-        __syncthreads();  // the room is the next task's
     }
 }
