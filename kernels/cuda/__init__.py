@@ -10,6 +10,7 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 from . import convolution as _convolution
 from . import copying as _copying
 from . import cross_entropy as _cross_entropy
+from . import dice as _dice
 from . import elementwise as _elementwise
 from . import losses as _losses
 from . import optimizers as _optimizers
@@ -28,6 +29,7 @@ from .cross_entropy import (
     sparse_cross_entropy_from_probabilities_gradient,
     sparse_cross_entropy_gradient,
 )
+from .dice import dice, dice_gradient
 from .elementwise import activation, activation_gradient, add
 from .losses import (
     binary_cross_entropy,
@@ -46,6 +48,7 @@ SOURCES = (
     _convolution.SOURCE,
     _copying.SOURCE,
     _cross_entropy.SOURCE,
+    _dice.SOURCE,
     _elementwise.SOURCE,
     _losses.SOURCE,
     _optimizers.SOURCE,
@@ -73,6 +76,8 @@ __all__ = [
     "cross_entropy_from_probabilities",
     "cross_entropy_from_probabilities_gradient",
     "cross_entropy_gradient",
+    "dice",
+    "dice_gradient",
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",

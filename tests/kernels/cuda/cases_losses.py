@@ -143,8 +143,50 @@ def test_extreme_logits(cuda):
     close(*gradient, np.float32)
 
 
+# ---- Dice ------------------------------------------------------------------------------------------------------------
+
+# One class to more than a line of 1024, positions in one chunk and in several, examples that begin anywhere.
+MASKS = [(2, 300, 3), (1, 40000, 1), (3, 5, 2), (2, 90, 400), (1, 9, 1300), (2, 7, 1031), (1, 18000, 4), (0, 4, 2),
+         (2, 0, 3), (2, 3, 0)]  # fmt: skip
+
+
+@given(shape=st.sampled_from(MASKS), dtype=dtypes, smooth=st.sampled_from([0.0, 1.0]), layout=layouts)
+def test_dice(cuda, shape, dtype, smooth, layout):
+    rng = np.random.default_rng(0)
+    p = laid_out(rng.random(shape).astype(dtype), layout)
+    t = laid_out((rng.random(shape) < 0.3).astype(dtype), layout)
+    d = laid_out(rng.standard_normal((shape[0], shape[2])).astype(dtype), layout)
+    close(cuda.dice(p, t, smooth), reference.dice(*wide(p, t), smooth), dtype)
+    gradient, expected = cuda.dice_gradient(d, p, t, smooth), reference.dice_gradient(*wide(d, p, t), smooth)
+    close(gradient, expected, dtype)
+    scale = np.abs(expected).max(initial=np.finfo(dtype).tiny)  # a gradient is small: as many digits as of its largest
+    close(gradient / dtype(scale), expected / scale, dtype)
+
+
+def test_dice_of_empty_against_empty_is_one_with_no_gradient(cuda):
+    nothing = np.zeros((2, 50, 3), np.float32)
+    np.testing.assert_array_equal(cuda.dice(nothing, nothing, 0.0), np.ones((2, 3)))
+    gradient = cuda.dice_gradient(np.ones((2, 3), np.float32), nothing, nothing, 0.0)
+    np.testing.assert_array_equal(gradient, nothing)
+
+
+def test_dice_of_masks_that_are_almost_empty_has_a_finite_gradient(cuda):
+    p, t = np.zeros((1, 7, 1), np.float32), np.zeros((1, 7, 1), np.float32)
+    p[0, 0] = 1e-45
+    d = np.full((1, 1), 100, np.float32)
+    np.testing.assert_array_equal(cuda.dice_gradient(d, p, t, 0.0), reference.dice_gradient(d, p, t, 0.0))
+
+
+# ---- all -------------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("width", [5, 300])
 def test_the_same_bits_in_every_order(cuda, on_gpu, width):
     z, t = np.random.default_rng(0).random((2, 40, width)).astype(np.float32)
-    run = lambda: (cuda.cross_entropy(z, t), cuda.cross_entropy_gradient(z[:, 0], z, t))  # noqa: E731
+    masks = z.reshape(2, -1, 5), t.reshape(2, -1, 5)
+
+    def run():
+        losses = cuda.cross_entropy(z, t), cuda.cross_entropy_gradient(z[:, 0], z, t)
+        return *losses, cuda.dice(*masks, 1.0), cuda.dice_gradient(z[:2, :5], *masks, 1.0)
+
     require_the_same_bits(run, on_gpu)
