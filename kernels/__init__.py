@@ -6,7 +6,8 @@
 
 All backends have the functions named in `INTERFACE`, with equal signatures. `of(*arrays)` finds the backend by where
 the arrays live, and `with using("reference"):` overrides the choice, for one call or for a whole model. A backend is
-imported when it is first asked for: importing tomograd compiles nothing.
+imported when it is first asked for: importing tomograd compiles nothing. `with precision("tf32"):` lets a GPU multiply
+on its tensor cores.
 """
 
 from __future__ import annotations
@@ -22,10 +23,21 @@ from typing import Any
 import numpy as np
 
 from .interface import ACTIVATION_NAMES, INTERFACE, twin_of
+from .precision import PRECISIONS, precision
 
 BACKENDS = ("reference", "cpu", "cuda")
 
-__all__ = ["ACTIVATION_NAMES", "BACKENDS", "INTERFACE", "backend", "of", "twin_of", "using"]
+__all__ = [
+    "ACTIVATION_NAMES",
+    "BACKENDS",
+    "INTERFACE",
+    "PRECISIONS",
+    "backend",
+    "of",
+    "precision",
+    "twin_of",
+    "using",
+]
 
 _chosen: ContextVar[ModuleType | None] = ContextVar("chosen kernel backend", default=None)
 _loaded: dict[str, ModuleType] = {}

@@ -10,6 +10,7 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 from . import convolution as _convolution
 from . import copying as _copying
 from . import cross_entropy as _cross_entropy
+from . import dense as _dense
 from . import dice as _dice
 from . import elementwise as _elementwise
 from . import losses as _losses
@@ -29,6 +30,7 @@ from .cross_entropy import (
     sparse_cross_entropy_from_probabilities_gradient,
     sparse_cross_entropy_gradient,
 )
+from .dense import matmul
 from .dice import dice, dice_gradient
 from .elementwise import activation, activation_gradient, add
 from .losses import (
@@ -48,6 +50,7 @@ SOURCES = (
     _convolution.SOURCE,
     _copying.SOURCE,
     _cross_entropy.SOURCE,
+    _dense.SOURCE,
     _dice.SOURCE,
     _elementwise.SOURCE,
     _losses.SOURCE,
@@ -81,6 +84,7 @@ __all__ = [
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",
+    "matmul",
     "max_pool",
     "max_pool_gather",
     "max_pool_scatter",

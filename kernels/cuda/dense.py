@@ -1,0 +1,132 @@
+"""The matrix product on the GPU: on its tensor cores where `precision` allows it, else on its ordinary units."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..interface import twin_of
+from ..precision import chosen_precision
+from ..reference import dense as reference
+from .copying import contiguous
+from .functions import Source, c_type, instances
+from .launching import BYTES_AT_ONCE, empty, launch, launch_blocks
+from .runtime import Array, current
+
+TILE_M, TILE_N, THREADS = 128, 64, 128  # as in matrix_tiles.cuh
+STEP_BYTES = 128  # of k that a block takes at a time
+SHARED = 3 * (TILE_M + TILE_N) * STEP_BYTES  # three steps of both operands
+LONGEST = 4096  # sum of one block, in whose order rounding errors pile up
+LARGEST_SUMS = 1 << 26  # numbers in the buffer of split sums that are worth avoiding that
+BLOCKS = 256  # are enough for the largest of GPUs; not its own number, so that results do not depend on it
+FEWEST_STEPS = 4  # that are worth a block of their own
+
+_LAYOUTS = ("true, false", "true, true", "false, false")  # of a and b: whether k is last
+_ARITHMETICS = ("Exact<float>", "Exact<double>", "TF32", "BF16", "Halves")
+_OF_FLOAT32 = {"float32": "Exact<float>", "tf32": "TF32", "bfloat16": "BF16"}
+_OF_TYPE = {"float64": "Exact<double>", "float16": "Halves"}
+SOURCE = Source(
+    "dense.cu",
+    matmul=instances(_ARITHMETICS, _LAYOUTS),
+    add_splits=("float, float", "double, double", "Half, float"),
+)
+
+
+class Product(ctypes.Structure):
+    """Sizes and strides, as `matmul` takes them."""
+
+    _fields_ = [
+        (name, ctypes.c_longlong)
+        for name in ("m", "n", "k", "a_stride", "b_stride", "a_batch", "b_batch", "splits", "depth", "aligned", "relu")
+    ]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A matrix, or a batch of them: the array, whether k is its last axis, and its strides in numbers."""
+
+    array: Array
+    k_last: bool
+    stride: int
+    batch_stride: int
+
+    @property
+    def aligned(self) -> bool:
+        """Whether every row begins at a multiple of 16 bytes."""
+        each = current().address(self.array), self.stride * self.itemsize, self.batch_stride * self.itemsize
+        return all(bytes_ % BYTES_AT_ONCE == 0 for bytes_ in each)
+
+    @property
+    def itemsize(self) -> int:
+        return self.array.dtype.itemsize
+
+
+@twin_of(reference.matmul)
+def matmul(
+    a: Array,
+    b: Array,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    bias: Array | None = None,
+    activation: str | None = None,
+) -> Array:
+    if activation not in (None, "relu"):
+        raise ValueError(f'activation = {activation!r}: expected None or "relu"')
+    m, k = (a.shape[-1], a.shape[-2]) if transpose_a else a.shape[-2:]
+    n = b.shape[-2] if transpose_b else b.shape[-1]
+    batch = len(a) if a.ndim == 3 else 1
+    c = empty((*a.shape[:-2], m, n), a.dtype)
+    left, right = _operand(a, not transpose_a), _operand(b, bool(transpose_b))
+    if right.k_last and not left.k_last:  # of this kind there is no kernel
+        a = contiguous(a.swapaxes(-1, -2) if transpose_a else a)
+        left = Operand(a, True, k, m * k)
+    exact = c.dtype == np.float64
+    splits, depth = _splits(batch, m, n, k, c.dtype.itemsize)
+    sums = c
+    if splits > 1:
+        sums = empty((batch, splits, m, n), np.dtype(np.float64 if exact else np.float32))
+    if bias is not None:
+        bias = contiguous(bias)
+    product = Product(
+        m, n, k, left.stride, right.stride, left.batch_stride, right.batch_stride, splits, depth,
+        left.aligned and right.aligned, activation == "relu",
+    )  # fmt: skip
+    arithmetic = _OF_TYPE.get(c.dtype.name) or _OF_FLOAT32[chosen_precision()]
+    grid = batch * _tiles(m, n) * splits, 1, 1
+    function = SOURCE("matmul", arithmetic, left.k_last, right.k_last)
+    launch_blocks(function, (left.array, right.array, bias, c, sums, product), grid, (THREADS, 1, 1), SHARED)
+    if splits > 1:
+        function = SOURCE("add_splits", c_type(c.dtype), "double" if exact else "float")
+        launch(function, (sums, bias, c, m * n, n, splits, c.size, activation == "relu"), c.size)
+    return c
+
+
+def _operand(x: Array, k_last: bool) -> Operand:
+    """x as kernels read it: with neighbours in memory in one of its last two axes. Another x is copied."""
+    rows, columns = x.shape[-2:]
+    strides = [stride // x.dtype.itemsize for stride in x.strides]
+    batch = strides[0] if x.ndim == 3 else 0
+    if (strides[-1] == 1 and columns > 1) or x.size == 0:
+        return Operand(x, k_last, strides[-2], batch)
+    if strides[-2] == 1 or rows == 1:
+        return Operand(x, not k_last, strides[-1], batch)
+    if columns == 1:
+        return Operand(x, k_last, strides[-2], batch)
+    return _operand(contiguous(x), k_last)
+
+
+def _splits(batch: int, m: int, n: int, k: int, itemsize: int) -> tuple[int, int]:
+    """(How many parts k is split in so that a GPU has enough blocks, the length of each)."""
+    step = STEP_BYTES // itemsize
+    steps = -(-k // step)
+    wanted = max(1, min(BLOCKS // max(1, batch * _tiles(m, n)), steps // FEWEST_STEPS))
+    if batch * m * n * -(-k // LONGEST) <= LARGEST_SUMS:
+        wanted = max(wanted, -(-k // LONGEST))
+    depth = max(1, -(-steps // wanted)) * step
+    return max(1, -(-k // depth)), depth
+
+
+def _tiles(m: int, n: int) -> int:
+    return -(-m // TILE_M) * -(-n // TILE_N)

@@ -1,0 +1,61 @@
+// The matrix product of the dense layers: c (m, n) = f(a (m, k) · b (k, n) + bias), or a batch of them.
+//
+// Operations, where m, n and k are some hundreds; bytes of the operands where one of them is small. A block computes a
+// tile of c (see matrix_tiles.cuh). Where there are too few tiles for a GPU, k is split as well: each block writes its
+// sums, and `add_splits` adds them; so it is with very many terms, whose rounding errors would pile up. How k is split
+// follows from the sizes alone: the same bits on every GPU.
+#include "matrix_tiles.cuh"
+
+struct Product {
+    int64 m, n, k, a_stride, b_stride, a_batch, b_batch;  // strides in numbers: from row to row, from matrix to matrix
+    int64 splits, depth;                                  // of k, and the length of each: a multiple of a step's
+    int64 aligned, relu;                                  // whether all units of a and b begin at 16 bytes
+};
+
+// Blocks take the tiles in groups of a few rows of tiles, column by column: neighbours share what they read.
+__device__ __forceinline__ void place_of_tile(int64 tile, const Product &p, int64 &m, int64 &n) {
+    constexpr int64 GROUP = 8;
+    int64 tiles_m = (p.m + TILE_M - 1) / TILE_M, tiles_n = (p.n + TILE_N - 1) / TILE_N;
+    int64 first = tile / (GROUP * tiles_n) * GROUP, height = min(GROUP, tiles_m - first);
+    int64 within = tile - first * tiles_n;
+    m = (first + within % height) * TILE_M;
+    n = within / height * TILE_N;
+}
+
+// With one split, c is finished here; else `sums` has room for c once for each split of each matrix.
+template <class Arithmetic, bool A_K_LAST, bool B_K_LAST>
+__global__ void __launch_bounds__(TILE_THREADS, 2)
+    matmul(const typename Arithmetic::Stored *a, const typename Arithmetic::Stored *b,
+           const typename Arithmetic::Stored *bias, typename Arithmetic::Stored *c, typename Arithmetic::Sum *sums,
+           Product p) {
+    using T = typename Arithmetic::Stored;
+    using Sum = typename Arithmetic::Sum;
+    int64 tiles = (p.m + TILE_M - 1) / TILE_M * ((p.n + TILE_N - 1) / TILE_N), part = blockIdx.x / tiles;
+    int64 matrix = part / p.splits, begin = part % p.splits * p.depth, m, n;
+    place_of_tile(blockIdx.x % tiles, p, m, n);
+    MatrixOperand<T, A_K_LAST, TILE_M> left(a + matrix * p.a_batch, p.a_stride, m, p.m, p.k, p.aligned);
+    MatrixOperand<T, B_K_LAST, TILE_N> right(b + matrix * p.b_batch, p.b_stride, n, p.n, p.k, p.aligned);
+    Sum tile[8][8] = {};
+    accumulate<Arithmetic, A_K_LAST, B_K_LAST>(left, right, begin, min(p.k, begin + p.depth), tile);
+    if (p.splits > 1)
+        write_tile<Sum>(tile, nullptr, sums + part * p.m * p.n, m, n, p.m, p.n, false);
+    else
+        write_tile<T>(tile, bias, c + part * p.m * p.n, m, n, p.m, p.n, p.relu);
+}
+
+// c = f(Σ sums + bias): the sums of each split, added eight by eight. `all`: numbers of a matrix of c.
+template <class T, class Sum>
+__global__ void add_splits(const Sum *sums, const T *bias, T *c, int64 all, int64 n, int64 splits, int64 count,
+                           bool relu) {
+    for (int64 i = first_item(); i < count; i += all_threads()) {
+        const Sum *mine = sums + i / all * splits * all + i % all;
+        Sum total = 0;
+        for (int64 split = 0; split < splits; split += 8) {
+            Sum eight = 0;
+            for (int64 each = split; each < min(splits, split + 8); ++each) eight += mine[each * all];
+            total += eight;
+        }
+        if (bias) total += real(bias[i % n]);
+        c[i] = stored(relu ? maximum(total, Sum(0)) : total, T());
+    }
+}

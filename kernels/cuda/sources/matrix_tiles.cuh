@@ -1,0 +1,312 @@
+// A block's tile of a product of matrices, c (128, 64) += a (128, k) · b (k, 64), with k in steps of 128 bytes.
+//
+// Four warps, two by two, have 64 × 32 numbers of c each, every thread 8 × 8 of them. Steps come into shared memory by
+// asynchronous copies, STAGES − 1 of them ahead. What is done with a step is the first template argument:
+//
+//   Exact<float>, Exact<double>   fused multiply-adds of the type
+//   TF32, BF16                    float, rounded on the way to the tensor cores
+//   Halves                        half precision on the tensor cores, float sums
+//
+// Operations, of the tensor cores or the FMA units: of each step of 24 KiB, 64 a·b² … the tile reads each number of a
+// for 64, each of b for 128 products. All reads of shared memory are packs of four numbers, free of bank conflicts:
+//
+//   - an operand lies as its matrix does, k last (rows of 128 bytes) or k first, in units of 16 bytes whose places in a
+//     row are permuted (`place`);
+//   - the order of k is free in a sum, so a lane of a warp takes four neighbours in k where the PTX ISA's fragments
+//     have them apart; and the rows and columns of c are free too: lane (g, t) = (lane / 4, lane % 4) has the rows
+//     4g … 4g + 3 and 32 + 4g … 32 + 4g + 3 of its warp's part of c, and the columns 8t … 8t + 7.
+#pragma once
+#include "tensor_cores.cuh"
+
+constexpr int TILE_M = 128, TILE_N = 64, WARP_M = 64, WARP_N = 32;
+constexpr int TILE_THREADS = WARP * (TILE_M / WARP_M) * (TILE_N / WARP_N);
+constexpr int ROW = 128, UNIT = 16;  // bytes: of k in a step, and of one copy
+constexpr int A_BYTES = TILE_M * ROW, STAGE_BYTES = (TILE_M + TILE_N) * ROW, STAGES = 3;
+
+template <class T> constexpr int TILE_K = ROW / int(sizeof(T));
+template <class T> constexpr int AT_ONCE = UNIT / int(sizeof(T));  // numbers of a unit
+
+// Where in an operand of X rows (or columns, of b) the number (x, k) of the step lies, in bytes.
+template <class T, bool K_LAST, int X>
+__device__ __forceinline__ unsigned place(unsigned x, unsigned k) {
+    unsigned offset = (K_LAST ? k : x) * unsigned(sizeof(T)), unit = offset / UNIT;
+    if constexpr (K_LAST) unit ^= (x >> 2 & 1) << 2 | (x >> 3 & 1) << 1 | (x >> 4 & 1);
+    else unit ^= (k >> 2 & 3) << 1;
+    return (K_LAST ? x * ROW : k * X * unsigned(sizeof(T))) + unit * UNIT + offset % UNIT;
+}
+
+// ---- from global to shared memory ------------------------------------------------------------------------------------
+
+// How many numbers of a unit there are, if `left` are left in its line.
+template <class T>
+__device__ __forceinline__ int in_unit(int left) {
+    return left <= 0 ? 0 : left >= AT_ONCE<T> ? AT_ONCE<T> : left;
+}
+
+// The first `kept` numbers of a unit that does not begin at a multiple of 16 bytes, then zeros.
+template <class T>
+__device__ __forceinline__ void copy_one_by_one(unsigned char *to, const T *from, int kept) {
+#pragma unroll 1
+    for (int i = 0; i < AT_ONCE<T>; ++i) {
+        if constexpr (sizeof(T) >= 4)
+            copy_async<sizeof(T)>(to + i * sizeof(T), from + i, i < kept ? int(sizeof(T)) : 0);
+        else
+            reinterpret_cast<T *>(to)[i] = i < kept ? from[i] : T();
+    }
+}
+
+// An operand that is a matrix in memory: X of its rows from `x` on (of `rows`), all of k.
+template <class T, bool K_LAST, int X>
+struct MatrixOperand {
+    static constexpr int UNITS = (K_LAST ? ROW : X * int(sizeof(T))) / UNIT, LINES = K_LAST ? X : TILE_K<T>;
+    static constexpr int AT_A_TIME = TILE_THREADS / UNITS;
+    static_assert(TILE_THREADS % UNITS == 0 && LINES % AT_A_TIME == 0);
+
+    const T *mine;  // the first unit of this thread at k = 0
+    int64 stride, depth;
+    int line, column, rows;  // the thread's first line and column of a step; the rows that there are
+    bool aligned;
+
+    __device__ __forceinline__ MatrixOperand(const T *matrix, int64 stride, int64 x, int64 all, int64 depth, bool aligned)
+        : stride(stride), depth(depth), line(threadIdx.x / UNITS), column(threadIdx.x % UNITS * AT_ONCE<T>),
+          rows(int(min(all - x, int64(X)))), aligned(aligned) {
+        mine = matrix + (K_LAST ? (x + line) * stride + column : line * stride + x + column);
+    }
+
+    // The step that begins at k. Neighbouring threads copy neighbouring units.
+    __device__ __forceinline__ void copy(unsigned char *to, int64 k) const {
+        const T *from = mine + (K_LAST ? k : k * stride);
+        int steps = int(min(depth - k, int64(TILE_K<T>)));
+        int lines = (K_LAST ? rows : steps) - line, kept = in_unit<T>((K_LAST ? steps : rows) - column);
+        if (aligned)
+#pragma unroll
+            for (int i = 0; i < LINES; i += AT_A_TIME)
+                copy_async<UNIT>(to + where(i), from + i * stride, i < lines ? kept * int(sizeof(T)) : 0);
+        else
+#pragma unroll 1
+            for (int i = 0; i < LINES; i += AT_A_TIME)
+                copy_one_by_one(to + where(i), from + i * stride, i < lines ? kept : 0);
+    }
+
+    __device__ __forceinline__ unsigned where(int i) const {
+        return K_LAST ? place<T, K_LAST, X>(line + i, column) : place<T, K_LAST, X>(column, line + i);
+    }
+};
+
+// ---- from shared memory to registers ---------------------------------------------------------------------------------
+
+template <int N, class T>
+__device__ __forceinline__ Pack<T, N> read_pack(const unsigned char *from, T) {
+    return *reinterpret_cast<const Pack<T, N> *>(from);
+}
+
+// As whole registers: two neighbours become the pair that they are in memory at no cost.
+template <int N>
+__device__ __forceinline__ Pack<Half, N> read_pack(const unsigned char *from, Half) {
+    auto words = *reinterpret_cast<const Pack<unsigned, N / 2> *>(from);
+    Pack<Half, N> result;
+#pragma unroll
+    for (int i = 0; i < N; ++i) result.items[i].bits = (unsigned short)(words.items[i / 2] >> (i % 2 * 16));
+    return result;
+}
+
+// numbers[i][j] = (x + i, k + j) for i < 4, then (x + apart + i − 4, k + j).
+template <class T, bool K_LAST, int X, int ROWS, int N>
+__device__ __forceinline__ void gather(T (&numbers)[ROWS][N], const unsigned char *from, int x, int k, int apart = 0) {
+    if constexpr (K_LAST) {
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            auto pack = read_pack<N>(from + place<T, K_LAST, X>(x + i / 4 * apart + i % 4, k), T());
+#pragma unroll
+            for (int j = 0; j < N; ++j) numbers[i][j] = pack.items[j];
+        }
+    } else {
+        constexpr int WIDTH = AT_ONCE<T> < 4 ? AT_ONCE<T> : 4;
+#pragma unroll
+        for (int j = 0; j < N; ++j)
+#pragma unroll
+            for (int i = 0; i < ROWS; i += WIDTH) {
+                auto pack = read_pack<WIDTH>(from + place<T, K_LAST, X>(x + i / 4 * apart + i % 4, k + j), T());
+#pragma unroll
+                for (int m = 0; m < WIDTH; ++m) numbers[i + m][j] = pack.items[m];
+            }
+    }
+}
+
+// ---- the arithmetic --------------------------------------------------------------------------------------------------
+
+struct Lane {
+    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    int m = threadIdx.x / WARP / (TILE_N / WARP_N) * WARP_M, n = threadIdx.x / WARP % (TILE_N / WARP_N) * WARP_N;
+
+    // The thread's i-th row of the tile, and the first of its eight columns.
+    __device__ __forceinline__ int row(int i) const { return m + i / 4 * 32 + 4 * g + i % 4; }
+    __device__ __forceinline__ int column() const { return n + 8 * t; }
+};
+
+template <class T>
+struct Exact {
+    using Stored = T;
+    using Sum = T;
+
+    template <bool A_K_LAST, bool B_K_LAST>
+    __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b, T (&c)[8][8]) {
+        Lane lane;
+#pragma unroll 1
+        for (int k = 0; k < TILE_K<T>; k += AT_ONCE<T>) {
+            T left[8][AT_ONCE<T>], right[8][AT_ONCE<T>];
+            gather<T, A_K_LAST, TILE_M>(left, a, lane.row(0), k, 32);
+            gather<T, B_K_LAST, TILE_N>(right, b, lane.column(), k, 4);
+#pragma unroll
+            for (int i = 0; i < AT_ONCE<T>; ++i)
+#pragma unroll
+                for (int m = 0; m < 8; ++m)
+#pragma unroll
+                    for (int n = 0; n < 8; ++n) c[m][n] = fma(left[m][i], right[n][i], c[m][n]);
+        }
+    }
+};
+
+// The tensor cores, 16 of k at a time. `Rounding` makes registers of four neighbours in k, and multiplies them.
+template <class Rounding>
+struct OnTensorCores {
+    using Stored = typename Rounding::Stored;
+    using Sum = float;
+
+    template <bool A_K_LAST, bool B_K_LAST>
+    __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b, float (&c)[8][8]) {
+        Lane lane;
+#pragma unroll 1
+        for (int k = 0; k < TILE_K<Stored>; k += 16) {
+            Stored left[8][4], right[4][4];
+            gather<Stored, A_K_LAST, TILE_M>(left, a, lane.row(0), k + 4 * lane.t, 32);
+            gather<Stored, B_K_LAST, TILE_N>(right, b, lane.n + 4 * lane.g, k + 4 * lane.t);
+            unsigned rows[8][Rounding::REGISTERS], columns[4][Rounding::REGISTERS];
+#pragma unroll
+            for (int i = 0; i < 8; ++i) Rounding::round(left[i], rows[i]);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) Rounding::round(right[i], columns[i]);
+#pragma unroll
+            for (int i = 0; i < Rounding::REGISTERS; i += 2)
+#pragma unroll
+                for (int m = 0; m < 8; m += 2)
+#pragma unroll
+                    for (int n = 0; n < 4; ++n) {
+                        unsigned p[4] = {rows[m][i], rows[m + 1][i], rows[m][i + 1], rows[m + 1][i + 1]};
+                        unsigned q[2] = {columns[n][i], columns[n][i + 1]};
+                        Rounding::multiply(c[m][n], c[m][n + 4], c[m + 1][n], c[m + 1][n + 4], p, q);
+                    }
+        }
+    }
+};
+
+struct RoundToTF32 {
+    using Stored = float;
+    static constexpr int REGISTERS = 4;
+    __device__ static __forceinline__ void round(const float (&x)[4], unsigned (&registers)[4]) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) registers[i] = tf32(x[i]);
+    }
+    template <class... Arguments>
+    __device__ static __forceinline__ void multiply(Arguments &...arguments) {
+        mma_tf32(arguments...);
+    }
+};
+
+struct RoundToBFloat16 {
+    using Stored = float;
+    static constexpr int REGISTERS = 2;
+    __device__ static __forceinline__ void round(const float (&x)[4], unsigned (&registers)[2]) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) registers[i] = bfloat16_pair(x[2 * i], x[2 * i + 1]);
+    }
+    template <class... Arguments>
+    __device__ static __forceinline__ void multiply(Arguments &...arguments) {
+        mma_bfloat16(arguments...);
+    }
+};
+
+struct HalvesAsTheyAre {
+    using Stored = Half;
+    static constexpr int REGISTERS = 2;
+    __device__ static __forceinline__ void round(const Half (&x)[4], unsigned (&registers)[2]) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) registers[i] = x[2 * i].bits | unsigned(x[2 * i + 1].bits) << 16;
+    }
+    template <class... Arguments>
+    __device__ static __forceinline__ void multiply(Arguments &...arguments) {
+        mma_half(arguments...);
+    }
+};
+
+using TF32 = OnTensorCores<RoundToTF32>;
+using BF16 = OnTensorCores<RoundToBFloat16>;
+using Halves = OnTensorCores<HalvesAsTheyAre>;
+
+// c += a · b over k from `begin` (a multiple of a step's length) to `end`. A and B copy their steps: `copy(to, k)`.
+template <class Arithmetic, bool A_K_LAST, bool B_K_LAST, class A, class B>
+__device__ __forceinline__ void accumulate(const A &a, const B &b, int64 begin, int64 end,
+                                           typename Arithmetic::Sum (&c)[8][8]) {
+    constexpr int LENGTH = TILE_K<typename Arithmetic::Stored>;
+    unsigned char *room = shared_memory<unsigned char>();
+    auto copy = [&](int stage, int64 k) {
+        if (k < end) {
+            a.copy(room + stage * STAGE_BYTES, k);
+            b.copy(room + stage * STAGE_BYTES + A_BYTES, k);
+        }
+        commit_copies();
+    };
+    __syncthreads();  // the room may still be read
+#pragma unroll 1
+    for (int stage = 0; stage < STAGES - 1; ++stage) copy(stage, begin + stage * LENGTH);
+    int stage = 0;
+    for (int64 k = begin; k < end; k += LENGTH) {
+        wait_for_copies<STAGES - 2>();
+        __syncthreads();  // now all have their part of this step, and none still reads the one before
+        copy((stage + STAGES - 1) % STAGES, k + (STAGES - 1) * LENGTH);
+        const unsigned char *step = room + stage * STAGE_BYTES;
+        Arithmetic::template step<A_K_LAST, B_K_LAST>(step, step + A_BYTES, c);
+        stage = (stage + 1) % STAGES;
+    }
+    wait_for_copies<0>();
+}
+
+// ---- from registers to global memory ---------------------------------------------------------------------------------
+
+// f(x[i] + bias[i]) for i < left to y, as packs where they fit.
+template <int N, class Sum, class T>
+__device__ __forceinline__ void finish(const Sum *x, const T *bias, T *y, int left, bool relu, bool packed) {
+    Pack<T, N> pack;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        Sum value = x[i];
+        if (bias && i < left) value += real(bias[i]);
+        pack.items[i] = stored(relu ? maximum(value, Sum(0)) : value, T());
+    }
+    if (packed && left >= N) {
+        *reinterpret_cast<Pack<T, N> *>(y) = pack;
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            if (i < left) y[i] = pack.items[i];
+    }
+}
+
+// The tile at (m, n) of y (rows, columns) = f(c + bias). Lanes with one row write neighbouring columns.
+template <class T, class Sum>
+__device__ __forceinline__ void write_tile(const Sum (&c)[8][8], const T *bias, T *y, int64 m, int64 n, int64 rows,
+                                           int64 columns, bool relu) {
+    Lane lane;
+    int64 column = n + lane.column();
+    int left = int(min(columns - column, int64(8)));  // may be negative
+    bool packed = columns % AT_ONCE<T> == 0;
+    if (bias) bias += column;
+    y += m * columns + column;
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+        if (m + lane.row(i) < rows)
+#pragma unroll
+            for (int j = 0; j < 8; j += AT_ONCE<T>)
+                finish<AT_ONCE<T>>(c[i] + j, bias ? bias + j : nullptr, y + lane.row(i) * columns + j, left - j, relu,
+                                   packed);
+}
