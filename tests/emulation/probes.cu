@@ -6,7 +6,8 @@
 template <class T>
 __global__ void product_tf32(const T *a, const T *b, T *c) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
-    unsigned left[4] = {tf32(a[g * 8 + t]), tf32(a[(g + 8) * 8 + t]), tf32(a[g * 8 + t + 4]), tf32(a[(g + 8) * 8 + t + 4])};
+    unsigned left[4];
+    for (int i = 0; i < 4; ++i) left[i] = tf32(a[(g + i % 2 * 8) * 8 + t + i / 2 * 4]);
     unsigned right[2] = {tf32(b[t * 8 + g]), tf32(b[(t + 4) * 8 + g])};
     float sums[4] = {};
     mma_tf32(sums[0], sums[1], sums[2], sums[3], left, right);
@@ -44,8 +45,8 @@ __global__ void rounded(const T *x, T *as_tf32, T *as_bfloat16, T *as_half, int6
     }
 }
 
-// y (threads, 4) = what each thread copied, 16 bytes with `kept[thread]` of them kept, through shared memory. `early`: it
-// is read before the wait for its group, of which two are open; `waits`: whether all is waited for at the end.
+// y (threads, 4) = what each thread copied, 16 bytes with `kept[thread]` of them kept, through shared memory. `early`:
+// it is read before the wait for its group, of which two are open; `waits`: whether all is waited for at the end.
 template <class T>
 __global__ void copied(const T *x, const int *kept, T *y, bool early, bool waits) {
     int64 i = threadIdx.x;

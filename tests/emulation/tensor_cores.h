@@ -1,9 +1,9 @@
 // The functions of kernels/cuda/sources/tensor_cores.cuh on the CPU.
 //
 // What an asynchronous copy will fill is poison (0xff) from its start, and is copied at the wait for its group, not
-// before. A product on the tensor cores exchanges the registers of a warp's lanes, laid out as the PTX ISA has them. Its
-// terms are exact, and their sum is rounded toward zero: of what GPUs do (Fasi and others 2021, "Numerical behavior of
-// NVIDIA tensor cores"), the worst.
+// before. A product on the tensor cores exchanges the registers of a warp's lanes, laid out as the PTX ISA has them.
+// Its terms are exact, and their sum is rounded toward zero: of what GPUs do (Fasi and others 2021, "Numerical behavior
+// of NVIDIA tensor cores"), the worst.
 #pragma once
 
 namespace emulation {

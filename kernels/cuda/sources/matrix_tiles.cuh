@@ -1,14 +1,14 @@
-// A block's tile of a product of matrices, c (128, 64) += a (128, k) · b (k, 64), with k in steps of 128 bytes.
+// A block's tile of a product of matrices, c (M, N) += a (M, k) · b (k, N), with k in steps of 128 bytes.
 //
-// Four warps, two by two, have 64 × 32 numbers of c each, every thread 8 × 8 of them. Steps come into shared memory by
-// asynchronous copies, STAGES − 1 of them ahead. What is done with a step is the first template argument:
+// Each of four warps has 64 × 32 numbers of c, every thread 8 × 8 of them: M × N = 128 × 64 or 256 × 32. Steps come into
+// shared memory by asynchronous copies, STAGES − 1 of them ahead. What is done with a step is a template argument:
 //
 //   Exact<float>, Exact<double>   fused multiply-adds of the type
 //   TF32, BF16                    float, rounded on the way to the tensor cores
 //   Halves                        half precision on the tensor cores, float sums
 //
-// Operations, of the tensor cores or the FMA units: of each step of 24 KiB, 64 a·b² … the tile reads each number of a
-// for 64, each of b for 128 products. All reads of shared memory are packs of four numbers, free of bank conflicts:
+// Operations, of the tensor cores or the FMA units: a number of a that is read from memory is used for N, one of b for M
+// products. All reads of shared memory are packs of four numbers without bank conflicts:
 //
 //   - an operand lies as its matrix does, k last (rows of 128 bytes) or k first, in units of 16 bytes whose places in a
 //     row are permuted (`place`);
@@ -18,10 +18,14 @@
 #pragma once
 #include "tensor_cores.cuh"
 
-constexpr int TILE_M = 128, TILE_N = 64, WARP_M = 64, WARP_N = 32;
-constexpr int TILE_THREADS = WARP * (TILE_M / WARP_M) * (TILE_N / WARP_N);
+constexpr int TILE_THREADS = 128, STAGES = 3;
 constexpr int ROW = 128, UNIT = 16;  // bytes: of k in a step, and of one copy
-constexpr int A_BYTES = TILE_M * ROW, STAGE_BYTES = (TILE_M + TILE_N) * ROW, STAGES = 3;
+
+template <int M_, int N_>
+struct Tile {
+    static constexpr int M = M_, N = N_, WARPS_N = N / 32, A_BYTES = M * ROW, STAGE_BYTES = (M + N) * ROW;
+    static_assert(M / 64 * WARPS_N * WARP == TILE_THREADS);
+};
 
 template <class T> constexpr int TILE_K = ROW / int(sizeof(T));
 template <class T> constexpr int AT_ONCE = UNIT / int(sizeof(T));  // numbers of a unit
@@ -31,11 +35,11 @@ template <class T, bool K_LAST, int X>
 __device__ __forceinline__ unsigned place(unsigned x, unsigned k) {
     unsigned offset = (K_LAST ? k : x) * unsigned(sizeof(T)), unit = offset / UNIT;
     if constexpr (K_LAST) unit ^= (x >> 2 & 1) << 2 | (x >> 3 & 1) << 1 | (x >> 4 & 1);
-    else unit ^= (k >> 2 & 3) << 1;
+    else unit ^= (k >> 2 & (X * sizeof(T) >= ROW ? 3 : 1)) << 1;  // rows of 64 bytes have no better place: two-way conflicts
     return (K_LAST ? x * ROW : k * X * unsigned(sizeof(T))) + unit * UNIT + offset % UNIT;
 }
 
-// ---- from global to shared memory ------------------------------------------------------------------------------------
+// ---- from global to shared memory ----------------------------------------------------------------------------------
 
 // How many numbers of a unit there are, if `left` are left in its line.
 template <class T>
@@ -67,7 +71,8 @@ struct MatrixOperand {
     int line, column, rows;  // the thread's first line and column of a step; the rows that there are
     bool aligned;
 
-    __device__ __forceinline__ MatrixOperand(const T *matrix, int64 stride, int64 x, int64 all, int64 depth, bool aligned)
+    __device__ __forceinline__ MatrixOperand(const T *matrix, int64 stride, int64 x, int64 all, int64 depth,
+                                             bool aligned)
         : stride(stride), depth(depth), line(threadIdx.x / UNITS), column(threadIdx.x % UNITS * AT_ONCE<T>),
           rows(int(min(all - x, int64(X)))), aligned(aligned) {
         mine = matrix + (K_LAST ? (x + line) * stride + column : line * stride + x + column);
@@ -93,7 +98,7 @@ struct MatrixOperand {
     }
 };
 
-// ---- from shared memory to registers ---------------------------------------------------------------------------------
+// ---- from shared memory to registers -------------------------------------------------------------------------------
 
 template <int N, class T>
 __device__ __forceinline__ Pack<T, N> read_pack(const unsigned char *from, T) {
@@ -133,11 +138,13 @@ __device__ __forceinline__ void gather(T (&numbers)[ROWS][N], const unsigned cha
     }
 }
 
-// ---- the arithmetic --------------------------------------------------------------------------------------------------
+// ---- the arithmetic ------------------------------------------------------------------------------------------------
 
+// Where a thread is: in its warp, and its warp's part in the tile.
+template <class Tile>
 struct Lane {
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    int m = threadIdx.x / WARP / (TILE_N / WARP_N) * WARP_M, n = threadIdx.x / WARP % (TILE_N / WARP_N) * WARP_N;
+    int m = threadIdx.x / WARP / Tile::WARPS_N * 64, n = threadIdx.x / WARP % Tile::WARPS_N * 32;
 
     // The thread's i-th row of the tile, and the first of its eight columns.
     __device__ __forceinline__ int row(int i) const { return m + i / 4 * 32 + 4 * g + i % 4; }
@@ -149,14 +156,14 @@ struct Exact {
     using Stored = T;
     using Sum = T;
 
-    template <bool A_K_LAST, bool B_K_LAST>
+    template <class Tile, bool A_K_LAST, bool B_K_LAST>
     __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b, T (&c)[8][8]) {
-        Lane lane;
+        Lane<Tile> lane;
 #pragma unroll 1
         for (int k = 0; k < TILE_K<T>; k += AT_ONCE<T>) {
             T left[8][AT_ONCE<T>], right[8][AT_ONCE<T>];
-            gather<T, A_K_LAST, TILE_M>(left, a, lane.row(0), k, 32);
-            gather<T, B_K_LAST, TILE_N>(right, b, lane.column(), k, 4);
+            gather<T, A_K_LAST, Tile::M>(left, a, lane.row(0), k, 32);
+            gather<T, B_K_LAST, Tile::N>(right, b, lane.column(), k, 4);
 #pragma unroll
             for (int i = 0; i < AT_ONCE<T>; ++i)
 #pragma unroll
@@ -173,14 +180,14 @@ struct OnTensorCores {
     using Stored = typename Rounding::Stored;
     using Sum = float;
 
-    template <bool A_K_LAST, bool B_K_LAST>
+    template <class Tile, bool A_K_LAST, bool B_K_LAST>
     __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b, float (&c)[8][8]) {
-        Lane lane;
+        Lane<Tile> lane;
 #pragma unroll 1
         for (int k = 0; k < TILE_K<Stored>; k += 16) {
             Stored left[8][4], right[4][4];
-            gather<Stored, A_K_LAST, TILE_M>(left, a, lane.row(0), k + 4 * lane.t, 32);
-            gather<Stored, B_K_LAST, TILE_N>(right, b, lane.n + 4 * lane.g, k + 4 * lane.t);
+            gather<Stored, A_K_LAST, Tile::M>(left, a, lane.row(0), k + 4 * lane.t, 32);
+            gather<Stored, B_K_LAST, Tile::N>(right, b, lane.n + 4 * lane.g, k + 4 * lane.t);
             unsigned rows[8][Rounding::REGISTERS], columns[4][Rounding::REGISTERS];
 #pragma unroll
             for (int i = 0; i < 8; ++i) Rounding::round(left[i], rows[i]);
@@ -243,20 +250,19 @@ using TF32 = OnTensorCores<RoundToTF32>;
 using BF16 = OnTensorCores<RoundToBFloat16>;
 using Halves = OnTensorCores<HalvesAsTheyAre>;
 
-// c += a · b over k from `begin` (a multiple of a step's length) to `end`. A and B copy their steps: `copy(to, k)`.
-template <class Arithmetic, bool A_K_LAST, bool B_K_LAST, class A, class B>
-__device__ __forceinline__ void accumulate(const A &a, const B &b, int64 begin, int64 end,
+// c += a · b over k from `begin` (a multiple of a step's length) to `end`. `a` and `b` copy one step after another:
+// `copy(to, k)`. `room`: STAGES · Tile::STAGE_BYTES of shared memory.
+template <class Arithmetic, class Tile, bool A_K_LAST, bool B_K_LAST, class A, class B>
+__device__ __forceinline__ void accumulate(unsigned char *room, A &a, B &b, int64 begin, int64 end,
                                            typename Arithmetic::Sum (&c)[8][8]) {
     constexpr int LENGTH = TILE_K<typename Arithmetic::Stored>;
-    unsigned char *room = shared_memory<unsigned char>();
     auto copy = [&](int stage, int64 k) {
         if (k < end) {
-            a.copy(room + stage * STAGE_BYTES, k);
-            b.copy(room + stage * STAGE_BYTES + A_BYTES, k);
+            a.copy(room + stage * Tile::STAGE_BYTES, k);
+            b.copy(room + stage * Tile::STAGE_BYTES + Tile::A_BYTES, k);
         }
         commit_copies();
     };
-    __syncthreads();  // the room may still be read
 #pragma unroll 1
     for (int stage = 0; stage < STAGES - 1; ++stage) copy(stage, begin + stage * LENGTH);
     int stage = 0;
@@ -264,14 +270,14 @@ __device__ __forceinline__ void accumulate(const A &a, const B &b, int64 begin, 
         wait_for_copies<STAGES - 2>();
         __syncthreads();  // now all have their part of this step, and none still reads the one before
         copy((stage + STAGES - 1) % STAGES, k + (STAGES - 1) * LENGTH);
-        const unsigned char *step = room + stage * STAGE_BYTES;
-        Arithmetic::template step<A_K_LAST, B_K_LAST>(step, step + A_BYTES, c);
+        const unsigned char *step = room + stage * Tile::STAGE_BYTES;
+        Arithmetic::template step<Tile, A_K_LAST, B_K_LAST>(step, step + Tile::A_BYTES, c);
         stage = (stage + 1) % STAGES;
     }
     wait_for_copies<0>();
 }
 
-// ---- from registers to global memory ---------------------------------------------------------------------------------
+// ---- from registers to global memory -------------------------------------------------------------------------------
 
 // f(x[i] + bias[i]) for i < left to y, as packs where they fit.
 template <int N, class Sum, class T>
@@ -292,21 +298,22 @@ __device__ __forceinline__ void finish(const Sum *x, const T *bias, T *y, int le
     }
 }
 
-// The tile at (m, n) of y (rows, columns) = f(c + bias). Lanes with one row write neighbouring columns.
-template <class T, class Sum>
-__device__ __forceinline__ void write_tile(const Sum (&c)[8][8], const T *bias, T *y, int64 m, int64 n, int64 rows,
-                                           int64 columns, bool relu) {
-    Lane lane;
+// The tile's columns from n on of f(c + bias) to y: row i of the tile at place(i), nowhere if that is negative. Lanes
+// that have one row write neighbouring columns.
+template <class T, class Tile, class Sum, class Place>
+__device__ __forceinline__ void write_tile(const Sum (&c)[8][8], const T *bias, T *y, int64 n, int64 columns,
+                                           bool packed, bool relu, Place place) {
+    Lane<Tile> lane;
     int64 column = n + lane.column();
     int left = int(min(columns - column, int64(8)));  // may be negative
-    bool packed = columns % AT_ONCE<T> == 0;
     if (bias) bias += column;
-    y += m * columns + column;
+    y += column;
 #pragma unroll
-    for (int i = 0; i < 8; ++i)
-        if (m + lane.row(i) < rows)
+    for (int i = 0; i < 8; ++i) {
+        int64 row = place(lane.row(i));
+        if (row >= 0)
 #pragma unroll
             for (int j = 0; j < 8; j += AT_ONCE<T>)
-                finish<AT_ONCE<T>>(c[i] + j, bias ? bias + j : nullptr, y + lane.row(i) * columns + j, left - j, relu,
-                                   packed);
+                finish<AT_ONCE<T>>(c[i] + j, bias ? bias + j : nullptr, y + row + j, left - j, relu, packed);
+    }
 }
