@@ -7,18 +7,22 @@
 Results repeat bit for bit: no kernel adds with atomics. Importing this package needs neither CuPy nor a GPU.
 """
 
-from . import convolution as _convolution
+from . import channel_sum as _channel_sum
 from . import copying as _copying
 from . import cross_entropy as _cross_entropy
 from . import dense as _dense
+from . import depthwise as _depthwise
 from . import dice as _dice
 from . import elementwise as _elementwise
 from . import losses as _losses
 from . import optimizers as _optimizers
+from . import output_tiles as _output_tiles
 from . import pooling as _pooling
 from . import resize as _resize
 from . import softmax as _softmax
-from .convolution import conv, conv_transpose
+from . import weight_tiles as _weight_tiles
+from .channel_sum import channel_sum
+from .convolution import conv, conv_transpose, conv_weight_gradient
 from .copying import concatenate, copy, split
 from .cross_entropy import (
     cross_entropy,
@@ -47,17 +51,20 @@ from .resize import resize, resize_gradient
 from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, softmax_gradient
 
 SOURCES = (
-    _convolution.SOURCE,
+    _channel_sum.SOURCE,
     _copying.SOURCE,
     _cross_entropy.SOURCE,
     _dense.SOURCE,
+    _depthwise.SOURCE,
     _dice.SOURCE,
     _elementwise.SOURCE,
     _losses.SOURCE,
     _optimizers.SOURCE,
+    _output_tiles.SOURCE,
     _pooling.SOURCE,
     _resize.SOURCE,
     _softmax.SOURCE,
+    _weight_tiles.SOURCE,
 )
 
 __all__ = [
@@ -71,9 +78,11 @@ __all__ = [
     "binary_cross_entropy_from_probabilities",
     "binary_cross_entropy_from_probabilities_gradient",
     "binary_cross_entropy_gradient",
+    "channel_sum",
     "concatenate",
     "conv",
     "conv_transpose",
+    "conv_weight_gradient",
     "copy",
     "cross_entropy",
     "cross_entropy_from_probabilities",

@@ -21,15 +21,11 @@ PHASES = 8  # of one dimension, in one launch
 
 
 class Along(ctypes.Structure):
-    """One phase of one dimension."""
+    """One phase of one dimension. Its steps through x and w are positions until `_correlation` makes them elements."""
 
     _fields_ = [
-        (name, ctypes.c_int)
-        for name in (
-            *("inputs", "outputs", "taps", "step", "dilation"),
-            *("before", "first", "apart", "tap", "tap_step"),
-        )
-    ]
+        (name, ctypes.c_int) for name in ("inputs", "outputs", "taps", "step", "dilation", "before", "first", "apart")
+    ] + [(name, ctypes.c_longlong) for name in ("input_step", "first_weight", "weight_step")]
 
 
 class Correlation(ctypes.Structure):
@@ -39,7 +35,7 @@ class Correlation(ctypes.Structure):
         ("batch", ctypes.c_longlong),
         ("x_strides", ctypes.c_longlong * 4),
         ("y_strides", ctypes.c_longlong * 4),
-        ("w_strides", ctypes.c_longlong * 6),
+        ("w_strides", ctypes.c_longlong * 3),
         ("c_in", ctypes.c_int),
         ("c_out", ctypes.c_int),
         ("groups", ctypes.c_int),
@@ -80,7 +76,10 @@ def of_convolution(
     inputs, outputs, kernel = _three(input_size, 1), _three(output_size, 1), _three(kernel_size, 1)
     before = _three([pair[0] for pair in padding], 0)
     sizes = zip(inputs, outputs, kernel, _three(strides, 1), _three(dilation, 1), before, strict=True)
-    along = [[Along(i, o, k, s, d, p, first=0, apart=1, tap=0, tap_step=1)] for i, o, k, s, d, p in sizes]
+    along = [
+        [Along(i, o, k, s, d, p, first=0, apart=1, input_step=d, first_weight=0, weight_step=1)]
+        for i, o, k, s, d, p in sizes
+    ]
     c, k = channels_in // groups, channels_out // groups
     weights = (*_strides(kernel, c * channels_out)[1:], channels_out, 1, k)
     return _correlation(batch, inputs, outputs, (c, k, groups), weights, along)
@@ -134,8 +133,9 @@ def _phases(inputs: int, outputs: int, kernel: int, stride: int, dilation: int, 
                 before=(taps - 1) * (dilation // common) - nearest,
                 first=first,
                 apart=stride,
-                tap=start + (taps - 1) * (stride // common),
-                tap_step=-(stride // common),
+                input_step=dilation // common,
+                first_weight=start + (taps - 1) * (stride // common),
+                weight_step=-(stride // common),
             )
         )
     return phases
@@ -149,13 +149,19 @@ def _correlation(
     weight_strides: Sequence[int],
     along: Sequence[Sequence[Along]],
 ) -> Correlation:
+    """`weight_strides`: of the three dimensions of a tap, an input channel, an output channel, a group."""
     c, k, groups = channels
     result = Correlation(batch=batch, c_in=c, c_out=k, groups=groups)
     result.x_strides[:], result.y_strides[:] = _strides(inputs, c * groups), _strides(outputs, k * groups)
-    result.w_strides[:] = weight_strides
+    result.w_strides[:] = weight_strides[3:]
     for axis, phases in enumerate(along):
         result.phases[axis] = len(phases)
-        result.along[axis][: len(phases)] = phases
+        for number, phase in enumerate(phases):
+            result.along[axis][number] = phase
+            here = result.along[axis][number]
+            here.input_step *= result.x_strides[axis + 1]
+            here.first_weight *= weight_strides[axis]
+            here.weight_step *= weight_strides[axis]
     return result
 
 

@@ -14,17 +14,18 @@
 
 constexpr int PHASES = 8;  // of one dimension, in one launch
 
-// One phase of one dimension.
+// One phase of one dimension. In elements: from a tap's input to that of the next tap, the weight of the first tap, and
+// from a tap's weight to the next one's.
 struct Along {
     int inputs, outputs, taps;  // how many positions there are; inputs: of the whole of x
-    int step, dilation, before;
-    int first, apart, tap, tap_step;
+    int step, dilation, before, first, apart;
+    int64 input_step, first_weight, weight_step;
 };
 
-// Strides are in elements: of (n, d, h, w) in x and y, whose channels lie one after another; of a tap's (d, h, w), an
-// input channel, an output channel and a group in w.
+// Strides are in elements: of (n, d, h, w) in x and y, whose channels lie one after another; of an input channel, an
+// output channel and a group in w.
 struct Correlation {
-    int64 batch, x_strides[4], y_strides[4], w_strides[6];
+    int64 batch, x_strides[4], y_strides[4], w_strides[3];
     int c_in, c_out, groups;  // channels of one group
     int phases[3];
     Along along[3][PHASES];
@@ -36,6 +37,7 @@ struct Phase {
 
     __device__ __forceinline__ int64 taps() const { return int64(d.taps) * h.taps * w.taps; }
     __device__ __forceinline__ int64 pixels() const { return int64(d.outputs) * h.outputs * w.outputs; }  // of an image
+    __device__ __forceinline__ int64 weights() const { return d.first_weight + h.first_weight + w.first_weight; }  // begin
 };
 
 __device__ __forceinline__ Phase phase(const Correlation &c, int number) {
@@ -92,12 +94,26 @@ struct Depth {
             }
     }
 
-    // Where the weight of output channel 0 of group 0 lies.
+    // Where its weight lies, for output channel 0 of group 0, counted from `Phase::weights`.
     __device__ __forceinline__ int64 weight(const Correlation &s, const Phase &p) const {
-        return (p.d.tap + int64(p.d.tap_step) * d) * s.w_strides[0] +
-               (p.h.tap + int64(p.h.tap_step) * h) * s.w_strides[1] +
-               (p.w.tap + int64(p.w.tap_step) * w) * s.w_strides[2] + c * s.w_strides[3];
+        return d * p.d.weight_step + h * p.h.weight_step + w * p.w.weight_step + c * s.w_strides[0];
     }
+};
+
+// How the element at a depth lies to its window: what a thread keeps of a depth that it meets in many windows.
+struct Term {
+    int64 offset;
+    int d, h, w;
+
+    __device__ __forceinline__ void begin(int64 number, const Correlation &s, const Phase &p) {
+        Depth k;
+        k.decode(number, s, p);
+        d = k.d * p.d.dilation, h = k.h * p.h.dilation, w = k.w * p.w.dilation;
+        offset = k.d * p.d.input_step + k.h * p.h.input_step + k.w * p.w.input_step + k.c;
+    }
+
+    // No term: in no window does it lie in x.
+    __device__ __forceinline__ void nowhere() { offset = 0, d = h = w = -(1 << 30); }
 };
 
 // Where a pixel's window begins, perhaps outside x.
@@ -113,13 +129,17 @@ struct Window {
     // The window of no pixel: nothing of it lies in x.
     __device__ __forceinline__ void nowhere() { origin = 0, d = h = w = -(1 << 30); }
 
+    __device__ __forceinline__ bool holds(const Term &k, const Phase &p) const {
+        return within(d + k.d, p.d.inputs) && within(h + k.h, p.h.inputs) && within(w + k.w, p.w.inputs);
+    }
+    __device__ __forceinline__ int64 at(const Term &k) const { return origin + k.offset; }
+
     // Whether the element at a depth lies in x, and where.
     __device__ __forceinline__ bool holds(const Depth &k, const Phase &p) const {
         return k.d < p.d.taps && within(d + k.d * p.d.dilation, p.d.inputs) &&
                within(h + k.h * p.h.dilation, p.h.inputs) && within(w + k.w * p.w.dilation, p.w.inputs);
     }
-    __device__ __forceinline__ int64 at(const Depth &k, const Correlation &s, const Phase &p) const {
-        return origin + int64(k.d) * p.d.dilation * s.x_strides[1] + int64(k.h) * p.h.dilation * s.x_strides[2] +
-               int64(k.w) * p.w.dilation * s.x_strides[3] + k.c;
+    __device__ __forceinline__ int64 at(const Depth &k, const Phase &p) const {
+        return origin + k.d * p.d.input_step + k.h * p.h.input_step + k.w * p.w.input_step + k.c;
     }
 };

@@ -32,16 +32,20 @@ __device__ __forceinline__ void write(const T *from, T *to) {
     *reinterpret_cast<Pack<T, N> *>(to) = pack;
 }
 
-template <class T, int ROWS_, int COLUMNS_, int THREAD_ROWS, int THREAD_COLUMNS>
+template <class T, int ROWS_, int COLUMNS_, int THREAD_ROWS_, int THREAD_COLUMNS_>
 struct RegisterTile {
+    using Number = T;
     static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_;
+    static constexpr int THREAD_ROWS = THREAD_ROWS_, THREAD_COLUMNS = THREAD_COLUMNS_;
     static constexpr int DEPTH = 8;
     static constexpr int PACK = 16 / sizeof(T);  // numbers that are moved at once
-    static constexpr int PAD = PACK;             // keeps the slices aligned, and transposing stores off each other's banks
+    static constexpr int PAD = PACK;  // keeps the slices aligned, and transposing stores off each other's banks
     static constexpr int ROW_PIECE = THREAD_ROWS < 4 ? THREAD_ROWS : 4;
     static constexpr int COLUMN_PIECE = THREAD_COLUMNS < 4 ? THREAD_COLUMNS : 4;
     static constexpr int ACROSS = COLUMNS / THREAD_COLUMNS, DOWN = ROWS / THREAD_ROWS;  // threads
     static constexpr int THREADS = ACROSS * DOWN;
+    // Blocks that one processor shall hold at least: leaves each thread 128 registers, or 80 if it has few sums.
+    static constexpr int BLOCKS = (THREAD_ROWS * THREAD_COLUMNS > 16 || sizeof(T) > 4 ? 512 : 768) / THREADS;
     static constexpr int LEFT = DEPTH * (ROWS + PAD), RIGHT = DEPTH * (COLUMNS + PAD);  // numbers in a slice
     static constexpr int SHARED = 2 * (LEFT + RIGHT);
 
@@ -80,19 +84,19 @@ struct RegisterTile {
     }
 };
 
-// Take `slices` slices through shared memory: `fetch(slice)` reads one into registers, `store(left, right)` writes it to
-// shared memory. All threads of the block come here together, and may go on reading shared memory when they leave.
-template <class T, class Tile, class Fetch, class Store>
-__device__ __forceinline__ void multiply_slices(Tile &tile, T *room, int64 slices, Fetch fetch, Store store) {
+// Take `slices` slices through shared memory: `fetch()` reads the next one into registers, `store(left, right)` writes
+// it to shared memory. For all threads of a block, which have all read what they need when they leave.
+template <class Tile, class T, class Fetch, class Store>
+__device__ __forceinline__ void multiply_slices(Tile &tile, T *room, int slices, Fetch fetch, Store store) {
     T *left = room, *right = room + 2 * Tile::LEFT;
     if (slices > 0) {
-        fetch(0);
+        fetch();
         store(left, right);
     }
     __syncthreads();
-    for (int64 slice = 0; slice < slices; ++slice) {
+    for (int slice = 0; slice < slices; ++slice) {
         int now = slice & 1, next = now ^ 1;
-        if (slice + 1 < slices) fetch(slice + 1);
+        if (slice + 1 < slices) fetch();
         tile.multiply(left + now * Tile::LEFT, right + now * Tile::RIGHT);
         if (slice + 1 < slices) store(left + next * Tile::LEFT, right + next * Tile::RIGHT);
         __syncthreads();

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tomograd.kernels import reference
 from tomograd.kernels.geometry import conv_output_size
+from tomograd.testing import compare
 from tomograd.testing.strategies import conv_cases
 
 activations = st.sampled_from([None, "relu"])
@@ -28,8 +29,6 @@ def check_all(cuda, x, weight, bias, dy, geometry, activation=None):
     for offset in (None, np.arange(x.shape[-1], dtype=x.dtype)):
         arguments = (dy, weight, offset, x.shape[1:-1], *geometry)
         assert_equal(cuda.conv_transpose(*arguments), reference.conv_transpose(*arguments))
-    if not hasattr(cuda, "conv_weight_gradient"):
-        return
     arguments = (x, dy, weight.shape[:-2], *geometry)
     assert_equal(cuda.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
     for array, copy in zip(given, before, strict=True):
@@ -77,3 +76,17 @@ def test_not_a_number_stays_where_it_is_seen(cuda):
     w = np.ones((3, 5, 17, 18), np.float32)
     arguments = x, w, None, (1, 1), ((1, 1), (2, 2)), (1, 1), 1
     assert_equal(cuda.conv(*arguments), reference.conv(*arguments))
+
+
+@given(
+    shape=st.sampled_from(
+        [(0, 3), (5, 0), (1, 1), (1000, 1), (999, 3), (70, 16), (3, 1500), (4, 5, 6, 7), (30_000, 2), (700, 130), (9,)]
+    ),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@settings(max_examples=22)
+def test_channel_sum(cuda, shape, dtype):
+    dy = np.random.default_rng(0).standard_normal(shape).astype(dtype) + dtype(100)
+    terms = 1 if dtype is np.float32 else max(dy.size, 1)  # float32 is summed in double precision
+    compare(cuda.channel_sum, reference.channel_sum, dy, terms=terms)
+    compare(cuda.channel_sum, reference.channel_sum, dy[::-1], terms=terms)

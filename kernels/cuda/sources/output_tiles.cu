@@ -15,14 +15,19 @@ struct Options {
     bool pack_x, pack_w, pack_y, relu;
 };
 
+// Whether a tile is only used where all of this may: the widest one has no registers left for the other way.
+template <class Tile>
+constexpr bool PACKED = Tile::THREAD_ROWS * Tile::THREAD_COLUMNS >= 64;
+
 // Which tile a block computes: tiles of columns fastest, then of rows, groups, phases.
 struct Place {
     int64 row;
     int column, group, phase;
 
-    __device__ __forceinline__ Place(int64 tile, int64 tiles_down, int tiles_across, int groups, int rows, int columns) {
+    __device__ __forceinline__ Place(
+        unsigned tile, unsigned tiles_down, unsigned tiles_across, int groups, int rows, int columns) {
         column = tile % tiles_across * columns, tile /= tiles_across;
-        row = tile % tiles_down * rows, tile /= tiles_down;
+        row = int64(tile % tiles_down) * rows, tile /= tiles_down;
         group = tile % groups, phase = tile / groups;
     }
 };
@@ -34,32 +39,32 @@ struct Row {
 };
 
 // Reads slices of x: PACK terms of one row in each of CHUNKS turns.
-template <class T, class Tile>
+template <class Tile>
 struct InputLoader {
+    using T = typename Tile::Number;
     static constexpr int PACK = Tile::PACK, PARTS = Tile::DEPTH / PACK;  // of a row's slice, one for each thread
     static constexpr int CHUNKS = Tile::ROWS * PARTS / Tile::THREADS;
     static_assert(CHUNKS * Tile::THREADS == Tile::ROWS * PARTS, "all threads read the same number of chunks");
     Window windows[CHUNKS];
-    Depth depth;
     T numbers[CHUNKS][PACK];
 
     __device__ __forceinline__ static int row(int chunk) { return (threadIdx.x + chunk * Tile::THREADS) / PARTS; }
     __device__ __forceinline__ static int term() { return threadIdx.x % PARTS * PACK; }
 
-    __device__ __forceinline__ void begin(const Row *rows, const Correlation &c, const Phase &p) {
+    __device__ __forceinline__ void begin(const Row *rows) {
 #pragma unroll
         for (int i = 0; i < CHUNKS; ++i) windows[i] = rows[row(i)].window;
-        depth.decode(term(), c, p);
     }
 
-    // Read the chunks at hand and go on to the next slice.
-    __device__ __forceinline__ void fetch(const T *x, bool pack, const Correlation &c, const Phase &p) {
-        if (pack) {
+    // Read this thread's chunks of a slice; `depth` is that of the first of its terms.
+    __device__ __forceinline__ void fetch(
+        const T *x, const Depth &depth, bool pack, const Correlation &c, const Phase &p) {
+        if (PACKED<Tile> || pack) {
 #pragma unroll
             for (int i = 0; i < CHUNKS; ++i) {
 #pragma unroll
                 for (int j = 0; j < PACK; ++j) numbers[i][j] = 0;
-                if (windows[i].holds(depth, p)) read<PACK>(x + windows[i].at(depth, c, p), numbers[i]);
+                if (windows[i].holds(depth, p)) read<PACK>(x + windows[i].at(depth, p), numbers[i]);
             }
         } else {
             Depth each = depth;
@@ -67,11 +72,10 @@ struct InputLoader {
             for (int j = 0; j < PACK; ++j) {
 #pragma unroll
                 for (int i = 0; i < CHUNKS; ++i)
-                    numbers[i][j] = windows[i].holds(each, p) ? x[windows[i].at(each, c, p)] : T(0);
+                    numbers[i][j] = windows[i].holds(each, p) ? x[windows[i].at(each, p)] : T(0);
                 each.advance(1, c, p);
             }
         }
-        depth.advance(Tile::DEPTH, c, p);
     }
 
     __device__ __forceinline__ void store(T *left) const {
@@ -82,14 +86,14 @@ struct InputLoader {
     }
 };
 
-// Reads slices of the weights: PACK output channels of one term, or, where input channels lie side by side
-// (TRANSPOSED), PACK terms of one output channel.
-template <class T, class Tile, bool TRANSPOSED>
+// Reads slices of the weights: PACK output channels of one term, which of a convolution lie in the terms' order; or,
+// where input channels lie side by side (TRANSPOSED), PACK terms of one output channel.
+template <class Tile, bool TRANSPOSED>
 struct WeightLoader {
+    using T = typename Tile::Number;
     static constexpr int PACK = Tile::PACK, PARTS = TRANSPOSED ? Tile::DEPTH / PACK : Tile::COLUMNS / PACK;
     static constexpr int USED = Tile::COLUMNS * Tile::DEPTH / PACK;  // threads that read
     static_assert(USED <= Tile::THREADS, "a thread reads one chunk");
-    Depth depth;
     T numbers[PACK];
 
     __device__ __forceinline__ static int term() {
@@ -99,26 +103,39 @@ struct WeightLoader {
         return TRANSPOSED ? threadIdx.x / PARTS : threadIdx.x % PARTS * PACK;
     }
 
-    __device__ __forceinline__ void begin(const Correlation &c, const Phase &p) { depth.decode(term(), c, p); }
-
-    // `w`: at the tile's first column, of `columns` that there are. Read the chunk at hand and go on to the next slice.
-    __device__ __forceinline__ void fetch(const T *w, int columns, bool pack, const Correlation &c, const Phase &p) {
+    // Read this thread's chunk of the slice that begins at term `first`, of `terms`. `w`: at the tile's first column, of
+    // `columns` that there are.
+    __device__ __forceinline__ void fetch(
+        const T *w, int first, int terms, int columns, bool pack, const Correlation &c) {
 #pragma unroll
         for (int j = 0; j < PACK; ++j) numbers[j] = 0;
-        if (threadIdx.x < USED && column() < columns) {
-            Depth each = depth;
-            if (pack) {
-                if (each.d < p.d.taps) read<PACK>(w + each.weight(c, p) + column() * c.w_strides[4], numbers);
-            } else {
+        if (threadIdx.x >= USED || first + term() >= terms) return;
+        const T *from = w + int64(first + term()) * c.w_strides[0] + column();
+        if (PACKED<Tile> || pack) {
+            if (column() < columns) read<PACK>(from, numbers);
+        } else {
 #pragma unroll
-                for (int j = 0; j < PACK; ++j) {
-                    int here = TRANSPOSED ? column() : column() + j;
-                    if (each.d < p.d.taps && here < columns) numbers[j] = w[each.weight(c, p) + here * c.w_strides[4]];
-                    if (TRANSPOSED) each.advance(1, c, p);
-                }
+            for (int j = 0; j < PACK; ++j)
+                if (column() + j < columns) numbers[j] = from[j];
+        }
+    }
+
+    // The same, TRANSPOSED; `depth` is that of the first of this thread's terms.
+    __device__ __forceinline__ void fetch_transposed(
+        const T *w, Depth depth, int columns, bool pack, const Correlation &c, const Phase &p) {
+#pragma unroll
+        for (int j = 0; j < PACK; ++j) numbers[j] = 0;
+        if (threadIdx.x >= USED || column() >= columns) return;
+        w += column() * c.w_strides[1];
+        if (PACKED<Tile> || pack) {
+            if (depth.d < p.d.taps) read<PACK>(w + depth.weight(c, p), numbers);
+        } else {
+#pragma unroll
+            for (int j = 0; j < PACK; ++j) {
+                if (depth.d < p.d.taps) numbers[j] = w[depth.weight(c, p)];
+                depth.advance(1, c, p);
             }
         }
-        depth.advance(Tile::DEPTH, c, p);
     }
 
     __device__ __forceinline__ void store(T *right) const {
@@ -134,18 +151,18 @@ struct WeightLoader {
 };
 
 // Write the tile: its sums with the bias (of the tile's first column on), through the activation.
-template <class T, class Tile>
-__device__ __forceinline__ void write_tile(
-    Tile &tile, const Row *rows, const T *bias, T *y, int columns, const Options &options) {
+template <class Tile, class T>
+__device__ __forceinline__ void write_tile(const Tile &tile, const Row *rows, const T *bias, T *y, int columns,
+                                           const Options &options) {
     constexpr int N = Tile::COLUMN_PIECE < Tile::PACK ? Tile::COLUMN_PIECE : Tile::PACK;
 #pragma unroll
-    for (int j = 0; j < int(sizeof(tile.sums[0]) / sizeof(T)); j += N) {
+    for (int j = 0; j < Tile::THREAD_COLUMNS; j += N) {
         int column = Tile::column(j);
         T offsets[N];
 #pragma unroll
         for (int q = 0; q < N; ++q) offsets[q] = bias && column + q < columns ? bias[column + q] : T(0);
 #pragma unroll
-        for (int i = 0; i < int(sizeof(tile.sums) / sizeof(tile.sums[0])); ++i) {
+        for (int i = 0; i < Tile::THREAD_ROWS; ++i) {
             int64 place = rows[Tile::row(i)].place;
             T results[N];
 #pragma unroll
@@ -154,7 +171,7 @@ __device__ __forceinline__ void write_tile(
                 if (options.relu) results[q] = maximum(results[q], T(0));
             }
             if (place < 0 || column >= columns) continue;
-            if (options.pack_y) {
+            if (PACKED<Tile> || options.pack_y) {
                 write<N>(results, y + place + column);
             } else {
 #pragma unroll
@@ -165,10 +182,10 @@ __device__ __forceinline__ void write_tile(
     }
 }
 
-template <class T, class Tile, bool TRANSPOSED>
+template <class Tile, bool TRANSPOSED, class T>
 __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, T *y, const Correlation &c,
                                          const Options &options, const Place &place, Row *rows, T *room) {
-    Phase p = phase(c, place.phase);
+    Phase p = phase(c, TRANSPOSED ? place.phase : 0);
     int64 pixels = c.batch * p.pixels();
     if (place.row >= pixels) return;  // a phase with fewer pixels than the first
     for (int row = threadIdx.x; row < Tile::ROWS; row += Tile::THREADS) {
@@ -185,35 +202,40 @@ __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, 
     }
     __syncthreads();
     int columns = c.c_out - place.column;
-    x += place.group * c.c_in, w += place.group * c.w_strides[5] + place.column * c.w_strides[4];
+    x += place.group * c.c_in, w += p.weights() + place.group * c.w_strides[2] + place.column * c.w_strides[1];
     Tile tile;
     tile.clear();
-    InputLoader<T, Tile> inputs;
-    WeightLoader<T, Tile, TRANSPOSED> weights;
-    int64 slices = (p.taps() * c.c_in + Tile::DEPTH - 1) / Tile::DEPTH;
-    if (slices > 0) inputs.begin(rows, c, p), weights.begin(c, p);  // else no tap reaches this phase: the bias alone
-    auto fetch = [&](int64) {
-        inputs.fetch(x, options.pack_x, c, p);
-        weights.fetch(w, columns, options.pack_w, c, p);
+    InputLoader<Tile> inputs;
+    WeightLoader<Tile, TRANSPOSED> weights;
+    inputs.begin(rows);
+    int terms = p.taps() * c.c_in, first_term = 0;
+    Depth depth;  // of this thread's first term in a slice of x, and TRANSPOSED of the weights
+    if (terms > 0) depth.decode(inputs.term(), c, p);  // else no tap reaches this phase: the bias alone
+    auto fetch = [&] {
+        inputs.fetch(x, depth, options.pack_x, c, p);
+        if (TRANSPOSED)
+            weights.fetch_transposed(w, depth, columns, options.pack_w, c, p);
+        else
+            weights.fetch(w, first_term, terms, columns, options.pack_w, c);
+        depth.advance(Tile::DEPTH, c, p), first_term += Tile::DEPTH;
     };
     auto store = [&](T *left, T *right) { inputs.store(left), weights.store(right); };
-    multiply_slices<T>(tile, room, slices, fetch, store);
+    multiply_slices(tile, room, (terms + Tile::DEPTH - 1) / Tile::DEPTH, fetch, store);
     int64 first = int64(place.group) * c.c_out + place.column;
-    write_tile<T>(tile, rows, bias ? bias + first : bias, y + first, columns, options);
+    write_tile(tile, rows, bias ? bias + first : bias, y + first, columns, options);
 }
 
 // `tiles_down` × `tiles_across` tiles for each group and each phase.
-template <class T, int ROWS, int COLUMNS, int THREAD_ROWS, int THREAD_COLUMNS, bool TRANSPOSED>
-__global__ void __launch_bounds__(ROWS / THREAD_ROWS * (COLUMNS / THREAD_COLUMNS))
+template <class Tile, bool TRANSPOSED, class T = typename Tile::Number>
+__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS)
     correlate(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, Options options,
               int64 tiles_down, int64 tiles_across) {
-    using Tile = RegisterTile<T, ROWS, COLUMNS, THREAD_ROWS, THREAD_COLUMNS>;
     Row *rows = shared_memory<Row>();
-    T *room = shared_memory<T>(ROWS * sizeof(Row));
-    int64 tiles = tiles_down * tiles_across * c.groups * (c.phases[0] * c.phases[1] * c.phases[2]);
-    for (int64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    T *room = shared_memory<T>(Tile::ROWS * sizeof(Row));
+    unsigned tiles = tiles_down * tiles_across * c.groups * (c.phases[0] * c.phases[1] * c.phases[2]);
+    for (unsigned tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         __syncthreads();  // the rows of the tile before are still being read
-        Place place(tile, tiles_down, tiles_across, c.groups, ROWS, COLUMNS);
-        one_tile<T, Tile, TRANSPOSED>(x, w, bias, y, c, options, place, rows, room);
+        Place place(tile, tiles_down, tiles_across, c.groups, Tile::ROWS, Tile::COLUMNS);
+        one_tile<Tile, TRANSPOSED>(x, w, bias, y, c, options, place, rows, room);
     }
 }

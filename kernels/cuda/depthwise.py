@@ -1,0 +1,50 @@
+"""Convolutions of many narrow groups on the GPU, forward, transposed and in their weights, channel by channel."""
+
+from __future__ import annotations
+
+from .correlation import Correlation
+from .functions import Source, c_type
+from .launching import THREADS, empty, launch, pack_size
+from .runtime import Array
+from .weight_tiles import WARP, add_parts, parts_of
+
+PIXELS = 4  # of a row that a thread computes
+TERMS = 9  # weights of a channel that a thread sums
+BYTES_OF_TERMS = 16 * 24  # of shared memory, for where they lie in a window
+WIDEST = 8  # output channels of a group: more are worth a product of matrices
+
+_PACKS = ("float, 1", "float, 4", "double, 1", "double, 2")
+SOURCE = Source("depthwise.cu", correlate_channels=_PACKS, correlate_channel_weights=_PACKS)
+
+
+def suits(work: Correlation) -> bool:
+    """Whether the groups are many and narrow."""
+    return work.groups > 1 and work.c_out <= WIDEST
+
+
+def correlate(work: Correlation, x: Array, weight: Array, bias: Array | None, y: Array, relu: bool) -> None:
+    """Compute the part of y that `work` describes, from contiguous arrays."""
+    n = _pack(work, x, weight, y, *([] if bias is None else [bias]))
+    across = -(-work.along[2][0].outputs // PIXELS)
+    rows = work.batch * work.along[0][0].outputs * work.along[1][0].outputs
+    items = work.groups * work.c_out // n * across * rows * work.all_phases
+    launch(SOURCE("correlate_channels", c_type(x.dtype), n), (x, weight, bias, y, work, relu, items), items)
+
+
+def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array) -> None:
+    """Compute dweight from contiguous arrays."""
+    n = _pack(work, x, dy)
+    items = -(-work.groups * work.c_out // (WARP * n)) * -(-work.most_terms // TERMS)
+    parts, pixels = parts_of(work.most_pixels, items * THREADS)
+    results = dweight if parts == 1 else empty((parts, dweight.size), x.dtype)
+    shared = BYTES_OF_TERMS + TERMS * THREADS * n * x.dtype.itemsize
+    function = SOURCE("correlate_channel_weights", c_type(x.dtype), n)
+    launch(function, (x, dy, results, work, parts, pixels), items * parts * THREADS, shared=shared)
+    if parts > 1:
+        add_parts(results, dweight)
+
+
+def _pack(work: Correlation, *arrays: Array) -> int:
+    """How many channels a thread takes at once: 16 bytes' worth where each is a group of its own, in and out."""
+    n = pack_size(*arrays)
+    return n if (work.c_in, work.c_out) == (1, 1) and work.groups % n == 0 else 1
