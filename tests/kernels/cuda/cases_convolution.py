@@ -1,12 +1,15 @@
 """Convolution and its transposes on the GPU against the reference: all geometries, types, layouts, tiles; the same
 bits whatever the order of threads and the number of blocks."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomograd.kernels import reference
+from tomograd.kernels.cuda import runtime, weight_tiles
 from tomograd.kernels.geometry import conv_output_size
 from tomograd.testing import compare
 from tomograd.testing.strategies import conv_cases
@@ -50,7 +53,7 @@ def check_layer(cuda, batch, input_size, kernel_size, channels, *geometry, dtype
 
 
 @given(case=conv_cases(), activation=activations)
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_few_channels(cuda, case, activation):
     check_all(cuda, case.x, case.weight, case.bias, case.dy, case.geometry, activation)
 
@@ -69,6 +72,92 @@ def test_channels_that_tiles_fit_and_do_not(cuda, channels):
     check_layer(cuda, 1, (7, 9), (3, 3), channels, *PLAIN, activation="relu")
 
 
+# (dtype, batch, input size, kernel size, strides, padding, dilation): what is special in a dimension
+GEOMETRIES = [
+    (np.float32, 2, (11,), (5,), (2,), ((2, 1),), (1,)),
+    (np.float64, 1, (9, 8), (3, 2), (2, 3), ((0, 2), (3, 1)), (3, 2)),
+    (np.float32, 2, (5, 6, 7), (3, 3, 3), (1, 2, 2), ((1, 1), (1, 0), (1, 1)), (1, 1, 1)),
+    (np.float32, 1, (23, 25), (2, 3), (11, 9), ((1, 0), (0, 4)), (1, 1)),  # strides of more phases than a launch takes
+    (np.float64, 1, (40,), (3,), (12,), ((0, 0),), (4,)),  # and of phases that no tap reaches
+    (np.float32, 3, (1, 1), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),  # of one pixel, most taps see padding
+    (np.float32, 1, (6, 6), (1, 1), (1, 1), ((3, 3), (4, 0)), (1, 1)),  # of many pixels, most are padding
+]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: f"{len(geometry[2])}D-stride{geometry[4][-1]}")
+@pytest.mark.parametrize("channels", [(3, 5, 1), (8, 12, 1), (8, 24, 2), (6, 6, 6), (8, 8, 8), (4, 12, 4), (9, 6, 3)])
+def test_geometries_with_groups_of_every_kind(cuda, geometry, channels):
+    """Groups that are matrices, that are narrow, and depthwise ones with one and several outputs each."""
+    dtype, batch, input_size, kernel_size, *rest = geometry
+    *channels, groups = channels
+    check_layer(cuda, batch, input_size, kernel_size, channels, *rest, groups, dtype=dtype, activation="relu")
+
+
+def test_depthwise_rows_of_every_length(cuda):
+    """A thread computes a few pixels, of which some may be nobody's."""
+    for width in range(1, 10):
+        check_layer(cuda, 1, (3, width), (3, 4), (20, 20), (1, 1), ((1, 1), (2, 1)), (1, 1), 20)
+
+
+@pytest.mark.parametrize("channels", [(40, 36, 1), (64, 65, 1), (33, 130, 1), (36, 36, 36), (130, 130, 65)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_of_weights_from_many_pixels(cuda, channels, dtype):
+    """Enough pixels for several parts, the last of them shorter."""
+    *channels, groups = channels
+    x, dy = whole(0, (2, 17, 23, channels[0]), (2, 17, 23, channels[1]), dtype=dtype)
+    arguments = x, dy, (3, 1), (1, 1), ((1, 1), (0, 0)), (1, 1), groups
+    assert_equal(cuda.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
+
+
+def test_a_gradient_of_weights_from_a_part_that_is_summed_in_runs(cuda):
+    x, dy = np.random.default_rng(0).standard_normal((2, 1, 4500, 1), np.float32) + np.float32(3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(weight_tiles, "FEWEST_PIXELS", 1 << 30)
+        arguments = x, dy, (1,), (1,), ((0, 0),), (1,), 1
+        compare(cuda.conv_weight_gradient, reference.conv_weight_gradient, *arguments, terms=2048 + 3, random=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_random_numbers(cuda, dtype):
+    rng = np.random.default_rng(0)
+    x, w, dy = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((2, 13, 11, 20), (3, 3, 20, 24), (2, 13, 11, 24))
+    )
+    bias, geometry = rng.standard_normal(24).astype(dtype), PLAIN
+    compare(cuda.conv, reference.conv, x, w, bias, *geometry, "relu", terms=181, random=True)
+    compare(cuda.conv_transpose, reference.conv_transpose, dy, w, None, (13, 11), *geometry, terms=216, random=True)
+    arguments = x, dy, (3, 3), *geometry
+    compare(cuda.conv_weight_gradient, reference.conv_weight_gradient, *arguments, terms=286, random=True)
+
+
+@pytest.mark.parametrize("groups", [1, 6])
+def test_results_repeat_bit_for_bit_in_any_order_of_threads_on_any_device(cuda, on_gpu, groups):
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((2, 19, 17, 6), np.float32) for _ in range(2))
+    w = rng.standard_normal((3, 3, 6 // groups, 6), np.float32)
+    geometry = (1, 1), ((1, 1), (1, 1)), (1, 1), groups
+
+    def results():
+        return (
+            cuda.conv(x, w, w[0, 0, 0], *geometry),
+            cuda.conv_transpose(dy, w, None, (19, 17), *geometry),
+            cuda.conv_weight_gradient(x, dy, (3, 3), *geometry),
+            cuda.channel_sum(dy),
+        )
+
+    first = results()
+    for order, blocks in [(None, 3)] if on_gpu else [(0, 1), (1, 2), (2, 100), (3, 7)]:
+        with contextlib.nullcontext() if on_gpu else other_device(order, blocks):
+            for result, expected in zip(results(), first, strict=True):
+                assert_equal(result, expected)
+
+
+def other_device(order, blocks):
+    from emulated import Emulated
+
+    return runtime.use(Emulated(order=order, device_blocks=blocks))
+
+
 def test_not_a_number_stays_where_it_is_seen(cuda):
     """Tiles at an end hold pixels, channels and terms that are nobody's."""
     x = np.ones((1, 5, 40, 17), np.float32)
@@ -76,6 +165,36 @@ def test_not_a_number_stays_where_it_is_seen(cuda):
     w = np.ones((3, 5, 17, 18), np.float32)
     arguments = x, w, None, (1, 1), ((1, 1), (2, 2)), (1, 1), 1
     assert_equal(cuda.conv(*arguments), reference.conv(*arguments))
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_relu_keeps_nan(cuda, groups):
+    x = np.full((1, 4, 4, 4), np.nan, np.float32)
+    w = np.ones((3, 3, 4 // groups, 8 * groups), np.float32)
+    assert np.isnan(cuda.conv(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), groups, "relu")).all()
+
+
+def test_an_activation_that_is_unknown(cuda):
+    x = np.ones((1, 4, 3), np.float32)
+    with pytest.raises(ValueError, match="activation = 'tanh': expected None or"):
+        cuda.conv(x, np.ones((1, 3, 3), np.float32), None, (1,), ((0, 0),), (1,), 1, "tanh")
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("shape", [(0, 5, 5, 3, 6), (2, 5, 5, 0, 6), (2, 5, 5, 3, 0), (0, 5, 5, 0, 0)])
+def test_empty_batches_and_channels(cuda, shape, groups):
+    n, h, w, c_in, c_out = shape
+    shapes = (n, h, w, c_in), (3, 3, c_in // groups, c_out), (c_out,), (n, h, w, c_out)
+    check_all(cuda, *whole(0, *shapes), (*PLAIN[:3], groups))
+
+
+def test_arrays_that_begin_in_the_middle_of_sixteen_bytes(cuda):
+    shapes = (1, 5, 5, 8), (3, 3, 8, 8), (8,), (1, 5, 5, 8)
+    x, w, bias, dy = (
+        np.concatenate([[0], array.ravel()]).astype(np.float32)[1:].reshape(array.shape) for array in whole(0, *shapes)
+    )
+    check_all(cuda, x, w, bias, dy, PLAIN)
+    check_all(cuda, x, w[:, :, :1], bias, dy, (*PLAIN[:3], 8))
 
 
 @given(
