@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ... import kernels
-from ...engine import Tensor, grad
+from ...engine import DeviceError, Tensor, grad
+from ...engine.device import gpu_library
 from ..gradcheck import gradcheck, gradgradcheck
-from .entries import Entry, Error, Kink, Sample
+from .entries import Entry, Error, Kink, OnGPU, Sample
 
 DIRECTIONS = 2  # of second derivatives in each input: random ones, which a wrong derivative all but never escapes
 
@@ -125,8 +127,9 @@ def run(entry: Entry, backend: str, quick: bool = False) -> Outcome:
     """Check a function on a backend; a check that fails, in whatever way, stops no other."""
     started, done, worst = time.perf_counter(), 0, 0.0
     failures = []
-    with kernels.using(backend):
-        for kind, check, row in of_entry(entry, quick):
+    on_gpu = backend == "cuda"
+    with nullcontext() if on_gpu else kernels.using(backend):
+        for kind, check, row in of_entry(on_the_gpu(entry) if on_gpu else entry, quick):
             done += 1
             try:
                 worst = max(worst, check(row))
@@ -135,13 +138,24 @@ def run(entry: Entry, backend: str, quick: bool = False) -> Outcome:
     return Outcome(entry.name, backend, done, worst, time.perf_counter() - started, tuple(failures))
 
 
+def on_the_gpu(entry: Entry) -> Entry:
+    """The entry with functions that compute on the GPU; arguments are the same errors everywhere."""
+
+    def moved(row: Any) -> Any:
+        return replace(row, function=OnGPU(row.function.text, row.function.names))
+
+    return replace(entry, samples=tuple(map(moved, entry.samples)), kinks=tuple(map(moved, entry.kinks)), errors=())
+
+
 def present_backends() -> list[str]:
     """The backends that can be used on this machine."""
     found = []
     for name in kernels.BACKENDS:
         try:
             kernels.backend(name)
-        except ImportError:
+            if name == "cuda":
+                gpu_library()
+        except (ImportError, DeviceError):
             continue
         found.append(name)
     return found

@@ -21,7 +21,7 @@ import numpy as np
 from ...engine import functional
 from . import values
 
-HOST_BACKENDS = ("reference", "cpu")  # those of NumPy's arrays
+BACKENDS = ("reference", "cpu", "cuda")
 
 _NAMES: dict[str, Any] = {"__builtins__": {}, "np": np, "Generator": values.Generator}
 _NAMES |= {name: getattr(functional, name) for name in functional.__all__}
@@ -41,6 +41,17 @@ class Expression:
 
     def __call__(self, *arguments: Any) -> Any:
         return eval(self._code, _NAMES, dict(zip(self.names, arguments, strict=True)))
+
+
+@dataclass(frozen=True)
+class OnGPU(Expression):
+    """An expression whose arguments go to the GPU, and whose results come back."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        results = super().__call__(*[functional.to_device(argument, "cuda") for argument in arguments])
+        if isinstance(results, tuple | list):
+            return tuple([functional.to_device(each, "cpu") for each in results])
+        return functional.to_device(results, "cpu")
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ class Entry:
     samples: tuple[Sample, ...] = field(default=(), kw_only=True)
     errors: tuple[Error, ...] = field(default=(), kw_only=True)
     kinks: tuple[Kink, ...] = field(default=(), kw_only=True)
-    backends: tuple[str, ...] = field(default=HOST_BACKENDS, kw_only=True)
+    backends: tuple[str, ...] = field(default=BACKENDS, kw_only=True)
     constant: str = field(default="", kw_only=True)
     once_only: str = field(default="", kw_only=True)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tomograd.engine import Tensor, grad
-from tomograd.testing.registry import ENTRIES
+from tomograd.testing.registry import ENTRIES, checks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
 
@@ -63,6 +63,22 @@ def test_every_function_and_its_derivatives(cupy, sample, once):
             assert isinstance(other.array, cupy.ndarray), type(other.array)
             assert one.dtype == other.dtype and one.shape == other.shape
             np.testing.assert_allclose(other.array.get(), one.array, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["maximum", "conv", "dropout", "std", "cross_entropy"])
+def test_the_registrys_checks_run_on_the_device(cupy, name):
+    outcome = checks.run(ENTRIES[name], "cuda")
+    assert outcome.failures == () and outcome.checks > 0
+
+
+def test_the_device_is_among_the_backends_only_where_it_works(cupy, monkeypatch):
+    assert checks.present_backends() == ["reference", "cpu", "cuda"]
+
+    def complain():
+        raise RuntimeError("cudaErrorNoDevice")
+
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", complain)
+    assert checks.present_backends() == ["reference", "cpu"]
 
 
 class TestTwoPlaces:
