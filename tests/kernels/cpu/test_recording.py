@@ -127,6 +127,7 @@ def test_short_recordings_stay_on_one_thread(monkeypatch):
     given = weights()
     made, _x, y = recorded(given, (2, 16, 16, 3))
     expected = y.copy()
+    assert not made._arguments[bodies.HEADER + recording.ALONE]  # as long as nobody has looked
     for seconds, alone in ((100.0, 1), (0.0, 0)):
         monkeypatch.setattr(recording, "ALONE_SECONDS", seconds)
         made.choose_threads()

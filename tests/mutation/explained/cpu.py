@@ -111,4 +111,28 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("if groups > 1 or strides[-0] == 1 or dilation_rate[-1] > 1:",),
         "Only whether phases are joined where that is faster: joined or apart they give the same sums.",
     ),
+    (
+        "kernels.cpu.recording",
+        "ALONE_SECONDS = 0.0001",
+        ("ALONE_SECONDS = 0.0001001",),
+        "From how long on other threads are woken: the results are the same.",
+    ),
+    (
+        "kernels.cpu.recording",
+        "self._table = np.zeros((len(every), ENTRY), np.int64)",
+        ("self._table = np.ones((len(every), ENTRY), np.int64)",),
+        "Every number of the table is written right after.",
+    ),
+    (
+        "kernels.cpu.recording",
+        "self._code.pack(self._arguments, 0, 0, 0, 1, address_of_array(self._table), 0, shared)",
+        ("self._code.pack(self._arguments, 0, 1, 0, 1, address_of_array(self._table), 0, shared)",),
+        "The call passes the arguments alone: nothing reads the header before them.",
+    ),
+    (
+        "kernels.cpu.recording",
+        "self._code.pack(self._arguments, 0, 0, 0, 1, address_of_array(self._table), 0, shared)",
+        ("self._code.pack(self._arguments, 0, 0, 0, 2, address_of_array(self._table), 0, shared)",),
+        "The call passes the arguments alone: nothing reads the header before them.",
+    ),
 ]
