@@ -135,4 +135,26 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("self._code.pack(self._arguments, 0, 0, 0, 2, address_of_array(self._table), 0, shared)",),
         "The call passes the arguments alone: nothing reads the header before them.",
     ),
+    (
+        "kernels.cpu.team",
+        (
+            "_PAUSE = {'x86_64': ('llvm.x86.sse2.pause', ()), 'aarch64': ('llvm.aarch64.hint', "
+            "(ir.Constant(ir.IntType(32), 1),)), 'arm64': ('llvm.aarch64.hint', (ir.Constant(ir.IntType(32), "
+            "1),))}"
+        ),
+        (
+            (
+                "_PAUSE = {'x86_64': ('llvm.x86.sse2.pause', ()), 'aarch64': ('llvm.aarch64.hint', "
+                "(ir.Constant(ir.IntType(32), 2),)), 'arm64': ('llvm.aarch64.hint', (ir.Constant(ir.IntType(32), "
+                "1),))}"
+            ),
+        ),
+        "A hint to processors of another kind, about how to wait: it changes no result.",
+    ),
+    (
+        "kernels.cpu.team",
+        "add(words, GENERATION, 1)",
+        ("add(words, GENERATION, 2)",),
+        "A count that is only compared with what it was before.",
+    ),
 ]
