@@ -11,6 +11,7 @@ import ast
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 OPERATORS: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
@@ -27,36 +28,45 @@ _PAIRS = {
 OPPOSITES = _PAIRS | {b: a for a, b in _PAIRS.items()}
 
 Change = Callable[[ast.AST], None]  # of a node, in place
+Path = tuple[tuple[str, "int | None"], ...]  # fields, and places in those that are lists, from the module down
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One of them: the line of the change, the statement before and after, and the tree."""
+    """One of them: the line of the change, the statement before and after, and how its tree is made."""
 
     line: int
     before: str
     after: str
-    tree: ast.Module
+    module: ast.Module
+    place: Path
+    change: Change
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The module with the change."""
+        tree = copy.deepcopy(self.module)
+        self.change(_at(tree, self.place))
+        return ast.fix_missing_locations(tree)
 
     def __str__(self) -> str:
         return f"line {self.line}:\n    - {self.before}\n    + {self.after}"
 
 
 def mutants_of(source: str) -> Iterator[Mutant]:
-    """All mutants of a module's source, from top to bottom."""
+    """All mutants of a module's source, from top to bottom. (To see what a change does, its statement is enough: of a
+    large module, copying the whole for each would take minutes.)"""
     tree = ast.parse(source)
     places = sorted(_places(tree), key=lambda place: (place[1].lineno, place[1].col_offset))
     for path, node in places:
         for change in _changes(node):
-            changed = copy.deepcopy(tree)
-            change(_at(changed, path))
             statement = _statement(tree, path)
-            before, after = (_in_one_line(_at(each, statement)) for each in (tree, changed))
-            if before != after:
-                yield Mutant(node.lineno, before, after, ast.fix_missing_locations(changed))
-
-
-Path = tuple[tuple[str, "int | None"], ...]  # fields, and places in those that are lists, from the module down
+            before = _at(tree, statement)
+            after = copy.deepcopy(before)
+            change(_at(after, path[len(statement) :]))
+            lines = _in_one_line(before), _in_one_line(after)
+            if lines[0] != lines[1]:
+                yield Mutant(node.lineno, *lines, tree, path, change)
 
 
 def _places(node: ast.AST, path: Path = ()) -> Iterator[tuple[Path, ast.AST]]:
