@@ -166,6 +166,14 @@ def test_average_over_all_positions(shape, dtype):
     compare(cpu.average_pool_gradient, reference.average_pool_gradient, y[::-1], shape[1:-1], *geometry, True)
 
 
+def test_an_average_over_all_positions_keeps_its_digits():
+    """Single precision alone would lose what is added to a sum of a hundred million."""
+    x = np.full((1, 300, 400, 3), 1000, np.float32)
+    x[:, 1::2] += np.float32(0.5)
+    y = cpu.average_pool(x, (300, 400), (300, 400), ((0, 0), (0, 0)), False)
+    np.testing.assert_allclose(y, 1000.25, rtol=2e-7)
+
+
 @pytest.mark.parametrize("level", [name for name in simd.LEVELS if simd.LEVELS[name].bytes <= simd.host_level().bytes])
 def test_every_instruction_set(level):
     x = np.random.default_rng(0).integers(-9, 10, (1, 6, 41, 3)).astype(np.float32)
