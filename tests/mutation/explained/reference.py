@@ -150,4 +150,100 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("finite = np.where(np.isinf(x), np.ones_like(x), x)",),
         "The other factor is 0 there.",
     ),
+    (
+        "kernels.geometry",
+        "if any((k > i for k, i in zip(extent, padded, strict=True))):",
+        ("if any((k > i for k, i in zip(extent, padded, strict=False))):",),
+        "The next zip of the two refuses other lengths as well.",
+    ),
+    (
+        "kernels.geometry",
+        "for axis, (i, k, s, pair, d, o) in enumerate(zip(input_size, pool_size, strides, padding_pairs, dilation_rate, "
+        "output_size, strict=True)):",
+        (
+            "for axis, (i, k, s, pair, d, o) in enumerate(zip(input_size, pool_size, strides, padding_pairs, dilation_rate, "
+            "output_size, strict=False)):",
+        ),
+        "pool_output_size has refused other lengths.",
+    ),
+    (
+        "kernels.geometry",
+        "totals = [2 * (k // 2) - op for k, op in zip(extent, extra, strict=True)]",
+        ("totals = [2 * (k // 2) - op for k, op in zip(extent, extra, strict=False)]",),
+        "The span has refused other lengths.",
+    ),
+    (
+        "kernels.geometry",
+        "extra = tuple((max(s - k, 0) if word == 'valid' else 0 for s, k in zip(strides, extent, strict=True)))",
+        ("extra = tuple((max(s - k, 0) if word == 'valid' else 0 for s, k in zip(strides, extent, strict=False)))",),
+        "The span has refused other lengths.",
+    ),
+    (
+        "kernels.geometry",
+        "output_size = tuple((n - sum(pair) + op for n, pair, op in zip(span, pairs, extra, strict=True)))",
+        ("output_size = tuple((n - sum(pair) + op for n, pair, op in zip(span, pairs, extra, strict=False)))",),
+        "All three have as many as the input has dimensions.",
+    ),
+    (
+        "kernels.geometry",
+        "if not all((0 <= op < s for op, s in zip(sizes, strides, strict=True))):",
+        ("if not all((0 <= op < s for op, s in zip(sizes, strides, strict=False))):",),
+        "The span refuses other lengths next.",
+    ),
+    (
+        "kernels.geometry",
+        "extra = tuple((max(s - k, 0) if word == 'valid' else 0 for s, k in zip(strides, extent, strict=True)))",
+        ("extra = tuple((max(0, s - k) if word == 'valid' else 0 for s, k in zip(strides, extent, strict=True)))",),
+        "The larger of two is the same in either order.",
+    ),
+    (
+        "kernels.geometry",
+        "total = max(total, 0)",
+        ("total = max(0, total)",),
+        "The larger of two is the same in either order.",
+    ),
+    (
+        "kernels.geometry",
+        "windows = (0, o - 1) if d == 1 else range(o)",
+        ("windows = (0, o - 1) if d == 0 else range(o)",),
+        "All windows are tried, not only the two that can miss the input.",
+    ),
+    (
+        "kernels.memory",
+        "LENT_FROM = 1024 ** 2",
+        ("LENT_FROM = 1023 ** 2",),
+        "No size class lies between the two.",
+    ),
+    (
+        "kernels.memory",
+        "self.peak = max(self.peak, self.in_use)",
+        ("self.peak = max(self.in_use, self.peak)",),
+        "The larger of two is the same in either order.",
+    ),
+    (
+        "kernels.memory",
+        "self._shrink(0)",
+        ("self._shrink(1)",),
+        "No block is as small as a byte.",
+    ),
+    (
+        "kernels.memory",
+        "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (1, 2, 3)])",
+        (
+            "offset, arrays = (object.__basicsize__, [np.ones(size) for size in (1, 2, 3)])",
+            "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (2, 2, 3)])",
+            "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (0, 2, 3)])",
+            "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (1, 3, 3)])",
+            "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (1, 1, 3)])",
+            "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (1, 2, 4)])",
+            "offset, arrays = (object.__basicsize__, [np.zeros(size) for size in (1, 2, 2)])",
+        ),
+        "Any three arrays tell.",
+    ),
+    (
+        "kernels.memory",
+        "step = max((1 << size.bit_length() - 1) // CLASSES_PER_DOUBLING, mmap.PAGESIZE)",
+        ("step = max(mmap.PAGESIZE, (1 << size.bit_length() - 1) // CLASSES_PER_DOUBLING)",),
+        "The larger of two is the same in either order.",
+    ),
 ]
