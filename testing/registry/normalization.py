@@ -77,6 +77,7 @@ ENTRIES = [
                 beta=normal(4),
                 linear="gamma beta",
             ),
+            sample("group_norm(x, 2)", x=normal(3, 4)),
         ),
         errors=(
             error("group_norm(IMAGE, 3)", ValueError, "groups = 3 does not divide the 2 channels"),

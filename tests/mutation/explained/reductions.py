@@ -5,6 +5,18 @@ from __future__ import annotations
 ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     (
         "engine.functions.reductions",
+        "return (total(wide, axis, keepdims) / wide.dtype.type(self.count)).astype(x.dtype, copy=False)",
+        ("return (total(wide, axis, keepdims) / wide.dtype.type(self.count)).astype(x.dtype, copy=True)",),
+        "a copy of the result takes time and nothing else",
+    ),
+    (
+        "engine.functions.reductions",
+        "return (square / number(count - ddof)).astype(x.dtype, copy=False)",
+        ("return (square / number(count - ddof)).astype(x.dtype, copy=True)",),
+        "a copy of the result takes time and nothing else",
+    ),
+    (
+        "engine.functions.reductions",
         "slope = cotangent * varied / (s * (_count(x.shape, axis) - ddof) + (1 - varied))",
         ("slope = cotangent * varied / (s * (_count(x.shape, axis) - ddof) - (1 - varied))",),
         "where the deviation is 0 the slope is 0/−1 instead of 0/1: 0 all the same",
@@ -38,5 +50,35 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "labels_of_rows = labels.ravel().astype(np.int64, copy=False)",
         ("labels_of_rows = labels.ravel().astype(np.int64, copy=True)",),
         "a copy of the labels takes time and nothing else",
+    ),
+    (
+        "engine.functions.normalization",
+        "if moving[0] is not None:",
+        ("if moving[1] is not None:",),
+        "both moving averages are given, or neither",
+    ),
+    (
+        "engine.functions.normalization",
+        "if moving[0] is None:",
+        ("if moving[1] is None:",),
+        "both moving averages are given, or neither",
+    ),
+    (
+        "engine.functions.normalization",
+        "for average, batch in zip(moving, function.statistics, strict=True):",
+        ("for average, batch in zip(moving, function.statistics, strict=False):",),
+        "there are two of each",
+    ),
+    (
+        "engine.functions.normalization",
+        "return group_norm(x, x.shape[-1] if x.ndim and x.shape[-1] else 1, gamma, beta, epsilon)",
+        ("return group_norm(x, x.shape[-1] if x.ndim and x.shape[-1] else 2, gamma, beta, epsilon)",),
+        "without dimensions or channels group_norm fails, with the same words",
+    ),
+    (
+        "engine.functions.normalization",
+        "for name, tensor in zip(channels, tensors, strict=True):",
+        ("for name, tensor in zip(channels, tensors, strict=False):",),
+        "there is a tensor, or None, for each name",
     ),
 ]
