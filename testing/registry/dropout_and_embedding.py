@@ -33,6 +33,7 @@ ENTRIES = [
         "one_hot",
         samples=(sample("one_hot(argmax(x, -1), 3)", x=normal(2, 3)),),
         errors=(
+            error("one_hot([0.5], 3)", TypeError, "one_hot: labels must hold integers, not float32"),
             error("one_hot([0, 5], 3)", ValueError, "the class index at position 1 is 5, but there are 3 classes"),
         ),
         constant="its labels are integers",

@@ -18,6 +18,7 @@ ENTRIES = [
             error("resize(IMAGE, 0)", ValueError, "size = 0"),
             error("resize(IMAGE, 2, 'cubic')", ValueError, "method = 'cubic': expected one of 'nearest', 'bilinear'"),
             error("resize(IMAGE[:, :0], 2)", ValueError, "there are no pixels to resize"),
+            error("resize(IMAGE[:, :, :0], 2)", ValueError, "there are no pixels to resize"),
         ),
     ),
 ]

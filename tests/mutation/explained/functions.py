@@ -6,6 +6,7 @@ ACTIVATIONS = "engine.functions.activations"
 ARITHMETIC = "engine.functions.arithmetic"
 BROADCASTING = "engine.functions.broadcasting"
 CONVOLUTION = "engine.functions.convolution"
+DROPOUT = "engine.functions.dropout"
 INDEXING = "engine.functions.indexing"
 SHAPING = "engine.functions.shaping"
 
@@ -177,5 +178,21 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
             "zip(indices.shape, x.shape, strict=False)) if d != axis)):",
         ),
         "Whether two numbers differ does not depend on their order; the ranks are compared before.",
+    ),
+    (
+        DROPOUT,
+        "if len(noise_shape) != x.ndim or any((m not in (None, 1, n) for m, n in "
+        "zip(noise_shape, x.shape, strict=True))):",
+        (
+            "if len(noise_shape) != x.ndim or any((m not in (None, 1, n) for m, n in "
+            "zip(noise_shape, x.shape, strict=False))):",
+        ),
+        "The lengths are compared before.",
+    ),
+    (
+        DROPOUT,
+        "shape = tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True)])",
+        ("shape = tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=False)])",),
+        "The lengths are compared before.",
     ),
 ]
