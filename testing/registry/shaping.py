@@ -76,7 +76,10 @@ ENTRIES = [
             sample("split(x, 3, 1)[1]", x=normal(2, 6), linear="x"),
             sample("split(x, [1, 4])[1] * split(x, [1, 4])[1]", x=normal(5)),
         ),
-        errors=(error("split(ROWS, 2, 1)", ValueError, "axis 1 of size 3 cannot be cut into 2 equal parts"),),
+        errors=(
+            error("split(ROWS, 2, 1)", ValueError, "axis 1 of size 3 cannot be cut into 2 equal parts"),
+            error("split(ROWS, 0)", ValueError, "axis 0 of size 2 cannot be cut into 0 equal parts"),
+        ),
     ),
     Entry(
         "flip",

@@ -363,12 +363,19 @@ def test_shaping_as_numpy(data):
         (F.repeat(x, 3, axis), np.repeat(x, 3, axis)),
         (F.repeat(x, 2), np.repeat(x, 2)),
         (F.concatenate([x, x], axis), np.concatenate([x, x], axis)),
+        (F.concatenate([x, -x]), np.concatenate([x, -x])),
         (F.stack([x, -x], axis), np.stack([x, -x], axis)),
+        (F.stack([x, -x]), np.stack([x, -x])),
         (F.argmax(-x, axis), np.argmax(-x, axis)),
     ):
         np.testing.assert_array_equal(ours.array, theirs)
-    for ours, theirs in zip(F.split(x, [1, 2], axis), np.split(x, [1, 2], axis), strict=True):
-        np.testing.assert_array_equal(ours.array, theirs)
+    for ours, theirs in (
+        (F.split(x, [1, 2], axis), np.split(x, [1, 2], axis)),
+        (F.split(x, 1, axis), [x]),
+        (F.split(x, [1]), np.split(x, [1])),
+    ):
+        for our, their in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(our.array, their)
 
 
 @pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32)])

@@ -195,4 +195,19 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("shape = tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=False)])",),
         "The lengths are compared before.",
     ),
+    (
+        SHAPING,
+        "dtype = common_dtype(dtype, part.dtype)",
+        ("dtype = common_dtype(part.dtype, dtype)",),
+        "The type in which two arrays meet does not depend on their order.",
+    ),
+    (
+        SHAPING,
+        "return [index(x, (*before, slice(start, end))) for start, end in zip([0, *cuts], [*cuts, size], strict=True)]",
+        (
+            "return [index(x, (*before, slice(start, end))) "
+            "for start, end in zip([0, *cuts], [*cuts, size], strict=False)]",
+        ),
+        "Both have one number more than there are cuts.",
+    ),
 ]
