@@ -100,6 +100,7 @@ ENTRIES = [
         ),
         errors=(
             error("pad(ROWS, -1)", ValueError, "expected non-negative integers"),
+            error("pad(ROWS, (1, -1))", ValueError, "expected non-negative integers"),
             error("pad(ROWS, (1, 2, 3))", ValueError, "expected an int, a pair, or a pair for each of 2 axes"),
             error("pad(ROWS, 1, 'mirror')", ValueError, "mode = 'mirror': expected"),
             error("pad(ROWS[:0], 1, 'edge')", ValueError, "axis 0 is empty"),
