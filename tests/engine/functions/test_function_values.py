@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from tomograd import kernels
 from tomograd.engine import GradientError, Tensor, Variable, grad
 from tomograd.engine import functional as F
+from tomograd.engine.functions.activations import split_activation
 from tomograd.engine.random import Generator
 
 rng = np.random.default_rng(2)
@@ -464,6 +465,7 @@ def test_activations_by_name():
     for name in ("relu", "swish", "softmax", "linear", "exponential", "hard_sigmoid"):
         np.testing.assert_allclose(F.dense(x, w, activation=name).array, F.activation_function(name)(x).array)
     np.testing.assert_allclose(F.dense(x, w, activation=F.relu).array, np.maximum(x, 0))
+    assert split_activation("relu") == split_activation(F.relu) == ("relu", None)  # a kernel's own
     np.testing.assert_allclose(F.dense(x, w, activation=lambda y: y * 2).array, 2 * x)
     np.testing.assert_allclose(F.dense(x, w, activation=None).array, x)
 
