@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ACTIVATIONS = "engine.functions.activations"
+ARGUMENTS = "engine.functions.arguments"
 ARITHMETIC = "engine.functions.arithmetic"
 BROADCASTING = "engine.functions.broadcasting"
 CONVOLUTION = "engine.functions.convolution"
@@ -209,5 +210,11 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
             "for start, end in zip([0, *cuts], [*cuts, size], strict=False)]",
         ),
         "Both have one number more than there are cuts.",
+    ),
+    (
+        ARGUMENTS,
+        "kept = lru_cache(maxsize=1024)(function)",
+        ("kept = lru_cache(maxsize=1025)(function)", "kept = lru_cache(maxsize=1023)(function)"),
+        "What is no longer kept is computed again.",
     ),
 ]
