@@ -25,6 +25,7 @@ ENTRIES = [
             error(
                 "embedding([0, 2], ROWS)", ValueError, "the index at position 1 is 2, but there are 2 rows in weight"
             ),
+            error("embedding([0, -1], ROWS)", ValueError, "the index at position 1 is -1, but there are 2 rows"),
             error("embedding([0.0], ROWS)", TypeError, "indices must hold integers"),
             error("embedding([0], ROWS[0])", ValueError, r"expected \(V, D\)"),
         ),
