@@ -29,10 +29,11 @@ def launch(function: Function, arguments: tuple[Any, ...], items: int, threads: 
 
 
 def launch_rows(function: Function, arguments: tuple[Any, ...], rows: int, items: int) -> None:
-    """Run a kernel whose threads go through `rows` of so many items each (see rows.cuh), on as many blocks as the
-    device holds. A block is as wide as leaves fewest threads idle in a row, and takes several rows at a time."""
+    """Run a kernel whose threads go through `rows` of so many items each (see image_rows.cuh), on as many blocks as the
+    device holds. A block is as wide as leaves fewest threads idle in a row, a warp at most, so that a thread finds out
+    once where its row is and then has several items in it; and it takes several rows at a time."""
     if rows and items:
-        across = min((8, 16, 32, 64, 128, 256), key=lambda width: (-(-items // width) * width, -width))
+        across = min((8, 16, 32), key=lambda width: (-(-items // width) * width, -width))
         down = THREADS // across
         resident = current().resident_blocks(function, THREADS, 0)
         wide = min(-(-rows // down), resident)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,11 +12,12 @@ from ..geometry import Pairs, Sizes, pool_output_size
 from ..interface import twin_of
 from ..reference import pooling as reference
 from .copying import contiguous
-from .functions import Source, c_type
+from .functions import Function, Source, c_type
 from .launching import THREADS, empty, launch_blocks, launch_rows, pack_size
 from .runtime import Array, current
 
 LARGEST = 2**31 - 1  # that a kernel counts the positions of an axis to
+LARGEST_CELL = 64  # positions that a thread writes for one window
 RUN = 32  # positions that a thread adds up of a part of a window, as in pooling.cu
 FEW_OUTPUTS = 2**16  # with as many, a thread for each is enough, and no window need be shared by threads
 _PACKS = ("float, 1", "float, 4", "double, 1", "double, 2")
@@ -25,9 +27,11 @@ SOURCE = Source(
     "pooling.cu",
     max_pool=_CHOICES,
     max_pool_scatter=_CHOICES,
+    max_pool_scatter_apart=_CHOICES[: len(_PACKS)],
     max_pool_gather=_CHOICES,
     average_pool=_PACKS,
     average_pool_gradient=_PACKS,
+    average_pool_gradient_apart=_PACKS,
     sum_part=_PACKS,
 )
 
@@ -35,9 +39,7 @@ SOURCE = Source(
 class Windows(ctypes.Structure):
     """The windows as the kernels take them: three axes, those in front of one position if the image has fewer."""
 
-    _fields_ = [
-        (name, ctypes.c_int * 3) for name in ("input", "output", "size", "stride", "before", "dilation")
-    ]  # of which each is a tuple of ints here
+    _fields_ = [(name, ctypes.c_int * 3) for name in ("input", "output", "size", "stride", "before", "dilation")]
 
     @classmethod
     def of(cls, input_size: Sizes, pool_size: Sizes, strides: Sizes, padding: Pairs, dilation_rate: Sizes) -> Windows:
@@ -49,6 +51,22 @@ class Windows(ctypes.Structure):
         axes = [(1, 1, 1, 1, 0, 1)] * (3 - len(input_size))
         axes += zip(input_size, output_size, pool_size, strides, befores, dilation_rate, strict=True)
         return cls(*[(ctypes.c_int * 3)(*column) for column in zip(*axes, strict=True)])
+
+
+class Cells(ctypes.Structure):
+    """How many windows there would be along each axis, if they went on to the end of the image."""
+
+    _fields_ = [("count", ctypes.c_int * 3)]
+
+    @classmethod
+    def of(cls, windows: Windows) -> Cells | None:
+        """None for windows that overlap, or that are so far apart that a thread each would have much to write."""
+        sizes, strides = tuple(windows.size), tuple(windows.stride)
+        reach = ((k - 1) * d + 1 for k, d in zip(sizes, windows.dilation, strict=True))
+        if any(r > s for r, s in zip(reach, strides, strict=True)) or math.prod(strides) > LARGEST_CELL:
+            return None
+        ends = (i + before for i, before in zip(windows.input, windows.before, strict=True))
+        return cls((ctypes.c_int * 3)(*[-(-end // s) for end, s in zip(ends, strides, strict=True)]))
 
 
 def _channels_at_once(*arrays: Array) -> int:
@@ -64,7 +82,9 @@ def max_pool(x: Array, pool_size: Sizes, strides: Sizes, padding: Pairs, dilatio
     output_size = pool_output_size(x.shape[1:-1], pool_size, strides, padding, dilation_rate)
     y = empty((len(x), *output_size, x.shape[-1]), x.dtype)
     choice = empty(y.shape, np.dtype(np.uint8 if math.prod(pool_size) <= 255 else np.int32))
-    _over_choices("max_pool", (x, y, choice), choice, windows)
+    n = _choices_at_once(choice, x, y)
+    function = SOURCE("max_pool", c_type(x.dtype), n, c_type(choice.dtype))
+    _over_rows(function, n, (x, y, choice, windows), y, windows.output)
     return y, choice
 
 
@@ -81,7 +101,13 @@ def max_pool_scatter(
     dy, choice = contiguous(dy), contiguous(choice)
     dx = empty((len(dy), *input_size, dy.shape[-1]), dy.dtype)
     windows = Windows.of(input_size, pool_size, strides, padding, dilation_rate)
-    _over_choices("max_pool_scatter", (dy, choice, dx), dx, windows)
+    n, cells = _choices_at_once(choice, dy, dx), Cells.of(windows)
+    kind = c_type(dy.dtype), n, c_type(choice.dtype)
+    if cells is not None:
+        function = SOURCE("max_pool_scatter_apart", *kind)
+        _over_rows(function, n, (dy, choice, dx, windows, cells), dx, cells.count)
+    else:
+        _over_rows(SOURCE("max_pool_scatter", *kind), n, (dy, choice, dx, windows), dx, windows.input)
     return dx
 
 
@@ -92,25 +118,22 @@ def max_pool_gather(
     x, choice = contiguous(x), contiguous(choice)
     y = empty(choice.shape, x.dtype)
     windows = Windows.of(x.shape[1:-1], pool_size, strides, padding, dilation_rate)
-    _over_choices("max_pool_gather", (x, choice, y), y, windows)
+    n = _choices_at_once(choice, x, y)
+    function = SOURCE("max_pool_gather", c_type(x.dtype), n, c_type(choice.dtype))
+    _over_rows(function, n, (x, choice, y, windows), y, windows.output)
     return y
 
 
-def _over_choices(name: str, arrays: tuple[Array, ...], written: Array, windows: Windows) -> None:
-    """Run one of the kernels of max pooling over the positions of the array that it writes."""
-    x, *_ = arrays
-    (choice,) = [array for array in arrays if array.dtype != x.dtype]
-    n = _channels_at_once(*arrays) if choice.dtype.itemsize == 1 else 1
-    _over_rows(name, (x.dtype, n, choice.dtype), arrays, written, windows)
+def _choices_at_once(choice: Array, *arrays: Array) -> int:
+    """How many neighbouring channels a thread takes of these and their choices: one where the choices are wide."""
+    return _channels_at_once(*arrays, choice) if choice.dtype.itemsize == 1 else 1
 
 
-def _over_rows(name, kind, arrays: tuple, written: Array, windows: Windows, *options: bool) -> None:
-    """Run a kernel, of the instance of `kind` (type, channels at once, types), over the rows of the array it writes."""
-    dtype, n, *more = kind
-    *_, row, channels = written.shape
-    rows, packs = written.size // max(row * channels, 1), channels // n
-    function = SOURCE(name, c_type(dtype), n, *map(c_type, more))
-    launch_rows(function, (*arrays, windows, *options, rows, packs), rows, row * packs)
+def _over_rows(function: Function, n: int, arguments: tuple, written: Array, size: Sequence[int]) -> None:
+    """Run a kernel that goes over rows, n channels at once: those of images of three axes of this size, as many images
+    and channels as the array has that it writes."""
+    rows, packs = len(written) * size[0] * size[1], written.shape[-1] // n
+    launch_rows(function, (*arguments, rows, packs), rows, size[2] * packs)
 
 
 # ---- means -----------------------------------------------------------------------------------------------------------
@@ -124,8 +147,9 @@ def average_pool(x: Array, pool_size: Sizes, strides: Sizes, padding: Pairs, cou
     positions = math.prod(pool_size)
     if positions > 1024 or (positions > 64 and y.size < FEW_OUTPUTS):
         return _average_in_parts(x, y, windows, count_include_pad)
-    rows = y.reshape(len(x) * windows.output[0] * windows.output[1], windows.output[2], x.shape[-1])
-    _over_rows("average_pool", (x.dtype, _channels_at_once(x, y)), (x, y), rows, windows, bool(count_include_pad))
+    n = _channels_at_once(x, y)
+    arguments = x, y, windows, bool(count_include_pad)
+    _over_rows(SOURCE("average_pool", c_type(x.dtype), n), n, arguments, y, windows.output)
     return y
 
 
@@ -136,9 +160,13 @@ def average_pool_gradient(
     dy = contiguous(dy)
     windows, _ = _merged(input_size, pool_size, strides, padding)
     dx = empty((len(dy), *input_size, dy.shape[-1]), dy.dtype)
-    rows = dx.reshape(len(dy) * windows.input[0] * windows.input[1], windows.input[2], dy.shape[-1])
-    kind = dy.dtype, _channels_at_once(dy, dx)
-    _over_rows("average_pool_gradient", kind, (dy, dx), rows, windows, bool(count_include_pad))
+    n, cells, include = _channels_at_once(dy, dx), Cells.of(windows), bool(count_include_pad)
+    if cells is not None:
+        function = SOURCE("average_pool_gradient_apart", c_type(dy.dtype), n)
+        _over_rows(function, n, (dy, dx, windows, cells, include), dx, cells.count)
+    else:
+        function = SOURCE("average_pool_gradient", c_type(dy.dtype), n)
+        _over_rows(function, n, (dy, dx, windows, include), dx, windows.input)
     return dx
 
 

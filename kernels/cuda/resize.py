@@ -14,7 +14,7 @@ from .functions import Source, c_type
 from .launching import empty, launch_rows, pack_size
 from .runtime import Array
 
-LARGEST = 2**31 - 1  # that a kernel counts the positions of an axis to
+LARGEST = 2**28  # positions of an axis: a kernel counts their halves, and a few more
 MANY = 128  # output positions that read one input position: with more, the transpose goes axis by axis
 _PACKS = ("float, 1", "float, 4", "double, 1", "double, 2")
 SOURCE = Source(
@@ -34,7 +34,7 @@ class Resize(ctypes.Structure):
     def of(cls, input_size: Sizes, output_size: Sizes) -> Resize:
         """Raises ValueError for an axis too long to be counted."""
         if max(*input_size, *output_size) > LARGEST:
-            raise ValueError(f"size {input_size} to {output_size}: the GPU counts to {LARGEST} along an axis")
+            raise ValueError(f"size {input_size} to {output_size}: an axis on the GPU has at most {LARGEST}")
         front = (1,) * (3 - len(input_size))
         sizes = [(ctypes.c_int * 3)(*front, *size) for size in (input_size, output_size)]
         return cls(*sizes, len(input_size))

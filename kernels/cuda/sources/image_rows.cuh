@@ -2,8 +2,8 @@
 // threads by rows, so that what depends on n, i0 and i1 is found once a row and not once a number: a division takes as
 // long as reading the number.
 //
-// A block of (across, down) threads takes `down` rows at a time; blockIdx.y is the part of the row. The launcher
-// (launching.launch_rows) sees to it that few threads of a row have nothing to do.
+// A block of (across, down) threads takes `down` rows at a time, at most 32 threads a row; blockIdx.y is the part of the
+// row. The launcher (launching.launch_rows) sees to it that few threads of a row have nothing to do.
 #pragma once
 #include "common.cuh"
 
@@ -25,13 +25,17 @@ __device__ __forceinline__ void each_row(int64 rows, const int *size, F f) {
     for (int64 i = int64(blockIdx.x) * blockDim.y + threadIdx.y; i < rows; i += step) f(row_of(i, size));
 }
 
-// f(i2, channel) for the packs of channels in a row of `size` positions that are this thread's.
+// f(i2, channel) for the packs of channels in a row of `size` positions that are this thread's. From one to the next it
+// takes no division.
 template <class F>
 __device__ __forceinline__ void each_in_row(int size, int64 packs, F f) {
-    int64 count = size * packs;
-    for (int64 i = int64(blockIdx.y) * blockDim.x + threadIdx.x; i < count; i += int64(gridDim.y) * blockDim.x) {
-        int64 i2 = i / packs;
-        f(int(i2), i - i2 * packs);
+    int64 first = int64(blockIdx.y) * blockDim.x + threadIdx.x, step = int64(gridDim.y) * blockDim.x;
+    int64 i2 = first / packs, channel = first - i2 * packs;
+    int64 positions = step / packs, channels = step - positions * packs;
+    while (i2 < size) {
+        f(int(i2), channel);
+        i2 += positions, channel += channels;
+        if (channel >= packs) channel -= packs, ++i2;
     }
 }
 

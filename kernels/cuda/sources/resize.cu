@@ -3,8 +3,8 @@
 //
 // Bytes: the smaller image's are read or written from memory once, the corners between which neighbouring positions lie
 // come from the caches. A thread takes 16 bytes of neighbouring channels of one position of what is written, and what
-// depends on the row only is found once a row (see rows.cuh). Where a position lies is found in whole numbers, so that
-// resizing and its transpose agree on it in every type. The transpose looks from each input position for the output
+// depends on the row only is found once a row (see image_rows.cuh). Where a position lies is found in whole numbers, so
+// that resizing and its transpose agree on it in every type. The transpose looks from each input position for the output
 // positions that read it, which are neighbours along each axis: nothing is added by two threads.
 #include "image_rows.cuh"
 
@@ -49,7 +49,7 @@ __global__ void resize_nearest(const T *x, T *y, Resize sizes, int64 rows, int64
 }
 
 template <class T, int N>
-__device__ __forceinline__ Pack<T, N> blend(Pack<T, N> lower, const Pack<T, N> &upper, const Between<T> &at) {
+__device__ __forceinline__ Pack<T, N> blend(Pack<T, N> lower, Pack<T, N> upper, const Between<T> &at) {
 #pragma unroll
     for (int k = 0; k < N; ++k) lower.items[k] = at.of_lower * lower.items[k] + at.of_upper * upper.items[k];
     return lower;
@@ -81,16 +81,22 @@ __global__ void resize_linear(const T *x, T *y, Resize sizes, int64 rows, int64 
 
 // ---- the transpose --------------------------------------------------------------------------------------------------
 
-// The output pixels that read an input pixel along an axis: first ≤ o < end; none for a pixel that is skipped.
+// The output pixels that read an input pixel j along an axis, first ≤ o < end (none for a pixel that is skipped), and
+// what their shares of it follow from: their distances, in parts of 1 / 2m of a pixel.
+template <class T>
 struct Readers {
     int first, end;
+    int distance, step;  // of the first one; to the next one
+    int least, most;     // that a distance is held to, as positions are to 0 … n − 1
+    int parts;
+    T part;
+    bool last;  // whether j is the last pixel: both pixels that an output pixel reads, with shares 1 and 0, may be it
 };
 
 // The first output pixel whose lower pixel is j or one after it: that with (2o + 1)·n − m ≥ 2m·j.
 __device__ __forceinline__ int first_between(int j, int n, int m) {
-    if (j <= 0) return 0;
     int64 room = 2 * int64(m) * j + m - n;
-    return j > n - 1 ? m : room <= 0 ? 0 : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
+    return j <= 0 || room <= 0 ? 0 : j > n - 1 ? m : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
 }
 
 // The first output pixel whose nearest pixel is j or one after it: that with (2o + 1)·n ≥ 2m·j.
@@ -99,27 +105,29 @@ __device__ __forceinline__ int first_nearest(int j, int n, int m) {
     return room <= 0 ? 0 : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
 }
 
-template <bool LINEAR>
-__device__ __forceinline__ Readers readers_of(int j, int n, int m) {
-    if (LINEAR) return {first_between(j - 1, n, m), first_between(j + 1, n, m)};
-    return {first_nearest(j, n, m), first_nearest(j + 1, n, m)};
+template <class T, bool LINEAR>
+__device__ __forceinline__ Readers<T> readers_of(int j, int n, int m, bool is_axis) {
+    Readers<T> readers = {};
+    if (!LINEAR) {
+        readers.first = first_nearest(j, n, m), readers.end = first_nearest(j + 1, n, m);
+        return readers;
+    }
+    readers.first = first_between(j - 1, n, m), readers.end = first_between(j + 1, n, m);
+    readers.parts = 2 * m, readers.part = 1 / T(2 * m);
+    readers.distance = int((2 * int64(readers.first) + 1) * n - m - j * int64(2 * m)), readers.step = 2 * n;
+    readers.least = j == 0 ? 0 : -readers.parts, readers.most = j == n - 1 ? 0 : readers.parts;
+    readers.last = is_axis && j == n - 1;
+    return readers;
 }
 
-// Input pixel j's share in output pixel o, along an axis; `twice`: both of the pixels that o reads are j, the last one,
-// with shares 1 and 0, which matters for what is not finite.
-template <class T>
-struct Share {
-    T factor;
-    bool twice;
-};
-
+// Input pixel j's share in output pixel o. `twice` is set if o reads j twice: 0 times what is not finite is NaN.
 template <class T, bool LINEAR>
-__device__ __forceinline__ Share<T> share_of(int o, int j, int n, int m, bool is_axis) {
-    if (!LINEAR || !is_axis) return {T(1), false};
-    int64 parts = 2 * int64(m), position = (2 * int64(o) + 1) * n - m;
-    int64 distance = max(int64(0), min(position, (n - 1) * parts)) - j * parts;
-    if (distance < 0) return {T(parts + distance) / T(parts), false};
-    return {T(parts - distance) / T(parts), distance == 0 && j == n - 1};
+__device__ __forceinline__ T share_of(const Readers<T> &readers, int o, bool &twice) {
+    if (!LINEAR) return 1;
+    int distance = readers.distance + (o - readers.first) * readers.step;
+    distance = max(readers.least, min(distance, readers.most));
+    twice |= readers.last & (distance == 0);
+    return distance == 0 ? T(1) : T(readers.parts - abs(distance)) * readers.part;
 }
 
 template <class T, int N, bool LINEAR>
@@ -128,24 +136,24 @@ __global__ void resize_gradient(const T *dy, T *dx, Resize sizes, int64 rows, in
     auto *to = reinterpret_cast<Pack<T, N> *>(dx);
     const int *in = sizes.input, *out = sizes.output;
     each_row(rows, in, [&](Row at) {
-        Readers a = readers_of<LINEAR>(at.i0, in[0], out[0]), b = readers_of<LINEAR>(at.i1, in[1], out[1]);
+        auto a = readers_of<T, LINEAR>(at.i0, in[0], out[0], sizes.axes > 2);
+        auto b = readers_of<T, LINEAR>(at.i1, in[1], out[1], sizes.axes > 1);
         each_in_row(in[2], packs, [&](int i2, int64 channel) {
-            Readers c = readers_of<LINEAR>(i2, in[2], out[2]);
+            auto c = readers_of<T, LINEAR>(i2, in[2], out[2], true);
             Sum<T, N> sum;
             for (int o0 = a.first; o0 < a.end; ++o0) {
-                auto share0 = share_of<T, LINEAR>(o0, at.i0, in[0], out[0], sizes.axes > 2);
+                bool twice0 = false;
+                T share0 = share_of<T, LINEAR>(a, o0, twice0);
                 for (int o1 = b.first; o1 < b.end; ++o1) {
-                    auto share1 = share_of<T, LINEAR>(o1, at.i1, in[1], out[1], sizes.axes > 1);
-                    int64 line = ((at.n * out[0] + o0) * out[1] + o1) * out[2];
-                    for (int o2 = c.first; o2 < c.end; ++o2) {
-                        auto share2 = share_of<T, LINEAR>(o2, i2, in[2], out[2], true);
-                        auto slope = from[(line + o2) * packs + channel];
-                        T factor = share0.factor * share1.factor * share2.factor;
-                        bool twice = share0.twice || share1.twice || share2.twice;
-                        sum.add([&](int k) {
-                            T term = factor * slope.items[k];
-                            return twice ? term + 0 * slope.items[k] : term;
-                        });
+                    bool twice1 = twice0;
+                    T share1 = share0 * share_of<T, LINEAR>(b, o1, twice1);
+                    int64 place = (((at.n * out[0] + o0) * out[1] + o1) * out[2] + c.first) * packs + channel;
+                    for (int o2 = c.first; o2 < c.end; ++o2, place += packs) {
+                        bool twice = twice1;
+                        T share = share1 * share_of<T, LINEAR>(c, o2, twice);
+                        auto slope = from[place];
+                        sum.add([&](int k) { return share * slope.items[k]; });
+                        if (twice) sum.add([&](int k) { return 0 * slope.items[k]; });
                     }
                 }
             }
