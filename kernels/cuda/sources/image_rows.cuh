@@ -2,8 +2,8 @@
 // threads by rows, so that what depends on n, i0 and i1 is found once a row and not once a number: a division takes as
 // long as reading the number.
 //
-// A block of (across, down) threads takes `down` rows at a time, at most 32 threads a row; blockIdx.y is the part of the
-// row. The launcher (launching.launch_rows) sees to it that few threads of a row have nothing to do.
+// A block of (across, down) threads takes `down` rows at a time, at most 32 threads a row; blockIdx.y is the part of
+// the row. The launcher (launching.launch_rows) sees to it that few threads of a row have nothing to do.
 #pragma once
 #include "common.cuh"
 

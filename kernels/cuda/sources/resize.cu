@@ -4,8 +4,8 @@
 // Bytes: the smaller image's are read or written from memory once, the corners between which neighbouring positions lie
 // come from the caches. A thread takes 16 bytes of neighbouring channels of one position of what is written, and what
 // depends on the row only is found once a row (see image_rows.cuh). Where a position lies is found in whole numbers, so
-// that resizing and its transpose agree on it in every type. The transpose looks from each input position for the output
-// positions that read it, which are neighbours along each axis: nothing is added by two threads.
+// that resizing and its transpose agree on it in every type. The transpose looks from each input position for the
+// output positions that read it, which are neighbours along each axis: nothing is added by two threads.
 #include "image_rows.cuh"
 
 struct Resize {
