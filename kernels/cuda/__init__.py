@@ -14,7 +14,9 @@ from . import dense as _dense
 from . import depthwise as _depthwise
 from . import dice as _dice
 from . import elementwise as _elementwise
+from . import layer_normalization as _layer_normalization
 from . import losses as _losses
+from . import normalization as _normalization
 from . import optimizers as _optimizers
 from . import output_tiles as _output_tiles
 from . import pooling as _pooling
@@ -45,6 +47,14 @@ from .losses import (
     squared_error,
     squared_error_gradient,
 )
+from .normalization import (
+    batch_norm,
+    batch_norm_gradient,
+    batch_norm_inference,
+    batch_norm_inference_gradient,
+    group_norm,
+    group_norm_gradient,
+)
 from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .resize import resize, resize_gradient
@@ -58,7 +68,9 @@ SOURCES = (
     _depthwise.SOURCE,
     _dice.SOURCE,
     _elementwise.SOURCE,
+    _layer_normalization.SOURCE,
     _losses.SOURCE,
+    _normalization.SOURCE,
     _optimizers.SOURCE,
     _output_tiles.SOURCE,
     _pooling.SOURCE,
@@ -74,6 +86,10 @@ __all__ = [
     "add",
     "average_pool",
     "average_pool_gradient",
+    "batch_norm",
+    "batch_norm_gradient",
+    "batch_norm_inference",
+    "batch_norm_inference_gradient",
     "binary_cross_entropy",
     "binary_cross_entropy_from_probabilities",
     "binary_cross_entropy_from_probabilities_gradient",
@@ -90,6 +106,8 @@ __all__ = [
     "cross_entropy_gradient",
     "dice",
     "dice_gradient",
+    "group_norm",
+    "group_norm_gradient",
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",

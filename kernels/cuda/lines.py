@@ -24,7 +24,7 @@ class Lines(ctypes.Structure):
     """As kernels take it; sizes are counts of numbers."""
 
     _fields_ = [
-        (name, ctypes.c_longlong) for name in ("samples", "size", "channels", "pitch", "chunk", "chunks", "strips")
+        (name, ctypes.c_longlong) for name in ("samples", "size", "channels", "pitch", "depth", "chunks", "strips")
     ]
 
 
@@ -38,24 +38,24 @@ def numbers_at_once(samples: int, positions: int, channels: int, *arrays: Array)
 
 def lines_to_sum(samples: int, positions: int, channels: int, n: int) -> Lines:
     """Lines in chunks that depend on nothing but the sizes, so that sums are the same on every device."""
-    lines = _in_one_chunk(samples, positions, channels, n)
+    lines = _not_in_chunks(samples, positions, channels, n)
     least, most = LINES
     return _cut(lines, min(max(-(-_count(lines) // SHARES), least), most))
 
 
 def lines_to_map(function: Function, samples: int, positions: int, channels: int, n: int) -> Lines:
     """Lines in as many chunks as the device holds blocks."""
-    lines = _in_one_chunk(samples, positions, channels, n)
+    lines = _not_in_chunks(samples, positions, channels, n)
     blocks = current().resident_blocks(function, THREADS, 0)
     return _cut(lines, max(-(-_count(lines) // blocks), MAPPED))
 
 
-def _in_one_chunk(samples: int, positions: int, channels: int, n: int) -> Lines:
+def _not_in_chunks(samples: int, positions: int, channels: int, n: int) -> Lines:
     unit, most = math.lcm(channels, n), THREADS * n
     size = positions * channels
     if 0 < unit <= most:
-        return Lines(samples, size, channels, unit * (most // unit), size, 1, 1)
-    return Lines(samples, size, channels, channels, size, 1, -(-channels // most))
+        return Lines(samples, size, channels, unit * (most // unit), 1, 1, 1)
+    return Lines(samples, size, channels, channels, 1, 1, -(-channels // most))
 
 
 def _count(lines: Lines) -> int:
@@ -64,8 +64,8 @@ def _count(lines: Lines) -> int:
 
 
 def _cut(lines: Lines, lines_of_chunk: int) -> Lines:
-    lines.chunk = -(-lines_of_chunk // ROWS) * ROWS * lines.pitch
-    lines.chunks = -(-lines.size // max(lines.chunk, 1))
+    lines.depth = -(-lines_of_chunk // ROWS) * ROWS
+    lines.chunks = -(-lines.size // max(lines.depth * lines.pitch, 1))
     return lines
 
 

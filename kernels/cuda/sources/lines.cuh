@@ -21,8 +21,11 @@ constexpr int LINE_THREADS = 256;
 
 struct Lines {
     int64 samples, size, channels;  // size: numbers in a sample
-    int64 pitch, chunk;             // numbers in a line, in a chunk
+    int64 pitch, depth;             // numbers in a line, lines in a chunk
     int64 chunks, strips;           // in a sample, in a line
+
+    // (Divisions of 64 bits are long; a line fits in 32.)
+    __device__ __forceinline__ unsigned positions_of_line() const { return unsigned(pitch) / unsigned(channels); }
 };
 
 struct Part {
@@ -32,17 +35,18 @@ struct Part {
     int64 at;          // of the thread's first number, in the array; the end where the thread is idle
 };
 
-// `body` of every part; all threads of a block take part.
+// `body` of every part, of which there are fewer than 2³²; all threads of a block take part.
 template <int N, class Body>
 __device__ __forceinline__ void each_part(const Lines &lines, Body body) {
-    int64 parts = lines.samples * lines.chunks * lines.strips;
+    unsigned strips = unsigned(lines.strips), chunks = unsigned(lines.chunks);
+    int64 parts = lines.samples * chunks * strips;
     for (int64 number = blockIdx.x; number < parts; number += gridDim.x) {
         Part part;
-        part.strip = number % lines.strips;
-        part.chunk = number / lines.strips % lines.chunks;
-        part.sample = number / lines.strips / lines.chunks;
-        part.begin = part.sample * lines.size + part.chunk * lines.chunk;
-        part.end = min(part.begin + lines.chunk, (part.sample + 1) * lines.size);
+        part.strip = unsigned(number) % strips;
+        part.chunk = unsigned(number) / strips % chunks;
+        part.sample = unsigned(number) / strips / chunks;
+        part.begin = part.sample * lines.size + part.chunk * lines.depth * lines.pitch;
+        part.end = min(part.begin + lines.depth * lines.pitch, (part.sample + 1) * lines.size);
         part.offset = (part.strip * LINE_THREADS + threadIdx.x) * N;
         part.at = part.offset < lines.pitch ? part.begin + part.offset : part.end;
         body(part);
@@ -113,7 +117,7 @@ __device__ __forceinline__ void each_channel(const Part &part, const Lines &line
     bool whole = lines.strips == 1;
     int64 first = part.strip * LINE_THREADS * N;
     int channels = int(whole ? lines.channels : min(lines.pitch - first, int64(LINE_THREADS * N)));
-    int repeats = whole ? int(lines.pitch / lines.channels) : 1;
+    int repeats = whole ? int(lines.positions_of_line()) : 1;
     int lanes = repeats >= WARP ? WARP : 1;
     for (int c = threadIdx.x / lanes; c < channels; c += LINE_THREADS / lanes)
         body(Channel{first + c, c, channels, repeats, int(threadIdx.x) % lanes, lanes});
@@ -169,11 +173,11 @@ struct Columns {
 
     template <class Body>
     __device__ static __forceinline__ void each(int64 tables, int64 columns, int lanes, Body body) {
-        int64 strips = (columns + lanes - 1) / lanes;
+        unsigned strips = unsigned((columns + lanes - 1) / lanes);
         int lane = threadIdx.x % lanes, first = threadIdx.x / lanes, step = LINE_THREADS / lanes;
         for (int64 number = blockIdx.x; number < tables * strips; number += gridDim.x) {
-            int64 column = number % strips * lanes + lane;
-            body(Columns{number / strips, column, column < columns, lane, lanes, first, step});
+            int64 column = int64(unsigned(number) % strips) * lanes + lane;
+            body(Columns{unsigned(number) / strips, column, column < columns, lane, lanes, first, step});
         }
     }
 };

@@ -8,6 +8,7 @@
 //
 // What a kernel sees of either is a `row`, with
 //   row.hold(x)      its numbers in x, as a function of (k, column); k is the place among those that a lane holds
+//   row.hold_from(p) the same of a row that begins at p
 //   row.largest(x)   the largest of a row that is held; −∞ if it has no columns
 //   row.sum(f)       Σ f(k, column) over the columns, added in an order that depends on nothing but their number
 //   row.put(y, f)    y = f(k, column) in every column
@@ -35,9 +36,14 @@ struct Few {
 
     template <class T>
     __device__ __forceinline__ Held<T> hold(const T *x) const {
+        return hold_from(x + at);
+    }
+
+    template <class T>
+    __device__ __forceinline__ Held<T> hold_from(const T *numbers) const {
         Held<T> held;
 #pragma unroll
-        for (int k = 0; k < HELD; ++k) held.numbers[k] = has(k) ? x[at + column(k)] : T(0);
+        for (int k = 0; k < HELD; ++k) held.numbers[k] = has(k) ? numbers[column(k)] : T(0);
         return held;
     }
 
@@ -100,6 +106,11 @@ struct Many {
     template <class T>
     __device__ __forceinline__ Held<T> hold(const T *x) const {
         return {x + at};
+    }
+
+    template <class T>
+    __device__ __forceinline__ Held<T> hold_from(const T *numbers) const {
+        return {numbers};
     }
 
     template <class T>
