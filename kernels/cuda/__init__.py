@@ -8,6 +8,7 @@ Results repeat bit for bit: no kernel adds with atomics. Importing this package 
 """
 
 from . import channel_sum as _channel_sum
+from . import convolution_tensor_cores as _convolution_tensor_cores
 from . import copying as _copying
 from . import cross_entropy as _cross_entropy
 from . import dense as _dense
@@ -62,6 +63,7 @@ from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, soft
 
 SOURCES = (
     _channel_sum.SOURCE,
+    _convolution_tensor_cores.SOURCE,
     _copying.SOURCE,
     _cross_entropy.SOURCE,
     _dense.SOURCE,

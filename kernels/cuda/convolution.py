@@ -3,10 +3,13 @@ what."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..geometry import Pairs, Sizes, conv_output_size
 from ..interface import twin_of
+from ..precision import chosen_precision
 from ..reference import convolution as reference
-from . import correlation, depthwise, output_tiles, weight_tiles
+from . import convolution_tensor_cores, correlation, depthwise, output_tiles, weight_tiles
 from .copying import contiguous
 from .launching import empty
 from .runtime import Array
@@ -68,9 +71,13 @@ def _correlate(
     if y.size == 0:
         return
     x, weight, bias = contiguous(x), contiguous(weight), None if bias is None else contiguous(bias)
+    precision = chosen_precision()
     for work in works:
-        if depthwise.suits(work):
+        if x.dtype != np.float16 and depthwise.suits(work):
             depthwise.correlate(work, x, weight, bias, y, relu)
+        elif convolution_tensor_cores.suits(work, x.dtype, precision):
+            arguments = work, x, weight, bias, y, relu, transposed
+            convolution_tensor_cores.correlate(*arguments, precision, alone=len(works) == 1)
         else:
             output_tiles.correlate(work, x, weight, bias, y, relu, transposed)
 

@@ -78,15 +78,14 @@ def matmul(
     n = b.shape[-2] if transpose_b else b.shape[-1]
     batch = len(a) if a.ndim == 3 else 1
     c = empty((*a.shape[:-2], m, n), a.dtype)
+    if c.size == 0:
+        return c
     left, right = _operand(a, not transpose_a), _operand(b, bool(transpose_b))
     if right.k_last and not left.k_last:  # of this kind there is no kernel
         a = contiguous(a.swapaxes(-1, -2) if transpose_a else a)
         left = Operand(a, True, k, m * k)
-    exact = c.dtype == np.float64
-    splits, depth = _splits(batch, m, n, k, c.dtype.itemsize)
-    sums = c
-    if splits > 1:
-        sums = empty((batch, splits, m, n), np.dtype(np.float64 if exact else np.float32))
+    splits, depth = splits_of(k, batch * _tiles(m, n), c.size, c.dtype.itemsize)
+    sums = c if splits == 1 else empty((batch, splits, m, n), sum_type(c.dtype))
     if bias is not None:
         bias = contiguous(bias)
     product = Product(
@@ -98,8 +97,7 @@ def matmul(
     function = SOURCE("matmul", arithmetic, left.k_last, right.k_last)
     launch_blocks(function, (left.array, right.array, bias, c, sums, product), grid, (THREADS, 1, 1), SHARED)
     if splits > 1:
-        function = SOURCE("add_splits", c_type(c.dtype), "double" if exact else "float")
-        launch(function, (sums, bias, c, m * n, n, splits, c.size, activation == "relu"), c.size)
+        add_splits(sums, bias, c, activation == "relu")
     return c
 
 
@@ -117,15 +115,27 @@ def _operand(x: Array, k_last: bool) -> Operand:
     return _operand(contiguous(x), k_last)
 
 
-def _splits(batch: int, m: int, n: int, k: int, itemsize: int) -> tuple[int, int]:
-    """(How many parts k is split in so that a GPU has enough blocks, the length of each)."""
+def splits_of(k: int, blocks: int, numbers: int, itemsize: int) -> tuple[int, int]:
+    """(In how many parts to split sums of k terms, the length of each), if they are `numbers` results of `blocks`
+    blocks: so that a GPU has enough of these, and none a sum that is too long. Follows from the sizes alone."""
     step = STEP_BYTES // itemsize
     steps = -(-k // step)
-    wanted = max(1, min(BLOCKS // max(1, batch * _tiles(m, n)), steps // FEWEST_STEPS))
-    if batch * m * n * -(-k // LONGEST) <= LARGEST_SUMS:
+    wanted = max(1, min(BLOCKS // max(1, blocks), steps // FEWEST_STEPS))
+    if numbers * -(-k // LONGEST) <= LARGEST_SUMS:
         wanted = max(wanted, -(-k // LONGEST))
     depth = max(1, -(-steps // wanted)) * step
     return max(1, -(-k // depth)), depth
+
+
+def sum_type(dtype: np.dtype) -> np.dtype:
+    """The type in which numbers of a type are summed."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def add_splits(sums: Array, bias: Array | None, y: Array, relu: bool) -> None:
+    """y (B, …, n) = f(Σ sums + bias), from sums (B, splits, …, n)."""
+    function = SOURCE("add_splits", c_type(y.dtype), c_type(sums.dtype))
+    launch(function, (sums, bias, y, y.size // len(sums), y.shape[-1], sums.shape[1], y.size, relu), y.size)
 
 
 def _tiles(m: int, n: int) -> int:

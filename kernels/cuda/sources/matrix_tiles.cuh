@@ -47,16 +47,13 @@ __device__ __forceinline__ int in_unit(int left) {
     return left <= 0 ? 0 : left >= AT_ONCE<T> ? AT_ONCE<T> : left;
 }
 
-// The first `kept` numbers of a unit that does not begin at a multiple of 16 bytes, then zeros.
+// One number of a unit that does not begin at a multiple of 16 bytes; 0 if `from` is null. `some`: any address.
 template <class T>
-__device__ __forceinline__ void copy_one_by_one(unsigned char *to, const T *from, int kept) {
-#pragma unroll 1
-    for (int i = 0; i < AT_ONCE<T>; ++i) {
-        if constexpr (sizeof(T) >= 4)
-            copy_async<sizeof(T)>(to + i * sizeof(T), from + i, i < kept ? int(sizeof(T)) : 0);
-        else
-            reinterpret_cast<T *>(to)[i] = i < kept ? from[i] : T();
-    }
+__device__ __forceinline__ void copy_number(unsigned char *to, const T *from, const T *some) {
+    if constexpr (sizeof(T) >= 4)
+        copy_async<sizeof(T)>(to, from ? from : some, from ? int(sizeof(T)) : 0);
+    else
+        *reinterpret_cast<T *>(to) = from ? *from : T();
 }
 
 // An operand that is a matrix in memory: X of its rows from `x` on (of `rows`), all of k.
@@ -90,7 +87,10 @@ struct MatrixOperand {
         else
 #pragma unroll 1
             for (int i = 0; i < LINES; i += AT_A_TIME)
-                copy_one_by_one(to + where(i), from + i * stride, i < lines ? kept : 0);
+#pragma unroll 1
+                for (int j = 0; j < AT_ONCE<T>; ++j)
+                    copy_number(to + where(i) + j * sizeof(T), i < lines && j < kept ? from + i * stride + j : nullptr,
+                                mine);
     }
 
     __device__ __forceinline__ unsigned where(int i) const {

@@ -1,0 +1,74 @@
+"""Convolution on the tensor cores: which tiles, and whether the sum is split."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from .correlation import Correlation
+from .dense import STEP_BYTES, add_splits, splits_of, sum_type
+from .functions import Source, instances
+from .launching import BYTES_AT_ONCE, empty, launch_blocks, pack_size
+from .runtime import Array
+
+THREADS = 128
+CORNER_BYTES = 16  # that a block knows of each pixel
+WIDE, NARROW = (128, 64), (256, 32)  # pixels × channels
+_ARITHMETICS = {"tf32": "TF32", "bfloat16": "BF16"}
+SOURCE = Source(
+    "convolution_tensor_cores.cu",
+    correlate=instances(("TF32", "BF16", "Halves"), ("128, 64", "256, 32"), (False, True)),
+)
+
+
+class Tiling(ctypes.Structure):
+    """How a `correlate` is cut in blocks."""
+
+    _fields_ = [
+        *((name, ctypes.c_longlong) for name in ("down", "across", "splits", "depth")),
+        *((name, ctypes.c_bool) for name in ("aligned", "relu")),
+    ]
+
+
+def suits(work: Correlation, dtype: np.dtype, precision: str) -> bool:
+    """Whether the tensor cores may compute this, and are the best for it: half precision always; float32 where the
+    precision allows, and 16 bytes hold channels of one tap."""
+    if dtype == np.float16:
+        return True
+    return bool(dtype == np.float32 and precision in _ARITHMETICS and work.c_in % 4 == 0 and work.c_out >= 8)
+
+
+def correlate(
+    work: Correlation,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    y: Array,
+    relu: bool,
+    transposed: bool,
+    precision: str,
+    alone: bool,
+) -> None:
+    """Compute the part of y that `work` describes, all of y if it is `alone`, from contiguous arrays. `transposed`: the
+    weights' input channels lie side by side."""
+    m, n = tile = NARROW if work.c_out <= NARROW[1] else WIDE
+    unit = BYTES_AT_ONCE // x.dtype.itemsize
+    side_by_side = work.c_in if transposed else work.c_out
+    aligned = work.c_in % unit == side_by_side % unit == 0 and pack_size(x, weight) == unit
+    down, across = -(-work.most_pixels // m), -(-work.c_out // n)
+    blocks = down * across * work.groups * work.all_phases
+    splits, depth = splits_of(work.most_terms, blocks, y.size, x.dtype.itemsize)
+    if not alone:
+        splits, depth = 1, max(1, work.most_terms)
+    sums = empty((1, splits, *y.shape), sum_type(y.dtype)) if splits > 1 else y
+    arithmetic = "Halves" if x.dtype == np.float16 else _ARITHMETICS[precision]
+    launch_blocks(
+        SOURCE("correlate", arithmetic, *tile, transposed),
+        (x, weight, bias, y, sums, y.size, work, Tiling(down, across, splits, depth, aligned, relu)),
+        (blocks * splits, 1, 1),
+        (THREADS, 1, 1),
+        m * CORNER_BYTES + 3 * (m + n) * STEP_BYTES,
+    )
+    if splits > 1:
+        add_splits(sums, bias, y, relu)

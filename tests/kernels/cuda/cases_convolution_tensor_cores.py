@@ -1,0 +1,124 @@
+"""Convolution and transposed convolution on the tensor cores against the reference: all geometries, half precision,
+TF32 and bfloat16, channels that fill 16 bytes and that do not, split sums."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tomograd.kernels import precision, reference
+from tomograd.kernels.geometry import conv_output_size
+from tomograd.testing import compare
+from tomograd.testing.strategies import conv_cases
+
+DIGITS = {"tf32": 10, "bfloat16": 7}
+PLAIN = (1, 1), ((1, 1), (1, 1)), (1, 1), 1  # as most layers are
+arithmetics = st.sampled_from([("tf32", np.float32), ("bfloat16", np.float32), ("float32", np.float16)])
+
+
+def check_all(cuda, name, x, weight, bias, dy, geometry, activation=None):
+    """conv and conv_transpose of small whole numbers are the reference's, but for half precision's last rounding."""
+    wide = [None if a is None else a.astype(np.float64) for a in (x, weight, bias, dy)]
+    with precision(name):
+        y = cuda.conv(x, weight, bias, *geometry, activation)
+        dx = cuda.conv_transpose(dy, weight, None, x.shape[1:-1], *geometry)
+        offset = np.arange(x.shape[-1]).astype(x.dtype)
+        shifted = cuda.conv_transpose(dy, weight, offset, x.shape[1:-1], *geometry)
+    expected = reference.conv(*wide[:3], *geometry, activation)
+    np.testing.assert_array_equal(y, expected.astype(x.dtype))
+    expected = reference.conv_transpose(wide[3], wide[1], None, x.shape[1:-1], *geometry)
+    np.testing.assert_array_equal(dx, expected.astype(x.dtype))
+    np.testing.assert_array_equal(shifted, (expected + offset).astype(x.dtype))
+    assert y.dtype == dx.dtype == x.dtype and y.flags.c_contiguous and dx.flags.c_contiguous
+
+
+def check_layer(cuda, arithmetic, batch, input_size, kernel_size, channels, *geometry, activation=None):
+    """`check_all` for the layer of these sizes; channels are those in and out, of all groups."""
+    name, dtype = arithmetic
+    output_size = conv_output_size(input_size, kernel_size, *geometry[:3])
+    weights = (*kernel_size, channels[0] // geometry[3], channels[1])
+    shapes = (batch, *input_size, channels[0]), weights, (channels[1],), (batch, *output_size, channels[1])
+    rng = np.random.default_rng(len(weights))
+    check_all(cuda, name, *[rng.integers(-4, 5, shape).astype(dtype) for shape in shapes], geometry, activation)
+
+
+@given(case=conv_cases(max_channels=9, max_output=3, max_batch=1), activation=st.sampled_from([None, "relu"]))
+@settings(max_examples=25)
+def test_half_precision_with_few_channels(cuda, case, activation):
+    x, weight, dy = (each.astype(np.float16) for each in (case.x, case.weight, case.dy))
+    bias = None if case.bias is None else case.bias.astype(np.float16)
+    check_all(cuda, "float32", x, weight, bias, dy, case.geometry, activation)
+
+
+@given(case=conv_cases(max_channels=2, max_output=3, max_batch=2, max_groups=2), arithmetic=arithmetics)
+@settings(max_examples=25)
+def test_channels_of_16_bytes_in_all_geometries(cuda, case, arithmetic):
+    name, dtype = arithmetic
+    rng = np.random.default_rng(0)
+    shapes = [(*a.shape[:-1], 8 * a.shape[-1]) for a in (case.x, case.dy)]
+    weights = (*case.weight.shape[:-2], 8 * case.weight.shape[-2], 8 * case.weight.shape[-1])
+    x, dy, weight = (rng.integers(-4, 5, shape).astype(dtype) for shape in (*shapes, weights))
+    check_all(cuda, name, x, weight, None, dy, case.geometry)
+
+
+@pytest.mark.parametrize("channels", [(4, 32), (16, 16), (20, 36), (8, 68), (64, 8), (12, 132), (36, 9)])
+@pytest.mark.parametrize("arithmetic", [("tf32", np.float32), ("bfloat16", np.float32), ("float32", np.float16)])
+def test_channels_that_tiles_fit_and_do_not(cuda, arithmetic, channels):
+    check_layer(cuda, arithmetic, 1, (7, 9), (3, 3), channels, *PLAIN, activation="relu")
+
+
+def test_more_pixels_than_a_tile(cuda):
+    check_layer(cuda, ("tf32", np.float32), 3, (11, 13), (2, 3), (8, 24), (1, 1), ((0, 1), (1, 1)), (1, 1), 1)
+
+
+def test_strides_of_more_phases_than_a_launch_takes(cuda):
+    check_layer(cuda, ("tf32", np.float32), 1, (23,), (3,), (8, 8), (9,), ((0, 0),), (1,), 1)
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_the_factors_are_rounded_and_nothing_else(cuda, name):
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal((1, 5, 6, 24)).astype(np.float32), rng.standard_normal((3, 3, 24, 40)).astype(np.float32)
+
+    def rounded(a):
+        fraction, exponent = np.frexp(a)
+        return np.rint(fraction * 2 ** (DIGITS[name] + 1)) * 2.0 ** (exponent - DIGITS[name] - 1)
+
+    def expected(x, w, *others):
+        return reference.conv(rounded(x), rounded(w), *others)
+
+    with precision(name):
+        compare(cuda.conv, expected, x, w, None, *PLAIN, terms=9 * 24)
+
+
+def test_float32_stays_exact_unless_asked_for_less(cuda):
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal((1, 5, 6, 8)).astype(np.float32), rng.standard_normal((3, 3, 8, 8)).astype(np.float32)
+    compare(cuda.conv, reference.conv, x, w, None, *PLAIN, terms=9 * 8)
+    with precision("tf32"):
+        compare(cuda.conv, reference.conv, x.astype(float), w.astype(float), None, *PLAIN, terms=9 * 8)
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_not_a_number_stays_where_it_is_seen(cuda, name):
+    x = np.ones((1, 5, 30, 16), np.float32)
+    x[0, 2, 20], x[0, 4, 29] = np.nan, np.inf
+    arguments = x, np.ones((3, 5, 16, 12), np.float32), None, (1, 1), ((1, 1), (2, 2)), (1, 1), 1
+    with precision(name):
+        np.testing.assert_array_equal(cuda.conv(*arguments), reference.conv(*arguments))
+
+
+def test_the_same_bits_in_any_order(cuda, on_gpu):
+    if on_gpu:
+        return
+    from emulated import Emulated
+
+    from tomograd.kernels.cuda import runtime
+
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((1, 4, 5, 64)).astype(np.float32), rng.standard_normal((3, 3, 64, 8)).astype(np.float32)
+    results = set()
+    for order, blocks in ((0, 3), (1, 1), (2, 7)):
+        with runtime.use(Emulated(order, blocks)), precision("tf32"):
+            results.add(cuda.conv(x, w, None, *PLAIN).tobytes())
+    assert len(results) == 1
