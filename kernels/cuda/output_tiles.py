@@ -13,7 +13,7 @@ from .runtime import Array
 
 Tile = tuple[int, int, int, int]  # rows (pixels), columns (channels), and what of them a thread has
 WIDE, SLIM, SMALL = (128, 128, 8, 8), (128, 64, 8, 4), (64, 64, 8, 4)
-NARROW, NARROWEST = (128, 32, 4, 4), (128, 16, 4, 2)
+NARROW, NARROWER, FEW = (128, 32, 4, 4), (128, 16, 4, 2), (256, 8, 4, 2)
 DOUBLE = (32, 32, 4, 2)
 ENOUGH = 256  # tiles that fill a large GPU: fewer are made smaller
 DEPTH = 8  # terms in a slice
@@ -25,7 +25,7 @@ def _spelled(number: str, tile: Tile) -> str:
     return f"RegisterTile<{number}, {', '.join(map(str, tile))}>"
 
 
-_TILES = [_spelled("float", tile) for tile in (WIDE, SLIM, SMALL, NARROW, NARROWEST)] + [_spelled("double", DOUBLE)]
+_TILES = [_spelled("float", tile) for tile in (WIDE, SLIM, SMALL, NARROW, NARROWER, FEW)] + [_spelled("double", DOUBLE)]
 SOURCE = Source("output_tiles.cu", correlate=instances(tuple(_TILES), (False, True)))
 
 
@@ -67,7 +67,7 @@ def _tile(work: Correlation, dtype: np.dtype, packed: bool) -> Tile:
     if dtype == np.float64:
         return DOUBLE
     if work.c_out <= 32:
-        return NARROWEST if work.c_out <= 16 else NARROW
+        return FEW if work.c_out <= 8 else NARROWER if work.c_out <= 16 else NARROW
     in_the_last = (work.c_out - 1) % 128 + 1  # channels, of the 128 of a wide tile
     if packed and in_the_last > 64 and _count(work, WIDE) >= ENOUGH:
         return WIDE

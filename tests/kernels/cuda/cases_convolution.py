@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomograd.kernels import reference
-from tomograd.kernels.cuda import runtime, weight_tiles
+from tomograd.kernels.cuda import output_tiles, runtime, weight_tiles
 from tomograd.kernels.geometry import conv_output_size
 from tomograd.testing import compare
 from tomograd.testing.strategies import conv_cases
@@ -72,6 +72,12 @@ def test_channels_that_tiles_fit_and_do_not(cuda, channels):
     check_layer(cuda, 1, (7, 9), (3, 3), channels, *PLAIN, activation="relu")
 
 
+@pytest.mark.parametrize("channels", [(128, 8), (8, 128), (100, 92), (35, 100), (48, 50), (50, 48)])
+def test_the_tiles_of_large_images(cuda, monkeypatch, channels):
+    monkeypatch.setattr(output_tiles, "ENOUGH", 1)
+    check_layer(cuda, 1, (7, 21), (3, 2), channels, *PLAIN, activation="relu")
+
+
 # (dtype, batch, input size, kernel size, strides, padding, dilation): what is special in a dimension
 GEOMETRIES = [
     (np.float32, 2, (11,), (5,), (2,), ((2, 1),), (1,)),
@@ -109,12 +115,11 @@ def test_gradients_of_weights_from_many_pixels(cuda, channels, dtype):
     assert_equal(cuda.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
 
 
-def test_a_gradient_of_weights_from_a_part_that_is_summed_in_runs(cuda):
+def test_a_gradient_of_weights_from_a_part_that_is_summed_in_runs(cuda, monkeypatch):
     x, dy = np.random.default_rng(0).standard_normal((2, 1, 4500, 1), np.float32) + np.float32(3)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(weight_tiles, "FEWEST_PIXELS", 1 << 30)
-        arguments = x, dy, (1,), (1,), ((0, 0),), (1,), 1
-        compare(cuda.conv_weight_gradient, reference.conv_weight_gradient, *arguments, terms=2048 + 3, random=True)
+    monkeypatch.setattr(weight_tiles, "FEWEST_PIXELS", 1 << 30)
+    arguments = x, dy, (1,), (1,), ((0, 0),), (1,), 1
+    compare(cuda.conv_weight_gradient, reference.conv_weight_gradient, *arguments, terms=2048 + 3, random=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -142,20 +147,22 @@ def test_results_repeat_bit_for_bit_in_any_order_of_threads_on_any_device(cuda, 
             cuda.conv(x, w, w[0, 0, 0], *geometry),
             cuda.conv_transpose(dy, w, None, (19, 17), *geometry),
             cuda.conv_weight_gradient(x, dy, (3, 3), *geometry),
-            cuda.channel_sum(dy),
         )
 
     first = results()
-    for order, blocks in [(None, 3)] if on_gpu else [(0, 1), (1, 2), (2, 100), (3, 7)]:
-        with contextlib.nullcontext() if on_gpu else other_device(order, blocks):
+    for device in devices(on_gpu):
+        with device:
             for result, expected in zip(results(), first, strict=True):
                 assert_equal(result, expected)
 
 
-def other_device(order, blocks):
+def devices(on_gpu):
+    """Contexts of launches: twice the GPU, or emulated devices of different sizes whose threads run in other orders."""
+    if on_gpu:
+        return [contextlib.nullcontext()] * 2
     from emulated import Emulated
 
-    return runtime.use(Emulated(order=order, device_blocks=blocks))
+    return [runtime.use(Emulated(*each)) for each in [(0, 1), (1, 2), (2, 100), (3, 7)]]
 
 
 def test_not_a_number_stays_where_it_is_seen(cuda):
@@ -195,17 +202,3 @@ def test_arrays_that_begin_in_the_middle_of_sixteen_bytes(cuda):
     )
     check_all(cuda, x, w, bias, dy, PLAIN)
     check_all(cuda, x, w[:, :, :1], bias, dy, (*PLAIN[:3], 8))
-
-
-@given(
-    shape=st.sampled_from(
-        [(0, 3), (5, 0), (1, 1), (1000, 1), (999, 3), (70, 16), (3, 1500), (4, 5, 6, 7), (30_000, 2), (700, 130), (9,)]
-    ),
-    dtype=st.sampled_from([np.float32, np.float64]),
-)
-@settings(max_examples=22)
-def test_channel_sum(cuda, shape, dtype):
-    dy = np.random.default_rng(0).standard_normal(shape).astype(dtype) + dtype(100)
-    terms = 1 if dtype is np.float32 else max(dy.size, 1)  # float32 is summed in double precision
-    compare(cuda.channel_sum, reference.channel_sum, dy, terms=terms)
-    compare(cuda.channel_sum, reference.channel_sum, dy[::-1], terms=terms)
