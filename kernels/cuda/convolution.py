@@ -72,14 +72,14 @@ def _correlate(
         return
     x, weight, bias = contiguous(x), contiguous(weight), None if bias is None else contiguous(bias)
     precision = chosen_precision()
-    for work in works:
-        if x.dtype != np.float16 and depthwise.suits(work):
-            depthwise.correlate(work, x, weight, bias, y, relu)
-        elif convolution_tensor_cores.suits(work, x.dtype, precision):
+    if x.dtype != np.float16 and depthwise.suits(works[0]):
+        depthwise.correlate(works, x, weight, bias, y, relu)
+    elif all(convolution_tensor_cores.suits(work, x.dtype, precision) for work in works):
+        for work in works:
             arguments = work, x, weight, bias, y, relu, transposed
             convolution_tensor_cores.correlate(*arguments, precision, alone=len(works) == 1)
-        else:
-            output_tiles.correlate(work, x, weight, bias, y, relu, transposed)
+    else:
+        output_tiles.correlate(works, x, weight, bias, y, relu, transposed)
 
 
 @twin_of(reference.conv_weight_gradient)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .correlation import Correlation
 from .functions import Source, c_type
 from .launching import THREADS, empty, launch, pack_size
@@ -22,13 +24,15 @@ def suits(work: Correlation) -> bool:
     return work.groups > 1 and work.c_out <= WIDEST
 
 
-def correlate(work: Correlation, x: Array, weight: Array, bias: Array | None, y: Array, relu: bool) -> None:
-    """Compute the part of y that `work` describes, from contiguous arrays."""
-    n = _pack(work, x, weight, y, *([] if bias is None else [bias]))
-    across = -(-work.along[2][0].outputs // PIXELS)
-    rows = work.batch * work.along[0][0].outputs * work.along[1][0].outputs
-    items = work.groups * work.c_out // n * across * rows * work.all_phases
-    launch(SOURCE("correlate_channels", c_type(x.dtype), n), (x, weight, bias, y, work, relu, items), items)
+def correlate(works: Sequence[Correlation], x: Array, weight: Array, bias: Array | None, y: Array, relu: bool) -> None:
+    """Compute y, which consists of these sums, from contiguous arrays."""
+    for work in works:
+        n = _pack(work, x, weight, y, *([] if bias is None else [bias]))
+        across = -(-work.along[2][0].outputs // PIXELS)
+        rows = work.batch * work.along[0][0].outputs * work.along[1][0].outputs
+        items = work.groups * work.c_out // n * across * rows * work.all_phases
+        arguments = x, weight, bias, y, work, relu, items
+        launch(SOURCE("correlate_channels", c_type(x.dtype), n), arguments, items, THREADS // 2)  # five blocks, not two
 
 
 def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array) -> None:

@@ -79,7 +79,7 @@ struct Pixel {
 struct Depth {
     int c, w, h, d;  // a channel of the group, the tap
 
-    __device__ __forceinline__ void decode(int64 number, const Correlation &s, const Phase &p) {
+    __device__ __forceinline__ void decode(int number, const Correlation &s, const Phase &p) {
         c = number % s.c_in, number /= s.c_in;
         w = number % p.w.taps, number /= p.w.taps;
         h = number % p.h.taps, d = number / p.h.taps;
@@ -105,7 +105,7 @@ struct Term {
     int64 offset;
     int d, h, w;
 
-    __device__ __forceinline__ void begin(int64 number, const Correlation &s, const Phase &p) {
+    __device__ __forceinline__ void begin(int number, const Correlation &s, const Phase &p) {
         Depth k;
         k.decode(number, s, p);
         d = k.d * p.d.dilation, h = k.h * p.h.dilation, w = k.w * p.w.dilation;

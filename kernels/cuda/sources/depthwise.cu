@@ -18,19 +18,28 @@ __device__ __forceinline__ Pack<T, N> load(const T *from) {
     return *reinterpret_cast<const Pack<T, N> *>(from);
 }
 
-// Add one tap of some pixels of a row, whose windows begin at `window` and `apart` positions after one another.
+// Add the taps of one row of the window, to some pixels of a row: `x` at the first pixel's first tap, at `position` in
+// its row, `w` at the first tap's weight.
 template <class T, int N>
-__device__ __forceinline__ void add_tap(T (&sums)[PIXELS][N], const T *x, const Pack<T, N> &weight,
-                                        const Window &window, const Depth &k, const Correlation &c, const Phase &p) {
-    const T *from = x + window.at(k, p);
-    int position = window.w + k.w * p.w.dilation;
+__device__ __forceinline__ void add_row_of_taps(
+    T (&sums)[PIXELS][N], const T *x, const T *w, int position, const Correlation &c, const Along &along) {
+    int channels = N > 1 ? 1 : c.c_in;
+    int64 apart = along.step * c.x_strides[3];
+#pragma unroll 1  // more would not fit in registers
+    for (int tap = 0; tap < along.taps; ++tap) {
+#pragma unroll 1
+        for (int channel = 0; channel < channels; ++channel) {
+            Pack<T, N> weight = load<T, N>(w + channel * c.w_strides[0]);
 #pragma unroll
-    for (int i = 0; i < PIXELS; ++i) {
-        if (within(position + i * p.w.step, p.w.inputs)) {
-            Pack<T, N> pack = load<T, N>(from + i * p.w.step * c.x_strides[3]);
+            for (int i = 0; i < PIXELS; ++i) {
+                if (within(position + i * along.step, along.inputs)) {
+                    Pack<T, N> pack = load<T, N>(x + i * apart + channel);
 #pragma unroll
-            for (int j = 0; j < N; ++j) sums[i][j] += pack.items[j] * weight.items[j];
+                    for (int j = 0; j < N; ++j) sums[i][j] += pack.items[j] * weight.items[j];
+                }
+            }
         }
+        position += along.dilation, x += along.input_step, w += along.weight_step;
     }
 }
 
@@ -58,34 +67,34 @@ __device__ __forceinline__ void add_pixels(T (&sums)[TERMS][N], const T *x, cons
 // `items`: packs of N channels × packs of PIXELS pixels of a row, for all rows of all phases. N > 1 takes groups of one
 // channel in and one out.
 template <class T, int N>
-__global__ void correlate_channels(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c,
-                                   bool relu, int64 items) {
-    int64 packs = int64(c.groups) * c.c_out / N;
+__global__ void __launch_bounds__(128, 5) correlate_channels(
+    const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, bool relu, int64 items) {
+    unsigned packs = c.groups * c.c_out / N, phases = c.phases[0] * c.phases[1] * c.phases[2];
     for (int64 item = first_item(); item < items; item += all_threads()) {
-        int64 channel = item % packs * N, rest = item / packs;
-        int phases = c.phases[0] * c.phases[1] * c.phases[2];
+        unsigned rest = item;  // no GPU's memory holds 2³² items' results
+        int channel = rest % packs * N;
+        rest /= packs;
         Phase p = phase(c, rest % phases);
         rest /= phases;
-        int across = (c.along[2][0].outputs + PIXELS - 1) / PIXELS;
+        unsigned across = (c.along[2][0].outputs + PIXELS - 1) / PIXELS;
         Pixel pixel;
         pixel.w = rest % across * PIXELS, rest /= across;
         pixel.h = rest % c.along[1][0].outputs, rest /= c.along[1][0].outputs;
         pixel.d = rest % c.along[0][0].outputs, pixel.n = rest / c.along[0][0].outputs;
         if (pixel.d >= p.d.outputs || pixel.h >= p.h.outputs || pixel.w >= p.w.outputs) continue;
-        int64 group = channel / c.c_out;
+        int group = channel / c.c_out;
         const T *x_of_group = x + group * c.c_in;
         const T *w_of_channel = w + p.weights() + group * c.w_strides[2] + channel % c.c_out * c.w_strides[1];
         Window window;
         window.begin(pixel, c, p);
         T sums[PIXELS][N] = {};
-        Depth k;
-        for (k.d = 0; k.d < p.d.taps; ++k.d) {
-            if (!within(window.d + k.d * p.d.dilation, p.d.inputs)) continue;
-            for (k.h = 0; k.h < p.h.taps; ++k.h) {
-                if (!within(window.h + k.h * p.h.dilation, p.h.inputs)) continue;
-                for (k.w = 0; k.w < p.w.taps; ++k.w)
-                    for (k.c = 0; k.c < c.c_in; ++k.c)
-                        add_tap(sums, x_of_group, load<T, N>(w_of_channel + k.weight(c, p)), window, k, c, p);
+        for (int d = 0; d < p.d.taps; ++d) {
+            if (!within(window.d + d * p.d.dilation, p.d.inputs)) continue;
+            for (int h = 0; h < p.h.taps; ++h) {
+                if (!within(window.h + h * p.h.dilation, p.h.inputs)) continue;
+                const T *from = x_of_group + window.origin + d * p.d.input_step + h * p.h.input_step;
+                const T *weight = w_of_channel + d * p.d.weight_step + h * p.h.weight_step;
+                add_row_of_taps(sums, from, weight, window.w, c, p.w);
             }
         }
         Pack<T, N> offset = {};

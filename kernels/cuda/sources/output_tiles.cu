@@ -6,7 +6,8 @@
 // phase. A slice of x is gathered by the loaders: a thread has a few pixels' windows in registers and walks through
 // (tap, channel), 16 bytes at once where channels allow, else number by number; what lies outside is 0. The terms run
 // on through the taps, so that three input channels waste nothing. Blocks that have the same pixels are neighbours:
-// they meet in the second-level cache.
+// they meet in the second-level cache. Where tiles are too few to fill a GPU the terms are cut in parts (how many depends
+// on the shape alone), and a second kernel adds the parts.
 #include "convolution.cuh"
 #include "register_tiles.cuh"
 
@@ -19,16 +20,18 @@ struct Options {
 template <class Tile>
 constexpr bool PACKED = Tile::THREAD_ROWS * Tile::THREAD_COLUMNS >= 64;
 
-// Which tile a block computes: tiles of columns fastest, then of rows, groups, phases.
+// Which tile a block computes, over which part of the terms: tiles of columns fastest, then of rows, groups, phases,
+// parts.
 struct Place {
     int64 row;
-    int column, group, phase;
+    int column, group, phase, part;
 
     __device__ __forceinline__ Place(
-        unsigned tile, unsigned tiles_down, unsigned tiles_across, int groups, int rows, int columns) {
+        unsigned tile, unsigned tiles_down, unsigned tiles_across, int groups, int phases, int rows, int columns) {
         column = tile % tiles_across * columns, tile /= tiles_across;
         row = int64(tile % tiles_down) * rows, tile /= tiles_down;
-        group = tile % groups, phase = tile / groups;
+        group = tile % groups, tile /= groups;
+        phase = tile % phases, part = tile / phases;
     }
 };
 
@@ -184,7 +187,7 @@ __device__ __forceinline__ void write_tile(const Tile &tile, const Row *rows, co
 
 template <class Tile, bool TRANSPOSED, class T>
 __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, T *y, const Correlation &c,
-                                         const Options &options, const Place &place, Row *rows, T *room) {
+                                         const Options &options, const Place &place, int parts, Row *rows, T *room) {
     Phase p = phase(c, TRANSPOSED ? place.phase : 0);
     int64 pixels = c.batch * p.pixels();
     if (place.row >= pixels) return;  // a phase with fewer pixels than the first
@@ -208,9 +211,15 @@ __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, 
     InputLoader<Tile> inputs;
     WeightLoader<Tile, TRANSPOSED> weights;
     inputs.begin(rows);
-    int terms = p.taps() * c.c_in, first_term = 0;
+    int terms = p.taps() * c.c_in, slices = (terms + Tile::DEPTH - 1) / Tile::DEPTH, first_slice = 0;
+    if (!PACKED<Tile>) {
+        int each = (slices + parts - 1) / parts;
+        first_slice = min(each * place.part, slices);
+        slices = min(each, slices - first_slice);
+    }
+    int first_term = first_slice * Tile::DEPTH;
     Depth depth;  // of this thread's first term in a slice of x, and TRANSPOSED of the weights
-    if (terms > 0) depth.decode(inputs.term(), c, p);  // else no tap reaches this phase: the bias alone
+    if (terms > 0) depth.decode(first_term + inputs.term(), c, p);  // else no tap reaches this phase: the bias alone
     auto fetch = [&] {
         inputs.fetch(x, depth, options.pack_x, c, p);
         if (TRANSPOSED)
@@ -220,22 +229,48 @@ __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, 
         depth.advance(Tile::DEPTH, c, p), first_term += Tile::DEPTH;
     };
     auto store = [&](T *left, T *right) { inputs.store(left), weights.store(right); };
-    multiply_slices(tile, room, (terms + Tile::DEPTH - 1) / Tile::DEPTH, fetch, store);
+    multiply_slices(tile, room, slices, fetch, store);
     int64 first = int64(place.group) * c.c_out + place.column;
     write_tile(tile, rows, bias ? bias + first : bias, y + first, columns, options);
 }
 
-// `tiles_down` × `tiles_across` tiles for each group and each phase.
+// `tiles_down` × `tiles_across` tiles for each group, each phase and each part of the terms, which has a y of its own,
+// `y_size` numbers after the one before.
 template <class Tile, bool TRANSPOSED, class T = typename Tile::Number>
 __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS)
     correlate(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, Options options,
-              int64 tiles_down, int64 tiles_across) {
+              int64 tiles_down, int64 tiles_across, int64 parts, int64 y_size) {
     Row *rows = shared_memory<Row>();
     T *room = shared_memory<T>(Tile::ROWS * sizeof(Row));
-    unsigned tiles = tiles_down * tiles_across * c.groups * (c.phases[0] * c.phases[1] * c.phases[2]);
+    int phases = c.phases[0] * c.phases[1] * c.phases[2];
+    unsigned tiles = tiles_down * tiles_across * c.groups * phases * parts;
     for (unsigned tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         __syncthreads();  // the rows of the tile before are still being read
-        Place place(tile, tiles_down, tiles_across, c.groups, Tile::ROWS, Tile::COLUMNS);
-        one_tile<Tile, TRANSPOSED>(x, w, bias, y, c, options, place, rows, room);
+        Place place(tile, tiles_down, tiles_across, c.groups, phases, Tile::ROWS, Tile::COLUMNS);
+        T *to = PACKED<Tile> ? y : y + place.part * y_size;
+        one_tile<Tile, TRANSPOSED>(x, w, bias, to, c, options, place, parts, rows, room);
+    }
+}
+
+// y = the sum of the parts, always added in the same order, with the bias and through the activation; `count` numbers,
+// N at a time.
+template <class T, int N>
+__global__ void add_parts_of_terms(const T *parts, const T *bias, T *y, int64 count, int64 channels, int64 number,
+                                   bool relu) {
+    for (int64 i = first_item() * N; i < count; i += all_threads() * N) {
+        T sums[N];
+        read<N>(parts + i, sums);
+        for (int64 part = 1; part < number; ++part) {
+            T more[N];
+            read<N>(parts + part * count + i, more);
+#pragma unroll
+            for (int j = 0; j < N; ++j) sums[j] += more[j];
+        }
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+            if (bias) sums[j] += bias[(i + j) % channels];
+            if (relu) sums[j] = maximum(sums[j], T(0));
+        }
+        write<N>(sums, y + i);
     }
 }
