@@ -27,17 +27,17 @@ def dice_gradient(dcoefficient: Array, probabilities: Array, targets: Array, smo
     p, t = contiguous(probabilities), contiguous(targets)
     coefficient, share = _coefficient_and_share(p, t, smooth, contiguous(dcoefficient))
     dp = empty(t.shape, t.dtype)
-    n = numbers_at_once(*t.shape, t, dp)
+    n = numbers_at_once(t.shape, t, dp)
     kernel = SOURCE("dice_gradient", c_type(t.dtype), n)
-    launch_lines(kernel, lines_to_map(kernel, *t.shape, n), (t, coefficient, share, dp))
+    launch_lines(kernel, lines_to_map(kernel, t.shape, n), (t, coefficient, share, dp))
     return dp
 
 
 def _coefficient_and_share(p: Array, t: Array, smooth: float, dcoefficient: Array | None) -> tuple[Array, Array | None]:
     """The coefficient of each example and class, and what dp is proportional to (None without dcoefficient)."""
     samples, _, channels = p.shape
-    n = numbers_at_once(*p.shape, p, t)
-    lines = lines_to_sum(*p.shape, n)
+    n = numbers_at_once(p.shape, p, t)
+    lines = lines_to_sum(p.shape, n)
     partials = partial_sums(SOURCE("dice_sums", c_type(p.dtype), n), lines, 3, n, (p, t))
     coefficient = empty((samples, channels), p.dtype)
     share = None if dcoefficient is None else empty((samples, channels), p.dtype)

@@ -30,8 +30,9 @@ def rows_gradient(
     dx = empty(x.shape, x.dtype)
     arguments = dy, x, gamma, mean, variance, real(x.dtype, epsilon), dx, groups
     launch_rows(SOURCE, "rows_gradient", x.dtype, len(x) * groups, x.shape[1] // groups, arguments)
-    n = numbers_at_once(1, *x.shape, dy, x)
-    lines = lines_to_sum(1, *x.shape, n)
+    sizes = 1, len(x), x.shape[1]
+    n = numbers_at_once(sizes, dy, x)
+    lines = lines_to_sum(sizes, n)
     sums = SOURCE("rows_gradient_sums", c_type(x.dtype), n)
     known = dy, x, mean, variance, real(x.dtype, epsilon), groups
     return dx, partial_sums(sums, lines, 2, n, known), lines

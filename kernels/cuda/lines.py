@@ -20,6 +20,9 @@ MAPPED = 16  # lines in a chunk of a map, at least: so many numbers a thread are
 ROWS = 8  # lines that a kernel reads at once: chunks are multiples of it
 
 
+Sizes = tuple[int, int, int]  # samples, positions, channels
+
+
 class Lines(ctypes.Structure):
     """As kernels take it; sizes are counts of numbers."""
 
@@ -28,29 +31,31 @@ class Lines(ctypes.Structure):
     ]
 
 
-def numbers_at_once(samples: int, positions: int, channels: int, *arrays: Array) -> int:
+def numbers_at_once(sizes: Sizes, *arrays: Array) -> int:
     """How many neighbouring numbers a thread may have: as many as alignment allows, if every sample begins at a
     multiple of them and so does each line."""
+    samples, positions, channels = sizes
     n = pack_size(*arrays)
     aligned = samples == 1 or positions * channels % n == 0
     return n if aligned and (channels % n == 0 or math.lcm(channels, n) <= THREADS * n) else 1
 
 
-def lines_to_sum(samples: int, positions: int, channels: int, n: int) -> Lines:
+def lines_to_sum(sizes: Sizes, n: int) -> Lines:
     """Lines in chunks that depend on nothing but the sizes, so that sums are the same on every device."""
-    lines = _not_in_chunks(samples, positions, channels, n)
+    lines = _not_in_chunks(sizes, n)
     least, most = LINES
     return _cut(lines, min(max(-(-_count(lines) // SHARES), least), most))
 
 
-def lines_to_map(function: Function, samples: int, positions: int, channels: int, n: int) -> Lines:
+def lines_to_map(function: Function, sizes: Sizes, n: int) -> Lines:
     """Lines in as many chunks as the device holds blocks."""
-    lines = _not_in_chunks(samples, positions, channels, n)
+    lines = _not_in_chunks(sizes, n)
     blocks = current().resident_blocks(function, THREADS, 0)
     return _cut(lines, max(-(-_count(lines) // blocks), MAPPED))
 
 
-def _not_in_chunks(samples: int, positions: int, channels: int, n: int) -> Lines:
+def _not_in_chunks(sizes: Sizes, n: int) -> Lines:
+    samples, positions, channels = sizes
     unit, most = math.lcm(channels, n), THREADS * n
     size = positions * channels
     if 0 < unit <= most:

@@ -19,7 +19,8 @@ from .copying import contiguous
 from .functions import REAL, Function, Source, c_type
 from .launching import empty, launch
 from .layer_normalization import LONGEST, normalize_rows, rows_gradient
-from .lines import Lines, launch_columns, launch_lines, lines_to_map, lines_to_sum, numbers_at_once, partial_sums
+from .lines import Lines, Sizes, launch_columns, launch_lines, lines_to_map, lines_to_sum, numbers_at_once, partial_sums
+from .rows import WARP
 from .runtime import Array, as_argument
 
 _PACKS = ("float, 1", "float, 4", "double, 1", "double, 2")
@@ -38,26 +39,28 @@ SOURCE = Source(
 
 @dataclass(frozen=True)
 class _Samples:
-    """x as (samples, positions, channels), its channels in groups."""
+    """x, in C order, as (samples, positions, channels), its channels in groups; a thread has n numbers side by side."""
 
     x: Array
-    samples: int
-    positions: int
-    channels: int
+    sizes: Sizes
     groups: int
+    n: int
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
-        return self.samples, self.positions, self.channels
+    def samples(self) -> int:
+        return self.sizes[0]
 
-    @cached_property
-    def n(self) -> int:
-        """Numbers that a thread has side by side."""
-        return numbers_at_once(*self.sizes, self.x)
+    @property
+    def positions(self) -> int:
+        return self.sizes[1]
+
+    @property
+    def channels(self) -> int:
+        return self.sizes[2]
 
     @cached_property
     def lines(self) -> Lines:
-        return lines_to_sum(*self.sizes, self.n)
+        return lines_to_sum(self.sizes, self.n)
 
     def kernel(self, name: str) -> Function:
         """A kernel that takes n numbers at once."""
@@ -67,10 +70,42 @@ class _Samples:
         return SOURCE(name, c_type(self.x.dtype))
 
 
-def _one_sample(x: Array) -> _Samples:
-    """As batch normalisation has it."""
-    x = contiguous(x)
-    return _Samples(x, 1, math.prod(x.shape[:-1]), x.shape[-1], x.shape[-1])
+def _one_sample(x: Array, *others: Array) -> _Samples:
+    """As batch normalisation has it; `others` are read along with x."""
+    sizes = 1, math.prod(x.shape[:-1]), x.shape[-1]
+    return _Samples(x, sizes, x.shape[-1], numbers_at_once(sizes, x, *others))
+
+
+def _examples(groups: int, x: Array, *others: Array) -> _Samples:
+    """As group normalisation has it."""
+    sizes = len(x), math.prod(x.shape[1:-1]), x.shape[-1]
+    return _Samples(x, sizes, groups, numbers_at_once(sizes, x, *others))
+
+
+_POINTERS = [(name, ctypes.c_void_p) for name in ("gamma", "beta", "mean", "variance")]
+
+
+class _Known32(ctypes.Structure):
+    """What kernels know of samples, groups and channels; None is a null pointer."""
+
+    _fields_ = [*_POINTERS, ("epsilon", ctypes.c_float), ("groups", ctypes.c_longlong)]
+    arrays: list[Array]  # keeps them alive
+
+
+class _Known64(ctypes.Structure):
+    _fields_ = [*_POINTERS, ("epsilon", ctypes.c_double), ("groups", ctypes.c_longlong)]
+    arrays: list[Array]
+
+
+_Known = _Known32 | _Known64
+
+
+def _known(s: _Samples, epsilon: float, gamma: Array, beta: Array | None, mean: Array, variance: Array) -> _Known:
+    arrays = [None if each is None else contiguous(each) for each in (gamma, beta, mean, variance)]
+    kind = _Known64 if s.x.dtype == np.float64 else _Known32
+    known = kind(*[as_argument(each) for each in arrays], epsilon, s.groups)
+    known.arrays = arrays
+    return known
 
 
 def _statistics(s: _Samples) -> tuple[Array, Array]:
@@ -82,58 +117,48 @@ def _statistics(s: _Samples) -> tuple[Array, Array]:
     return mean, variance
 
 
-def _known(s: _Samples, gamma: Array, beta: Array | None, mean: Array, variance: Array, epsilon: float):
-    """What kernels know of samples, groups and channels, as their argument. The arrays must outlive it."""
-    real = ctypes.c_double if s.x.dtype == np.float64 else ctypes.c_float
-
-    class Known(ctypes.Structure):
-        _fields_ = [
-            *[(name, ctypes.c_void_p) for name in ("gamma", "beta", "mean", "variance")],
-            ("epsilon", real),
-            ("groups", ctypes.c_longlong),
-        ]
-
-    return Known(*[as_argument(each) for each in (gamma, beta, mean, variance)], epsilon, s.groups)
-
-
-def _normalize(s: _Samples, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float, relu: bool):
+def _normalize(s: _Samples, known: _Known, relu: bool) -> Array:
     y = empty(s.x.shape, s.x.dtype)
-    known = _known(s, gamma, beta, mean, variance, epsilon)
     kernel = s.kernel("normalize")
-    launch_lines(kernel, lines_to_map(kernel, *s.sizes, s.n), (s.x, y, known, relu))
+    launch_lines(kernel, lines_to_map(kernel, s.sizes, s.n), (s.x, y, known, relu))
     return y
 
 
-def _gradient(
-    s: _Samples, dy: Array, gamma: Array, beta: Array | None, mean: Array, variance: Array, epsilon: float, relu: bool
-) -> tuple[Array, Array, Array]:
+def _gradient(s: _Samples, dy: Array, known: _Known, relu: bool) -> tuple[Array, Array, Array]:
     """dx, dgamma, dbeta: sums over chunks; over samples, and over the channels of a group; then dx."""
     dx = empty(s.x.shape, s.x.dtype)
-    known = _known(s, gamma, beta, mean, variance, epsilon)
     partials = partial_sums(s.kernel("gradient_sums"), s.lines, 2, s.n, (dy, s.x, known, relu, None))
-    totals, slopes = _totals(s, partials, known)
+    slopes, totals, *channels = _totals(s, partials, known)
     if s.channels != s.groups:
-        launch(s.small_kernel("group_slopes"), (totals, known, slopes, s.lines), s.samples * s.groups * 32)
+        launch(s.small_kernel("group_slopes"), (totals, known, slopes, s.lines), s.samples * s.groups * WARP)
     kernel = s.kernel("normalization_gradient")
-    launch_lines(kernel, lines_to_map(kernel, *s.sizes, s.n), (dy, s.x, known, relu, slopes, dx))
-    return dx, *_added_up(s, totals, s.samples if s.positions else 0)
+    launch_lines(kernel, lines_to_map(kernel, s.sizes, s.n), (dy, s.x, known, relu, slopes, dx))
+    return dx, *_of_channels(s, totals, *channels)
 
 
-def _totals(s: _Samples, partials: Array, known: ctypes.Structure) -> tuple[Array, Array]:
-    """The sums of chunks added up: totals (samples, 2, channels), undefined without positions; and the slopes of
-    groups, if these are of one channel."""
-    totals = empty((s.samples, 2, s.channels), np.dtype(np.float64))
+def _totals(s: _Samples, partials: Array, known: _Known) -> tuple[Array, Array, Array, Array]:
+    """The sums of chunks added up: the slopes of groups, if these are of one channel; totals (samples, 2, channels);
+    dgamma and dbeta, if there is one sample."""
     slopes = empty((s.samples, s.groups, 2), s.x.dtype)
-    arguments = partials, known, totals, slopes if s.channels == s.groups else None, s.lines
-    launch_columns(s.small_kernel("gradient_totals"), s.samples, s.channels, arguments)
-    return totals, slopes
-
-
-def _added_up(s: _Samples, tables: Array, count: int) -> tuple[Array, Array]:
-    """dgamma and dbeta: the sum of some tables (2, channels)."""
+    totals = empty((s.samples, 2, s.channels), np.dtype(np.float64))
     dgamma, dbeta = (empty((s.channels,), s.x.dtype) for _ in range(2))
-    launch_columns(s.small_kernel("add_tables"), 1, s.channels, (tables, dgamma, dbeta, count, s.channels))
+    of_groups = slopes if s.channels == s.groups else None
+    of_channels = (dgamma, dbeta) if s.samples == 1 else (None, None)
+    arguments = partials, known, totals, of_groups, *of_channels, s.lines
+    launch_columns(s.small_kernel("gradient_totals"), s.samples, s.channels, arguments)
+    return slopes, totals, dgamma, dbeta
+
+
+def _of_channels(s: _Samples, totals: Array, dgamma: Array, dbeta: Array) -> tuple[Array, Array]:
+    """dgamma and dbeta, where there are more samples than one."""
+    if s.samples != 1:
+        _add_tables(s, totals, s.samples, dgamma, dbeta)
     return dgamma, dbeta
+
+
+def _add_tables(s: _Samples, tables: Array, count: int, dgamma: Array, dbeta: Array) -> None:
+    arguments = tables, dgamma, dbeta, count, s.channels
+    launch_columns(s.small_kernel("add_tables"), 1, s.channels, arguments)
 
 
 def _is_relu(activation: str | None) -> bool:
@@ -149,9 +174,9 @@ def _is_relu(activation: str | None) -> bool:
 def batch_norm(
     x: Array, gamma: Array, beta: Array, epsilon: float, activation: str | None = None
 ) -> tuple[Array, Array, Array]:
-    relu, s, gamma, beta = _is_relu(activation), _one_sample(x), contiguous(gamma), contiguous(beta)
+    relu, s = _is_relu(activation), _one_sample(contiguous(x))
     mean, variance = _statistics(s)
-    return _normalize(s, gamma, beta, mean, variance, epsilon, relu), mean[0], variance[0]
+    return _normalize(s, _known(s, epsilon, gamma, beta, mean, variance), relu), mean[0], variance[0]
 
 
 @twin_of(reference.batch_norm_gradient)
@@ -165,9 +190,9 @@ def batch_norm_gradient(
     epsilon: float,
     activation: str | None = None,
 ) -> tuple[Array, Array, Array]:
-    relu, s, dy = _is_relu(activation), _one_sample(x), contiguous(dy)
-    known = [contiguous(each) for each in (gamma, beta, mean, variance)]
-    return _gradient(s, dy, *known, epsilon, relu)
+    relu, dy = _is_relu(activation), contiguous(dy)
+    s = _one_sample(contiguous(x), dy)
+    return _gradient(s, dy, _known(s, epsilon, gamma, beta, mean, variance), relu)
 
 
 @twin_of(reference.batch_norm_inference)
@@ -180,9 +205,8 @@ def batch_norm_inference(
     epsilon: float,
     activation: str | None = None,
 ) -> Array:
-    relu, s = _is_relu(activation), _one_sample(x)
-    known = [contiguous(each) for each in (gamma, beta, mean, variance)]
-    return _normalize(s, *known, epsilon, relu)
+    relu, s = _is_relu(activation), _one_sample(contiguous(x))
+    return _normalize(s, _known(s, epsilon, gamma, beta, mean, variance), relu)
 
 
 @twin_of(reference.batch_norm_inference_gradient)
@@ -196,21 +220,16 @@ def batch_norm_inference_gradient(
     epsilon: float,
     activation: str | None = None,
 ) -> tuple[Array, Array, Array]:
-    relu, s, dy = _is_relu(activation), _one_sample(x), contiguous(dy)
-    gamma, beta, mean, variance = (contiguous(each) for each in (gamma, beta, mean, variance))
-    known = _known(s, gamma, beta, mean, variance, epsilon)
+    relu, dy = _is_relu(activation), contiguous(dy)
+    s = _one_sample(contiguous(x), dy)
+    known = _known(s, epsilon, gamma, beta, mean, variance)
     dx = empty(s.x.shape, s.x.dtype)
     partials = partial_sums(s.kernel("gradient_sums"), s.lines, 2, s.n, (dy, s.x, known, relu, dx))
-    totals, _ = _totals(s, partials, known)
-    return dx, *_added_up(s, totals, s.samples if s.positions else 0)
+    _, _, dgamma, dbeta = _totals(s, partials, known)
+    return dx, dgamma, dbeta
 
 
 # ---- group normalisation ---------------------------------------------------------------------------------------------
-
-
-def _samples(x: Array, groups: int) -> _Samples:
-    x = contiguous(x)
-    return _Samples(x, len(x), math.prod(x.shape[1:-1]), x.shape[-1], groups)
 
 
 def _are_rows(s: _Samples) -> bool:
@@ -220,22 +239,26 @@ def _are_rows(s: _Samples) -> bool:
 
 @twin_of(reference.group_norm)
 def group_norm(x: Array, groups: int, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    s, gamma, beta = _samples(x, groups), contiguous(gamma), contiguous(beta)
+    s = _examples(groups, contiguous(x))
     if _are_rows(s):
-        y, mean, variance = normalize_rows(s.x.reshape(s.samples, s.channels), groups, gamma, beta, epsilon)
+        rows = s.x.reshape(s.samples, s.channels)
+        y, mean, variance = normalize_rows(rows, groups, contiguous(gamma), contiguous(beta), epsilon)
         return y.reshape(x.shape), mean, variance
     mean, variance = _statistics(s)
-    return _normalize(s, gamma, beta, mean, variance, epsilon, False), mean, variance
+    return _normalize(s, _known(s, epsilon, gamma, beta, mean, variance), False), mean, variance
 
 
 @twin_of(reference.group_norm_gradient)
 def group_norm_gradient(
     dy: Array, x: Array, groups: int, gamma: Array, mean: Array, variance: Array, epsilon: float
 ) -> tuple[Array, Array, Array]:
-    s, dy = _samples(x, groups), contiguous(dy)
-    gamma, mean, variance = (contiguous(each) for each in (gamma, mean, variance))
+    dy = contiguous(dy)
+    s = _examples(groups, contiguous(x), dy)
     if not _are_rows(s):
-        return _gradient(s, dy, gamma, None, mean, variance, epsilon, False)
-    rows = (each.reshape(s.samples, s.channels) for each in (dy, s.x))
-    dx, partials, lines = rows_gradient(*rows, groups, gamma, mean, variance, epsilon)
-    return dx.reshape(x.shape), *_added_up(s, partials, lines.chunks)
+        return _gradient(s, dy, _known(s, epsilon, gamma, None, mean, variance), False)
+    slopes, rows = (each.reshape(s.samples, s.channels) for each in (dy, s.x))
+    known = contiguous(gamma), contiguous(mean), contiguous(variance)
+    dx, partials, lines = rows_gradient(slopes, rows, groups, *known, epsilon=epsilon)
+    dgamma, dbeta = (empty((s.channels,), s.x.dtype) for _ in range(2))
+    _add_tables(s, partials, lines.chunks, dgamma, dbeta)
+    return dx.reshape(x.shape), dgamma, dbeta

@@ -230,24 +230,26 @@ __device__ __forceinline__ double inverse_of(const Known<T> &known, int64 group)
     return 1 / sqrt(double(known.variance[group]) + double(known.epsilon));
 }
 
-// The chunks added up: totals[sample]: Σ g and Σ g·x̂ of each channel, which are dbeta and dgamma if there is one sample.
-// Where `slopes` is given, each group has one channel.
+// The chunks added up: totals[sample]: Σ g and Σ g·x̂ of each channel. Where `slopes` is given, each group has one
+// channel; where dgamma and dbeta are, there is one sample.
 template <class T>
-__global__ void __launch_bounds__(LINE_THREADS)
-    gradient_totals(const double *partials, Known<T> known, double *totals, Slopes<T> *slopes, Lines lines, int lanes) {
+__global__ void __launch_bounds__(LINE_THREADS) gradient_totals(
+    const double *partials, Known<T> known, double *totals, Slopes<T> *slopes, T *dgamma, T *dbeta, Lines lines,
+    int lanes) {
     Columns::each(lines.samples, lines.channels, lanes, [=](const Columns &column) {
         const double *of_sample = partials + column.table * lines.chunks * 2 * lines.channels + column.column;
         double g = column.sum(lines.chunks, [=](int64 i) { return of_sample[2 * i * lines.channels]; });
         double product = column.sum(lines.chunks, [=](int64 i) { return of_sample[(2 * i + 1) * lines.channels]; });
-        if (!column.writes() || !lines.chunks) return;
+        if (!column.writes()) return;
         unsigned width = unsigned(lines.channels) / unsigned(known.groups);
         int64 group = column.table * known.groups + unsigned(column.column) / width;
         double inverse = inverse_of(known, group);
+        if (lines.chunks) product *= inverse;  // without positions it is 0, and the variance NaN
+        if (dgamma) dgamma[column.column] = T(product), dbeta[column.column] = T(g);
         double *to = totals + column.table * 2 * lines.channels + column.column;
-        to[0] = g, to[lines.channels] = product *= inverse;
-        if (!slopes) return;
+        to[0] = g, to[lines.channels] = product;
         double count = double(lines.size / lines.channels), weight = known.gamma[column.column];
-        slopes[group] = slopes_of<T>(weight * g, weight * product, inverse, count);
+        if (slopes) slopes[group] = slopes_of<T>(weight * g, weight * product, inverse, count);
     });
 }
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from same_bits import require_the_same_bits
 
 from tomograd.kernels import reference
 from tomograd.testing.strategies import LAYOUTS, arrays, laid_out, shapes
 
-rows = st.sampled_from([0, 1, 63, 64, 130])
+rows = st.sampled_from([0, 1, 5, 67])
 widths = st.sampled_from([1, 2, 3, 4, 5, 8, 17, 64, 128, 129, 300])
 dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(LAYOUTS)
@@ -146,10 +146,11 @@ def test_extreme_logits(cuda):
 # ---- Dice ------------------------------------------------------------------------------------------------------------
 
 # One class to more than a line of 1024, positions in one chunk and in several, examples that begin anywhere.
-MASKS = [(2, 300, 3), (1, 40000, 1), (3, 5, 2), (2, 90, 400), (1, 9, 1300), (2, 7, 1031), (1, 18000, 4), (0, 4, 2),
+MASKS = [(2, 300, 3), (1, 20000, 1), (3, 5, 2), (2, 9, 400), (1, 9, 1300), (2, 7, 1031), (1, 9000, 4), (0, 4, 2),
          (2, 0, 3), (2, 3, 0)]  # fmt: skip
 
 
+@settings(max_examples=25)
 @given(shape=st.sampled_from(MASKS), dtype=dtypes, smooth=st.sampled_from([0.0, 1.0]), layout=layouts)
 def test_dice(cuda, shape, dtype, smooth, layout):
     rng = np.random.default_rng(0)
