@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .convolutions import CONVOLUTIONS
+from .gpu import enlarged
 from .networks import NETWORKS, TRAINING, runs
 from .operations import DENSES, OPERATIONS
 
@@ -36,8 +37,9 @@ class Entry:
         return text.lower() in f"{self.label} | {self.source}".lower()
 
 
-def entries(section: str) -> list[Entry]:
-    """All rows of a section that runs cases again and again; the sections of single starts have rows of their own."""
+def entries(section: str, on_gpu: bool = False) -> list[Entry]:
+    """All rows of a section that runs cases again and again; the sections of single starts have rows of their own.
+    `on_gpu`: with batches that fill one."""
     if section == KERNELS:
         cases: list[Any] = [*CONVOLUTIONS, *OPERATIONS, *DENSES]
         pairs = [(case, which) for case in cases for which in case.passes]
@@ -51,4 +53,7 @@ def entries(section: str) -> list[Entry]:
         pairs = [(case, TRAINING) for case in NETWORKS]
     else:
         raise ValueError(f"section {section!r}: expected {KERNELS}, {FUNCTIONS}, {STEPS} or {MEMORY}")
+    if on_gpu:
+        larger = {id(case): enlarged(case) for case, _ in pairs}
+        pairs = [(larger[id(case)], which) for case, which in pairs]
     return [Entry(section, number, case, which) for number, (case, which) in enumerate(pairs)]

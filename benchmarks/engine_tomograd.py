@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tomograd as tg
-from tomograd.kernels import cpu
+from tomograd import kernels
 
+from . import gpu
 from .built import Built
 from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
@@ -17,6 +18,7 @@ from .operations import GRADIENT, INFERENCE, Dense, Operation
 if TYPE_CHECKING:
     from .calls import Call
 
+PRECISIONS = ("tf32", "bfloat16")
 EPSILON, SMOOTH, RATE = 1e-5, 1.0, 1e-3
 
 
@@ -28,22 +30,47 @@ def facts() -> dict[str, Any]:
 
 
 def build(case: Any, which: str, variants: list[str]) -> Built:
-    """The case ready to run; tomograd has no variants."""
-    if isinstance(case, Convolution):
-        return Built((transposed if case.transposed else convolution)(case, which), np.asarray)
-    if isinstance(case, Dense):
-        return Built(dense(case, which), np.asarray)
-    if isinstance(case, Operation):
-        return Built(OPERATIONS[case.kind](case, which, case.arrays()), first)
+    """The case ready to run. Variants: "cuda", on the GPU; and there a precision, "tf32" or "bfloat16"."""
+    on_gpu = gpu.CUDA in variants
     if isinstance(case, Classifier | Segmenter):
-        return network(case, which)
-    return call(case, which)
+        built = network(case, which, on_gpu)
+    elif isinstance(case, Convolution | Dense | Operation):
+        arrays = gpu.placed(case.arrays()) if on_gpu else case.arrays()
+        built = Built(run_of(case, which, arrays), first)
+    else:
+        built = call(case, which)
+    precisions = [variant for variant in variants if variant in PRECISIONS]
+    return built._replace(run=in_precision(built.run, precisions[0])) if precisions else built
+
+
+def run_of(case: Convolution | Dense | Operation, which: str, arrays: dict[str, Any]) -> Callable:
+    """One pass of a kernel."""
+    if isinstance(case, Convolution):
+        return (transposed if case.transposed else convolution)(case, which, arrays)
+    return dense(case, which, arrays) if isinstance(case, Dense) else OPERATIONS[case.kind](case, which, arrays)
+
+
+def in_precision(run: Callable, name: str) -> Callable:
+    """The run with products in this precision."""
+
+    def running() -> Any:
+        with kernels.precision(name):
+            return run()
+
+    return running
 
 
 def first(result: Any) -> np.ndarray | None:
     """The first of several results: the others are statistics or gradients of a few numbers."""
-    return result[0] if isinstance(result, tuple) else result
+    return gpu.fetched(result[0] if isinstance(result, tuple) else result)
 
+
+def wait() -> None:
+    """Until the GPU has done all it was asked for."""
+    gpu.wait()
+
+
+Arrays = dict[str, Any]
 
 # ---- convolutions and matrix products --------------------------------------------------------------------------------
 
@@ -53,41 +80,42 @@ def _geometry(case: Convolution) -> tuple:
     return (case.stride,) * d, ((case.padding, case.padding),) * d, (case.dilation,) * d, case.groups
 
 
-def convolution(case: Convolution, which: str) -> Callable:
+def convolution(case: Convolution, which: str, arrays: Arrays) -> Callable:
     """One pass of a convolution."""
-    x, weight, bias, dy = (case.arrays()[name] for name in ("x", "weight", "bias", "dy"))
+    x, weight, bias, dy = (arrays[name] for name in ("x", "weight", "bias", "dy"))
+    k = kernels.of(x)
     geometry, window = _geometry(case), (case.kernel,) * case.dimensions
     return {
-        FORWARD: lambda: cpu.conv(x, weight, bias, *geometry),
-        INPUT_GRADIENT: lambda: cpu.conv_transpose(dy, weight, None, case.size, *geometry),
-        WEIGHT_GRADIENT: lambda: cpu.conv_weight_gradient(x, dy, window, *geometry),
+        FORWARD: lambda: k.conv(x, weight, bias, *geometry),
+        INPUT_GRADIENT: lambda: k.conv_transpose(dy, weight, None, case.size, *geometry),
+        WEIGHT_GRADIENT: lambda: k.conv_weight_gradient(x, dy, window, *geometry),
     }[which]
 
 
-def transposed(case: Convolution, which: str) -> Callable:
+def transposed(case: Convolution, which: str, arrays: Arrays) -> Callable:
     """One pass of a transposed convolution: the gradients of the convolution that it is the transpose of."""
-    x, weight, bias, dy = (case.arrays()[name] for name in ("x", "weight", "bias", "dy"))
+    x, weight, bias, dy = (arrays[name] for name in ("x", "weight", "bias", "dy"))
+    k = kernels.of(x)
     geometry, window = _geometry(case), (case.kernel,) * case.dimensions
     return {
-        FORWARD: lambda: cpu.conv_transpose(x, weight, bias, case.output, *geometry),
-        INPUT_GRADIENT: lambda: cpu.conv(dy, weight, None, *geometry),
-        WEIGHT_GRADIENT: lambda: cpu.conv_weight_gradient(dy, x, window, *geometry),
+        FORWARD: lambda: k.conv_transpose(x, weight, bias, case.output, *geometry),
+        INPUT_GRADIENT: lambda: k.conv(dy, weight, None, *geometry),
+        WEIGHT_GRADIENT: lambda: k.conv_weight_gradient(dy, x, window, *geometry),
     }[which]
 
 
-def dense(case: Dense, which: str) -> Callable:
+def dense(case: Dense, which: str, arrays: Arrays) -> Callable:
     """One pass of a dense layer."""
-    x, weight, bias, dy = (case.arrays()[name] for name in ("x", "weight", "bias", "dy"))
+    x, weight, bias, dy = (arrays[name] for name in ("x", "weight", "bias", "dy"))
+    k = kernels.of(x)
     return {
-        FORWARD: lambda: cpu.matmul(x, weight, bias=bias),
-        INPUT_GRADIENT: lambda: cpu.matmul(dy, weight, transpose_b=True),
-        WEIGHT_GRADIENT: lambda: cpu.matmul(x, dy, transpose_a=True),
+        FORWARD: lambda: k.matmul(x, weight, bias=bias),
+        INPUT_GRADIENT: lambda: k.matmul(dy, weight, transpose_b=True),
+        WEIGHT_GRADIENT: lambda: k.matmul(x, dy, transpose_a=True),
     }[which]
 
 
 # ---- the other kernels -----------------------------------------------------------------------------------------------
-
-Arrays = dict[str, np.ndarray]
 
 
 def _either(which: str, forward: Callable, gradient: Callable) -> Callable:
@@ -95,21 +123,23 @@ def _either(which: str, forward: Callable, gradient: Callable) -> Callable:
 
 
 def max_pool(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, window = arrays["x"], arrays["dy"], _window(case)
-    _, choice = cpu.max_pool(x, *window, (1, 1))
+    _, choice = k.max_pool(x, *window, (1, 1))
     return _either(
         which,
-        lambda: cpu.max_pool(x, *window, (1, 1)),
-        lambda: cpu.max_pool_scatter(dy, choice, x.shape[1:-1], *window, (1, 1)),
+        lambda: k.max_pool(x, *window, (1, 1)),
+        lambda: k.max_pool_scatter(dy, choice, x.shape[1:-1], *window, (1, 1)),
     )
 
 
 def average_pool(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, window = arrays["x"], arrays["dy"], _window(case)
     return _either(
         which,
-        lambda: cpu.average_pool(x, *window, True),
-        lambda: cpu.average_pool_gradient(dy, x.shape[1:-1], *window, True),
+        lambda: k.average_pool(x, *window, True),
+        lambda: k.average_pool_gradient(dy, x.shape[1:-1], *window, True),
     )
 
 
@@ -130,76 +160,84 @@ def global_average_pool(case: Operation, which: str, arrays: Arrays) -> Callable
 
 
 def resize(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, method = arrays["x"], arrays["dy"], case.options["method"]
     return _either(
         which,
-        lambda: cpu.resize(x, case.output[1:-1], method),
-        lambda: cpu.resize_gradient(dy, x.shape[1:-1], method),
+        lambda: k.resize(x, case.output[1:-1], method),
+        lambda: k.resize_gradient(dy, x.shape[1:-1], method),
     )
 
 
 def batch_norm(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, gamma, beta = (arrays[name] for name in ("x", "dy", "gamma", "beta"))
     activation = case.options.get("activation")
-    _, mean, variance = cpu.batch_norm(x, gamma, beta, EPSILON)
+    _, mean, variance = k.batch_norm(x, gamma, beta, EPSILON)
     if which == INFERENCE:
-        return lambda: cpu.batch_norm_inference(x, gamma, beta, mean, variance, EPSILON, activation)
+        return lambda: k.batch_norm_inference(x, gamma, beta, mean, variance, EPSILON, activation)
     return _either(
         which,
-        lambda: cpu.batch_norm(x, gamma, beta, EPSILON, activation),
-        lambda: cpu.batch_norm_gradient(dy, x, gamma, beta, mean, variance, EPSILON, activation),
+        lambda: k.batch_norm(x, gamma, beta, EPSILON, activation),
+        lambda: k.batch_norm_gradient(dy, x, gamma, beta, mean, variance, EPSILON, activation),
     )
 
 
 def group_norm(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, gamma, beta = (arrays[name] for name in ("x", "dy", "gamma", "beta"))
     groups = case.options.get("groups", 1)
-    _, mean, variance = cpu.group_norm(x, groups, gamma, beta, EPSILON)
+    _, mean, variance = k.group_norm(x, groups, gamma, beta, EPSILON)
     return _either(
         which,
-        lambda: cpu.group_norm(x, groups, gamma, beta, EPSILON),
-        lambda: cpu.group_norm_gradient(dy, x, groups, gamma, mean, variance, EPSILON),
+        lambda: k.group_norm(x, groups, gamma, beta, EPSILON),
+        lambda: k.group_norm_gradient(dy, x, groups, gamma, mean, variance, EPSILON),
     )
 
 
 def activation(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, name = arrays["x"], arrays["dy"], case.options["name"]
     parameter = {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0)
     return _either(
         which,
-        lambda: cpu.activation(x, name, parameter),
-        lambda: cpu.activation_gradient(dy, x, name, parameter),
+        lambda: k.activation(x, name, parameter),
+        lambda: k.activation_gradient(dy, x, name, parameter),
     )
 
 
 def softmax(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy = arrays["x"], arrays["dy"]
-    forward, gradient = getattr(cpu, case.kind), getattr(cpu, f"{case.kind}_gradient")
+    forward, gradient = getattr(k, case.kind), getattr(k, f"{case.kind}_gradient")
     y = forward(x)
     return _either(which, lambda: forward(x), lambda: gradient(dy, y))
 
 
 def sparse_cross_entropy(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, labels = arrays["x"], arrays["dy"], arrays["labels"]
     return _either(
         which,
-        lambda: cpu.sparse_cross_entropy(x, labels),
-        lambda: cpu.sparse_cross_entropy_gradient(dy, x, labels),
+        lambda: k.sparse_cross_entropy(x, labels),
+        lambda: k.sparse_cross_entropy_gradient(dy, x, labels),
     )
 
 
 def binary_cross_entropy(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, t = arrays["x"], arrays["dy"], arrays["t"]
     return _either(
         which,
-        lambda: cpu.binary_cross_entropy(x, t),
-        lambda: cpu.binary_cross_entropy_gradient(dy, x, t),
+        lambda: k.binary_cross_entropy(x, t),
+        lambda: k.binary_cross_entropy_gradient(dy, x, t),
     )
 
 
 def dice(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k = kernels.of(arrays["x"])
     x, dy, t = arrays["x"], arrays["dy"], arrays["t"]
-    return _either(which, lambda: cpu.dice(x, t, SMOOTH), lambda: cpu.dice_gradient(dy, x, t, SMOOTH))
+    return _either(which, lambda: k.dice(x, t, SMOOTH), lambda: k.dice_gradient(dy, x, t, SMOOTH))
 
 
 def optimizer(case: Operation, which: str, arrays: Arrays) -> Callable:
@@ -253,14 +291,18 @@ def model(case: Network) -> tg.Model:
     return made
 
 
-def network(case: Network, which: str) -> Built:
+def network(case: Network, which: str, on_gpu: bool) -> Built:
     """Forward, loss, backward and Adam on one batch; or the forward pass alone."""
     made = model(case)
-    x, y = case.batch_arrays()
+    x, y = gpu.network_arrays(case) if on_gpu else case.batch_arrays()
+    if on_gpu:
+        made.to(gpu.CUDA)
     parameters = sum(prod(weight.shape) for weight in made.trainable_weights)
     if which == TRAINING:
         return Built(lambda: made.train_on_batch(x, y), parameters=parameters)
     x = x[:1] if which == SINGLE else x
+    if on_gpu:  # the outputs stay there, as the peer's do
+        return Built(tg.no_grad()(lambda: made(x, training=False)), parameters=parameters)
     return Built(lambda: made.predict_on_batch(x), parameters=parameters)
 
 

@@ -1,8 +1,9 @@
 """The cases on PyTorch, the peer: as its own documentation would write them, in either memory layout, or compiled.
 
 Variants, which follow the engine's name after colons: "nchw" or "channels_last", the layout; "compile", torch.compile
-of the network with its loss, in channels_last; "fused", Adam as one fused kernel instead of PyTorch's default.
-("tuned", the allocator, is a matter of the process's environment.)
+of the network with its loss, in channels_last; "fused", Adam as one fused kernel instead of PyTorch's default. "cuda",
+on the GPU, and there: "tf32", products of float32 numbers rounded to TF32 (PyTorch's default for convolutions), exact
+ones without it; "graphs", compiled into CUDA graphs. ("tuned", the allocator, is the process's environment.)
 """
 
 from collections.abc import Callable
@@ -30,9 +31,14 @@ def facts() -> dict[str, Any]:
 
 def build(case: Any, which: str, variants: list[str]) -> Built:
     """The case ready to run in a variant. Raises NotApplicable."""
-    if not isinstance(case, (Classifier, Segmenter)) and "compile" in variants:
+    compiled = bool({"compile", "graphs"} & set(variants))
+    if not isinstance(case, (Classifier, Segmenter)) and compiled:
         raise NotApplicable("torch.compile is measured on networks only")
-    channels_last = "channels_last" in variants or "compile" in variants
+    if "cuda" in variants:
+        torch.set_default_device("cuda")
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "tf32" in variants
+    channels_last = "channels_last" in variants or compiled
     if isinstance(case, Convolution):
         return convolution(case, which, channels_last)
     if isinstance(case, Dense | Operation) and channels_last and not case.has_layout:
@@ -44,27 +50,41 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
     return network(case, which, variants, channels_last)
 
 
+def given(array: np.ndarray) -> torch.Tensor:
+    """An array as a tensor, on the GPU where that is measured."""
+    return torch.from_numpy(array).to(torch.get_default_device())
+
+
+def wait() -> None:
+    """Until the GPU has done all it was asked for."""
+    torch.cuda.synchronize()
+
+
 def tensor(array: np.ndarray, channels_last: bool) -> torch.Tensor:
     """An array of tomograd's layout, (N, *spatial, C), as PyTorch's (N, C, *spatial), in one of its two layouts."""
-    given = torch.from_numpy(array)
-    if given.ndim < 3:
-        return given
-    return in_layout(given.movedim(-1, 1), channels_last)
+    numbers = given(array)
+    if numbers.ndim < 3:
+        return numbers
+    return in_layout(numbers.movedim(-1, 1), channels_last)
 
 
-def in_layout(given: torch.Tensor, channels_last: bool) -> torch.Tensor:
+def in_layout(numbers: torch.Tensor, channels_last: bool) -> torch.Tensor:
     if not channels_last:
-        return given.contiguous()
-    if given.ndim not in CHANNELS_LAST:
+        return numbers.contiguous()
+    if numbers.ndim not in CHANNELS_LAST:
         raise NotApplicable("PyTorch has no channels-last layout of one dimension")
-    return given.contiguous(memory_format=CHANNELS_LAST[given.ndim])
+    return numbers.contiguous(memory_format=CHANNELS_LAST[numbers.ndim])
 
 
-def array(given: Any) -> np.ndarray:
+def array(result: Any) -> np.ndarray:
     """A result in tomograd's layout; of several results the first."""
-    given = given[0] if isinstance(given, tuple) else given
-    given = given.detach()
-    return (given.movedim(1, -1) if given.ndim > 2 else given).numpy()
+    result = result[0] if isinstance(result, tuple) else result
+    return as_it_is(result.movedim(1, -1) if result.ndim > 2 else result)
+
+
+def as_it_is(result: torch.Tensor) -> np.ndarray:
+    """A result in its own layout."""
+    return result.detach().cpu().numpy()
 
 
 # ---- convolutions and matrix products --------------------------------------------------------------------------------
@@ -74,7 +94,7 @@ def convolution(case: Convolution, which: str, channels_last: bool) -> Built:
     """One pass of a convolution or of a transposed one."""
     arrays, d = case.arrays(), case.dimensions
     x, dy = (tensor(arrays[name], channels_last) for name in ("x", "dy"))
-    weight, bias = torch.from_numpy(arrays["weight"]).movedim((-1, -2), (0, 1)), torch.from_numpy(arrays["bias"])
+    weight, bias = given(arrays["weight"]).movedim((-1, -2), (0, 1)), given(arrays["bias"])
     weight = in_layout(weight, channels_last)
     geometry = [case.stride] * d, [case.padding] * d, [case.dilation] * d, case.transposed, [0] * d, case.groups
 
@@ -88,20 +108,20 @@ def convolution(case: Convolution, which: str, channels_last: bool) -> Built:
         WEIGHT_GRADIENT: gradient([False, True, False], 1),
     }[which]
     if which == WEIGHT_GRADIENT:
-        return Built(run, lambda result: result.movedim((0, 1), (-1, -2)).numpy())
+        return Built(run, lambda result: as_it_is(result.movedim((0, 1), (-1, -2))))
     return Built(run, array)
 
 
 def dense(case: Dense, which: str) -> Built:
     """One pass of a dense layer; PyTorch keeps its weight as (units, inputs)."""
-    x, weight, bias, dy = (torch.from_numpy(case.arrays()[name]) for name in ("x", "weight", "bias", "dy"))
+    x, weight, bias, dy = (given(case.arrays()[name]) for name in ("x", "weight", "bias", "dy"))
     weight = weight.t().contiguous()
     run = {
         FORWARD: lambda: F.linear(x, weight, bias),
         INPUT_GRADIENT: lambda: dy @ weight,
         WEIGHT_GRADIENT: lambda: dy.t() @ x,
     }[which]
-    return Built(run, (lambda result: result.t().numpy()) if which == WEIGHT_GRADIENT else array)
+    return Built(run, (lambda result: as_it_is(result.t())) if which == WEIGHT_GRADIENT else array)
 
 
 # ---- the other kernels -----------------------------------------------------------------------------------------------
@@ -122,11 +142,11 @@ ACTIVATIONS: dict[str, Callable] = {
 def operation(case: Operation, which: str, channels_last: bool) -> Built:
     """Forward as autograd would run it in training, the gradient as autograd runs it, again and again."""
     arrays = case.arrays()
-    tensors = {name: tensor(given, channels_last) for name, given in arrays.items()}
+    tensors = {name: tensor(numbers, channels_last) for name, numbers in arrays.items()}
     if which == STEP:
         return optimizer(case, tensors)
     if case.kind == "dice":  # tomograd's layout suits this composition: the sum goes over adjacent numbers
-        tensors = {name: torch.from_numpy(given) for name, given in arrays.items()}
+        tensors = {name: given(numbers) for name, numbers in arrays.items()}
     forward = FORWARDS[case.kind](case, tensors, which)
     x = tensors["x"]
     if which != GRADIENT:
@@ -139,7 +159,7 @@ def operation(case: Operation, which: str, channels_last: bool) -> Built:
     def gradient() -> torch.Tensor:
         return torch.autograd.grad(y, wanted, dy, retain_graph=True)[0]
 
-    return Built(gradient, (lambda result: result.numpy()) if case.kind == "dice" else array)
+    return Built(gradient, as_it_is if case.kind == "dice" else array)
 
 
 def _without_tape(forward: Callable, x: torch.Tensor) -> Callable:
@@ -302,6 +322,13 @@ def network(case: Network, which: str, variants: list[str], channels_last: bool)
     return Built(inference(made, batch, variants), parameters=parameters)
 
 
+def compiled_as(function: Callable, variants: list[str]) -> Callable:
+    """The function as the variant compiles it; as it is in others."""
+    if "graphs" in variants:
+        return torch.compile(function, dynamic=False, mode="reduce-overhead")
+    return torch.compile(function, dynamic=False) if "compile" in variants else function
+
+
 def training_step(
     case: Network, made: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, variants: list[str]
 ) -> Callable[[], float]:
@@ -313,7 +340,7 @@ def training_step(
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return criterion(made(x), y)
 
-    compiled = torch.compile(loss_of, dynamic=False) if "compile" in variants else loss_of
+    compiled = compiled_as(loss_of, variants)
 
     def step() -> float:
         adam.zero_grad()
@@ -328,7 +355,7 @@ def training_step(
 def inference(made: torch.nn.Module, x: torch.Tensor, variants: list[str]) -> Callable[[], torch.Tensor]:
     """The forward pass in evaluation mode, without a tape."""
     made.eval()
-    compiled = torch.compile(made, dynamic=False) if "compile" in variants else made
+    compiled = compiled_as(made, variants)
 
     def run() -> torch.Tensor:
         with torch.inference_mode():

@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from tomograd.engine import DeviceError
+from tomograd.engine.device import gpu_library
 from tomograd.failures import UserError
 
-from . import machine
+from . import gpu, machine
 from .catalogue import FUNCTIONS, KERNELS, MEMORY, SECTIONS, STARTUP, STEPS, Entry, entries
 from .processes import ONE_THREAD, TUNED, Worker, probe
 from .results import COPIES, OURS, PEAK, Ceiling, Measured, Report, Row
 
+CPU, EXACT, TF32 = "cpu", "float32", "tf32"
 ROUNDS = {KERNELS: 5, FUNCTIONS: 5, STEPS: 5, STARTUP: 3, MEMORY: 3}
 BUDGET = {KERNELS: 0.03, FUNCTIONS: 0.01, STEPS: 0.2}  # seconds of one engine in one round; at least one run
 CEILING_BUDGET = 0.02
@@ -41,6 +44,9 @@ PEERS: dict[str, dict[str, list[str]]] = {
     },
     ONE_THREAD: {section: [ONE_THREAD] for section in SECTIONS},
 }
+PEERS_ON_GPU = {
+    "torch": {KERNELS: ["nchw", "channels_last"], STEPS: ["channels_last", "compile", "graphs"]},
+}
 PACKAGES = {ONE_THREAD: OURS}  # of peers that are not called as their package is
 Say = Callable[[str], None]
 
@@ -56,6 +62,12 @@ class Options:
     shape: str = ""  # only rows whose label or source holds this text
     fused_adam: bool = False  # the peer's Adam in steps as one fused kernel
     command: str = ""
+    device: str = CPU
+    precision: str = EXACT  # of products of float32 numbers on a GPU, of all engines
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device == gpu.CUDA
 
 
 def measure(options: Options, say: Say = lambda text: None) -> Report:
@@ -85,6 +97,7 @@ def begin(options: Options) -> Report:
     rounds = ROUNDS[options.section] if options.rounds is None else options.rounds
     if not 1 <= threads <= cores:
         raise UserError(None, f"--threads {options.threads}: expected 1 to {cores}, the processors of this machine")
+    _check_device(options)
     if rounds < 1:
         raise UserError(None, f"--rounds {options.rounds}: expected at least 1")
     return Report(
@@ -100,20 +113,48 @@ def begin(options: Options) -> Report:
     )
 
 
+def _check_device(options: Options) -> None:
+    """Raise UserError for a device or a precision that is unknown, or with which there is nothing to measure."""
+    for name, value, known in (
+        ("--device", options.device, (CPU, gpu.CUDA)),
+        ("--precision", options.precision, (EXACT, TF32)),
+    ):
+        if value not in known:
+            raise UserError(None, f"{name} {value}: expected {' or '.join(known)}")
+    if not options.on_gpu:
+        if options.precision != EXACT:
+            raise UserError(None, f"--precision {options.precision}: the CPU's products are exact; see --device")
+        return
+    if options.section not in (KERNELS, STEPS):
+        raise UserError(None, f"--device {options.device}: {options.section} are measured on the CPU")
+    try:
+        gpu_library()
+    except (ImportError, DeviceError) as error:
+        raise UserError(None, f"--device {options.device}: {error}") from error
+
+
+def process_of(engine: str, options: Options) -> str:
+    """What an engine is called where its process is started: its name, device and precision."""
+    if not options.on_gpu:
+        return engine
+    return f"{engine}:{options.device}" + ("" if options.precision == EXACT else f":{options.precision}")
+
+
 def peer_engines(options: Options) -> list[str]:
     """The names of the peer's variants. Raises UserError."""
     if options.peer is None:
         return []
-    if options.peer not in PEERS:
-        raise UserError(None, f"--peer {options.peer}: expected one of {', '.join(PEERS)}")
-    if options.section not in PEERS[options.peer]:
+    peers = PEERS_ON_GPU if options.on_gpu else PEERS
+    if options.peer not in peers:
+        raise UserError(None, f"--peer {options.peer}: expected one of {', '.join(peers)}")
+    if options.section not in peers[options.peer]:
         alone = f"{options.section} are measured alone, or with --peer {ONE_THREAD}"
         raise UserError(None, f"--peer {options.peer}: {alone}")
     package = PACKAGES.get(options.peer, options.peer)
     if importlib.util.find_spec(package) is None:
         raise UserError(None, f'--peer {options.peer}: it is not installed; pip install "tomograd[bench]" installs it')
     suffix = ":fused" if options.fused_adam and options.section in (STEPS, MEMORY) and package != OURS else ""
-    return [f"{package}:{variant}{suffix}" for variant in PEERS[options.peer][options.section]]
+    return [f"{package}:{variant}{suffix}" for variant in peers[options.peer][options.section]]
 
 
 def allocators(options: Options) -> dict[str, str]:
@@ -140,10 +181,11 @@ def chosen(options: Options, labelled: list[Any]) -> list[Any]:
 
 def timed_rows(options: Options, report: Report, say: Say) -> Iterator[Row]:
     """The rows of kernels or steps."""
-    wanted = chosen(options, entries(options.section))
+    wanted = chosen(options, entries(options.section, options.on_gpu))
     with ExitStack() as stack:
         workers = {
-            engine: stack.enter_context(Worker(engine, options.section, report.threads)) for engine in report.engines
+            engine: stack.enter_context(Worker(process_of(engine, options), options.section, report.threads))
+            for engine in report.engines
         }
         for position, entry in enumerate(wanted, 1):
             say(f"[{position}/{len(wanted)}] {entry.label}")

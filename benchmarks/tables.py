@@ -32,7 +32,8 @@ def description(report: Report) -> str:
     """How, where, when and with which versions it was measured."""
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     machine = report.machine
-    simd = report.facts.get(OURS, {}).get("simd")
+    facts = report.facts.get(OURS, {})
+    simd = facts.get("gpu") or facts.get("simd")
     lines = [
         f"`{report.command}`, {report.date}. {machine['processor']}, {machine['cores']} cores, "
         f"{report.threads} threads{f', {simd}' if simd else ''}; {versions}.",

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from . import catalogue
+from . import catalogue, gpu
 from .answers import private_output, reason
 from .built import Built, NotApplicable
 from .processes import ONE_THREAD
+from .results import OURS
 
 WARM_UP = 0.15  # seconds, or so many runs: caches, page faults and the allocators' thresholds settle in
 WARM_UP_RUNS = 10
@@ -38,7 +39,8 @@ class Engine:
     def __init__(self, name: str, section: str):
         self.name, *variants = name.split(":")
         self.variants = [variant for variant in variants if variant not in VARIANTS_OF_ENVIRONMENT]
-        self.entries = catalogue.entries(section)
+        self.on_gpu = gpu.CUDA in self.variants
+        self.entries = catalogue.entries(section, self.on_gpu)
         self.module = importlib.import_module(f".engine_{self.name}", __package__)  # only the engine that is asked for
         self.runs: dict[str, Callable[[], Any]] = {}
 
@@ -54,12 +56,12 @@ class Engine:
             return answer | {"skipped": str(reason)}
         answer |= sample(built.output(built.run())) | {"parameters": built.parameters}
         warm(built.run)
+        self.wait()
         self.runs[CASE] = built.run
         return answer
 
     def _build_ceilings(self, bytes: int) -> dict[str, Any]:
-        from . import ceilings
-
+        ceilings: Any = gpu if self.on_gpu else importlib.import_module(".ceilings", __package__)
         copies, moved = ceilings.copies(bytes)
         peak, operations = ceilings.peak()
         self.runs |= copies | {PEAK: peak}
@@ -67,15 +69,22 @@ class Engine:
             run()
         return {"ceilings": {PEAK: operations, **dict.fromkeys(copies, moved)}}
 
+    def wait(self) -> None:
+        """Until what was asked of a GPU is done."""
+        if self.on_gpu:
+            self.module.wait()
+
     def run(self, what: str, runs: int) -> dict[str, Any]:
         """The mean seconds of one of so many runs made now; if there are several, after one more that is not counted:
         another engine's data lie in the caches."""
         run = self.runs[what]
         if runs > 1:
             run()
+        self.wait()
         start = time.perf_counter()
         for _ in range(runs):
             run()
+        self.wait()
         return {"seconds": (time.perf_counter() - start) / runs}
 
 
@@ -100,7 +109,7 @@ def main(name: str, section: str) -> None:
     answer = private_output()
     try:
         engine = Engine(name, section)
-        answer({"facts": engine.module.facts()})
+        answer({"facts": engine.module.facts() | (gpu.facts() if engine.on_gpu and engine.name == OURS else {})})
     except Exception as error:
         return answer({"failed": reason(error)})
     for line in sys.stdin:

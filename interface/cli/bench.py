@@ -24,6 +24,10 @@ Output = Annotated[str, typer.Option(help="table (Markdown), json, or html (a pa
 File = Annotated[
     Path | None, typer.Option(help="Write to this file; if left out stdout, and for html tomograd-bench-SECTION.html.")
 ]
+Device = Annotated[
+    str, typer.Option(help="cpu; or cuda: kernels or steps on an NVIDIA GPU, with batches that fill it.")
+]
+Precision = Annotated[str, typer.Option(help="Of products on a GPU, every engine's: float32 (exact) or tf32.")]
 FusedAdam = Annotated[bool, typer.Option("--fused-adam", help="Give the peer Adam as one fused kernel, too.")]
 
 app = typer.Typer(
@@ -47,8 +51,10 @@ def _timed(section: str, text: str) -> Callable[..., None]:
         rounds: Rounds = None,
         output: Output = "table",
         file: File = None,
+        device: Device = "cpu",
+        precision: Precision = "float32",
     ) -> None:
-        _run(section, peer, threads, shape, rounds, output, file)
+        _run(section, peer, threads, shape, rounds, output, file, device=device, precision=precision)
 
     command.__name__, command.__doc__ = section, text
     return command
@@ -70,9 +76,11 @@ def steps(
     output: Output = "table",
     file: File = None,
     fused_adam: FusedAdam = False,
+    device: Device = "cpu",
+    precision: Precision = "float32",
 ) -> None:
     """Time training steps and inference of whole networks."""
-    _run("steps", peer, threads, shape, rounds, output, file, fused_adam)
+    _run("steps", peer, threads, shape, rounds, output, file, fused_adam, device, precision)
 
 
 def report(
@@ -129,11 +137,13 @@ def _run(
     output: str,
     file: Path | None,
     fused_adam: bool = False,
+    device: str = "cpu",
+    precision: str = "float32",
 ) -> None:
     check_output(output, file, section)
     from tomograd.benchmarks import suite
 
-    options = suite.Options(section, peer, threads, rounds, shape, fused_adam, _command())
+    options = suite.Options(section, peer, threads, rounds, shape, fused_adam, _command(), device, precision)
     _write([suite.measure(options, suite.to_stderr)], output, file, section)
 
 

@@ -1,17 +1,11 @@
 """The engine on a device: values and gradients of every function are those of main memory, and stay on the device."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from pretended_device import reference_device
 
 from tomograd.engine import Tensor, grad
 from tomograd.testing.registry import ENTRIES, checks
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
-
-from pretended_device import reference_device
 
 SAMPLES = [
     pytest.param(sample, bool(entry.constant or entry.once_only), id=sample.label)

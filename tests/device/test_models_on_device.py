@@ -5,18 +5,13 @@ must give the same numbers.
 """
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from pretended_device import reference_device
 
 import tomograd as tg
 from tomograd import kernels, layers
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
-
-from pretended_device import reference_device
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.standard_normal((12, 8, 8, 1)).astype(np.float32)

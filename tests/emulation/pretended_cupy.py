@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -249,6 +248,13 @@ class _Device:
 @contextmanager
 def installed() -> Iterator[ModuleType]:
     """Within the `with` block `import cupy` gives the stand-in."""
-    with mock.patch.dict(sys.modules, {"cupy": module()}):
-        ndarray.__module__ = "cupy"
+    before = sys.modules.get("cupy")
+    ndarray.__module__ = "cupy"
+    sys.modules["cupy"] = module()
+    try:
         yield sys.modules["cupy"]
+    finally:  # only this one: what was imported meanwhile stays
+        if before is None:
+            del sys.modules["cupy"]
+        else:
+            sys.modules["cupy"] = before

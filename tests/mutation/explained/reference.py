@@ -158,11 +158,11 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.geometry",
-        "for axis, (i, k, s, pair, d, o) in enumerate(zip(input_size, pool_size, strides, padding_pairs, dilation_rate, "
-        "output_size, strict=True)):",
+        "for axis, (i, k, s, pair, d, o) in enumerate(zip(input_size, pool_size, strides, padding_pairs, "
+        "dilation_rate, output_size, strict=True)):",
         (
-            "for axis, (i, k, s, pair, d, o) in enumerate(zip(input_size, pool_size, strides, padding_pairs, dilation_rate, "
-            "output_size, strict=False)):",
+            "for axis, (i, k, s, pair, d, o) in enumerate(zip(input_size, pool_size, strides, padding_pairs, "
+            "dilation_rate, output_size, strict=False)):",
         ),
         "pool_output_size has refused other lengths.",
     ),

@@ -1,0 +1,87 @@
+"""The benchmarks' cases on a GPU: larger batches, arrays that lie there, and options that say what is wrong."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pretended_device import reference_device
+
+from tomograd.benchmarks import catalogue, engine_tomograd, gpu, suite
+from tomograd.benchmarks.convolutions import PASSES, Convolution
+from tomograd.benchmarks.networks import Classifier
+from tomograd.benchmarks.operations import OPERATIONS, Dense
+from tomograd.failures import UserError
+
+
+@pytest.fixture
+def cupy():
+    with reference_device() as module:
+        yield module
+
+
+def test_batches_that_fill_a_gpu_are_the_same_cases_otherwise():
+    small, large = catalogue.entries("kernels"), catalogue.entries("kernels", on_gpu=True)
+    assert [(entry.number, entry.which) for entry in small] == [(entry.number, entry.which) for entry in large]
+    for one, other in zip(small, large, strict=True):
+        assert one.case.bytes(one.which) <= other.case.bytes(one.which)
+        if isinstance(one.case, Convolution):
+            assert replace(other.case, batch=one.case.batch) == one.case
+            assert other.case.batch <= gpu.MOST * one.case.batch
+    assert catalogue.entries("steps", on_gpu=True)[-1].case.batch == 16
+
+
+CASES = [Convolution.of("2,3,6,5→4,3,p1"), Convolution.of("1,4,5,5→2,2,s2,T"), Dense(5, 7, 3)]
+CASES += [replace(case, shape=(2, *(4,) * (len(case.shape) - 2), 8)) for case in OPERATIONS if len(case.shape) > 1]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+def test_a_case_gives_there_what_it_gives_here(cupy, case):
+    for which in case.passes:
+        there = engine_tomograd.build(case, which, ["cuda", "tf32"])
+        here = engine_tomograd.build(case, which, [])
+        found = there.run()
+        assert isinstance(found[0] if isinstance(found, tuple) else found, cupy.ndarray)
+        np.testing.assert_allclose(there.output(found), here.output(here.run()), rtol=1e-4, atol=1e-5)
+
+
+def test_networks_train_and_answer_there(cupy):
+    network = Classifier("small", 4, (8, 8, 1), 3, (2,), 3, pool_last=True)
+    for which in ("training step", "inference", "inference, batch 1"):
+        built = engine_tomograd.build(network, which, ["cuda"])
+        built.run()
+        assert built.parameters == network.parameters
+
+
+def test_every_pass_is_run():
+    assert CASES[0].passes == PASSES
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "--device gpu: expected cpu or cuda"),
+        ({"precision": "tf32"}, "--precision tf32: the CPU's products are exact"),
+        ({"device": "cuda", "precision": "half"}, "--precision half: expected float32 or tf32"),
+        ({"device": "cuda", "section": "startup"}, "--device cuda: startup are measured on the CPU"),
+    ],
+)
+def test_options_that_cannot_be(cupy, options, words):
+    with pytest.raises(UserError, match=words):
+        suite.begin(suite.Options(**{"section": "kernels"} | options))
+
+
+def test_without_a_gpu_the_reason_is_named(cupy, monkeypatch):
+    def complain():
+        raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", complain)
+    with pytest.raises(UserError, match=r"--device cuda: .* no CUDA-capable device is detected"):
+        suite.begin(suite.Options("kernels", device="cuda"))
+
+
+def test_engines_on_a_gpu(cupy):
+    options = suite.Options("steps", device="cuda", precision="tf32")
+    assert suite.begin(options).engines == ["tomograd"]
+    assert suite.process_of("torch:compile", options) == "torch:compile:cuda:tf32"
+    assert suite.process_of("tomograd", suite.Options("steps", device="cuda")) == "tomograd:cuda"
+    assert suite.process_of("torch:nchw", suite.Options("steps")) == "torch:nchw"
