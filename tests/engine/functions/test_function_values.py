@@ -331,6 +331,13 @@ def test_matmul_as_numpy(shapes, dtype):
     np.testing.assert_array_equal(c.array, a @ b)
 
 
+def test_a_stack_of_matrices_times_one_is_one_product(backend, monkeypatch):
+    kernel, asked = backend.matmul, []
+    monkeypatch.setattr(backend, "matmul", lambda a, b, *more: asked.append((a.shape, b.shape)) or kernel(a, b, *more))
+    assert F.matmul(np.ones((2, 3, 4)), np.ones((4, 5))).shape == (2, 3, 5)
+    assert asked == [((6, 4), (4, 5))]
+
+
 @pytest.mark.parametrize("axis", [0, -1, (2, 0), (0, 1, 2), None, (1,)])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_logsumexp_over_any_axes(axis, keepdims):

@@ -81,4 +81,52 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("for name, tensor in zip(channels, tensors, strict=False):",),
         "there is a tensor, or None, for each name",
     ),
+    (
+        "engine.functions.linear_algebra",
+        "return kernels.of(a, b).matmul(a, b, transpose_a, transpose_b)",
+        ("return kernels.of(b, a).matmul(a, b, transpose_a, transpose_b)",),
+        "the backend of two arrays is the same in either order",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "y = kernels.of(x, weight).matmul(x, weight, bias=bias, activation=activation)",
+        ("y = kernels.of(weight, x).matmul(x, weight, bias=bias, activation=activation)",),
+        "the backend of two arrays is the same in either order",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])",
+        ("stack = np.broadcast_shapes(b.shape[:-2], a.shape[:-2])",),
+        "broadcasting is symmetric",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "return np.einsum(f\"{','.join(inputs)}->{output}\", *factors, optimize=True)",
+        ("return np.einsum(f\"{','.join(inputs)}->{output}\", *factors, optimize=False)",),
+        "the same sums in another order take other time",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "kept = tuple([n if label in known else 1 for label, n in zip(labels, shape, strict=True)])",
+        ("kept = tuple([n if label in known else 1 for label, n in zip(labels, shape, strict=False)])",),
+        "einsum has made sure that there is a label for each axis",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "for i, (labels, tensor) in enumerate(zip(inputs, tensors, strict=True)):",
+        ("for i, (labels, tensor) in enumerate(zip(inputs, tensors, strict=False)):",),
+        "_parse has made sure that there are as many factors as inputs",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "dtype = common_dtype(dtype, tensor.dtype)",
+        ("dtype = common_dtype(tensor.dtype, dtype)",),
+        "the type common to two is the same in either order",
+    ),
+    (
+        "engine.functions.linear_algebra",
+        "for label, n in zip(labels, tensor.shape, strict=True):",
+        ("for label, n in zip(labels, tensor.shape, strict=False):",),
+        "the statement before has made sure that there is a label for each axis",
+    ),
 ]
