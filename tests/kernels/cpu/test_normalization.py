@@ -182,6 +182,18 @@ def test_group_norm_and_its_gradient(case, dtype, layout):
         close(gradient, expected, dtype, scale=10 * np.abs(expected).max(initial=1))
 
 
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((40, 17), 1), ((40, 70), 1), ((3, 5000), 1), ((2, 50, 60, 12), 3), ((2, 50, 60, 12), 12)]
+)
+def test_a_large_mean_costs_no_digits_of_a_groups_variance(shape, groups):
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal(shape) + 1e4).astype(np.float32)
+    _, mean, variance = cpu.group_norm(x, groups, *parameters(rng, shape[-1], np.float32), 1e-3)
+    of_groups = x.reshape(len(x), -1, groups, shape[-1] // groups).astype(np.float64)
+    np.testing.assert_allclose(mean, of_groups.mean((1, 3)), rtol=2e-7)
+    np.testing.assert_allclose(variance, of_groups.var((1, 3)), rtol=1e-5)
+
+
 def test_results_do_not_depend_on_the_number_of_threads():
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 2, 96, 97, 24)).astype(np.float32)
