@@ -157,4 +157,10 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("add(words, GENERATION, 2)",),
         "A count that is only compared with what it was before.",
     ),
+    (
+        "kernels.cpu.streams",
+        "SMALL = 1024 ** 2",
+        ("SMALL = 1025 ** 2",),
+        "From which size on results pass the caches by: they are the same.",
+    ),
 ]
