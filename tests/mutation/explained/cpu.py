@@ -163,4 +163,28 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("SMALL = 1025 ** 2",),
         "From which size on results pass the caches by: they are the same.",
     ),
+    (
+        "kernels.cpu.few_rows",
+        "LEAST_DEPTH = 64",
+        ("LEAST_DEPTH = 65",),
+        "From how many rows on the weights are cut in pieces: the sums are the same.",
+    ),
+    (
+        "kernels.cpu.few_rows",
+        "count = min(layout[CHUNK], bottom - start)",
+        ("count = min(bottom - start, layout[CHUNK])",),
+        "The smaller of two whole numbers is the same in either order.",
+    ),
+    (
+        "kernels.cpu.few_rows",
+        "layout[[AHEAD_ROW, AHEAD_COLUMN]] = (vector.lanes, ROWS) if block == n else (n, 1)",
+        ("layout[[AHEAD_ROW, AHEAD_COLUMN]] = (vector.lanes, ROWS) if block == n else (n, 2)",),
+        "Which memory is asked for ahead: that changes no result.",
+    ),
+    (
+        "kernels.cpu.channel_sum",
+        "WORK = 50000",
+        ("WORK = 50001",),
+        "How many numbers are worth a thread: the sums are the same, up to rounding in double precision.",
+    ),
 ]
