@@ -187,4 +187,10 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("WORK = 50001",),
         "How many numbers are worth a thread: the sums are the same, up to rounding in double precision.",
     ),
+    (
+        "kernels.cpu.channel_sum",
+        "grain = max(1, WORK * samples * parts // x.size)",
+        ("grain = max(1, WORK * samples / parts // x.size)",),
+        "Only how much work a thread is given at once.",
+    ),
 ]
