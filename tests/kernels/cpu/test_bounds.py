@@ -15,7 +15,7 @@ import pytest
 
 from tomograd.kernels import memory
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap's mprotect and fork")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect, and fork amid threads")
 
 
 class Guarded:
