@@ -23,6 +23,7 @@ from . import output_tiles as _output_tiles
 from . import pooling as _pooling
 from . import resize as _resize
 from . import softmax as _softmax
+from . import weight_tensor_cores as _weight_tensor_cores
 from . import weight_tiles as _weight_tiles
 from .channel_sum import channel_sum
 from .convolution import conv, conv_transpose, conv_weight_gradient
@@ -78,6 +79,7 @@ SOURCES = (
     _pooling.SOURCE,
     _resize.SOURCE,
     _softmax.SOURCE,
+    _weight_tensor_cores.SOURCE,
     _weight_tiles.SOURCE,
 )
 

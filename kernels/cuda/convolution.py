@@ -9,7 +9,7 @@ from ..geometry import Pairs, Sizes, conv_output_size
 from ..interface import twin_of
 from ..precision import chosen_precision
 from ..reference import convolution as reference
-from . import convolution_tensor_cores, correlation, depthwise, output_tiles, weight_tiles
+from . import convolution_tensor_cores, correlation, depthwise, output_tiles, weight_tensor_cores, weight_tiles
 from .copying import contiguous
 from .launching import empty
 from .runtime import Array
@@ -91,7 +91,13 @@ def conv_weight_gradient(
     work = correlation.of_convolution(
         len(x), x.shape[1:-1], dy.shape[1:-1], kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    if dweight.size > 0:
-        kernel = depthwise if depthwise.suits(work) else weight_tiles
-        kernel.correlate_weights(work, contiguous(x), contiguous(dy), dweight)
+    if dweight.size == 0:
+        return dweight
+    x, dy, precision = contiguous(x), contiguous(dy), chosen_precision()
+    if x.dtype != np.float16 and depthwise.suits(work):
+        depthwise.correlate_weights(work, x, dy, dweight)
+    elif convolution_tensor_cores.suits(work, x.dtype, precision):
+        weight_tensor_cores.correlate_weights(work, x, dy, dweight, precision)
+    else:
+        weight_tiles.correlate_weights(work, x, dy, dweight)
     return dweight

@@ -9,16 +9,17 @@ import numpy as np
 from .correlation import Correlation
 from .dense import STEP_BYTES, add_splits, splits_of, sum_type
 from .functions import Source, instances
-from .launching import BYTES_AT_ONCE, empty, launch_blocks, pack_size
+from .launching import empty, launch_blocks, pack_size
 from .runtime import Array
 
 THREADS = 128
 CORNER_BYTES = 16  # that a block knows of each pixel
-WIDE, NARROW = (128, 64), (256, 32)  # pixels × channels
-_ARITHMETICS = {"tf32": "TF32", "bfloat16": "BF16"}
+WIDE, NARROW = (128, 64), (256, 32)  # rows × columns: output channels
+TILES = ("128, 64", "256, 32")
+ARITHMETICS = {"tf32": "TF32", "bfloat16": "BF16", "float16": "Halves"}
 SOURCE = Source(
     "convolution_tensor_cores.cu",
-    correlate=instances(("TF32", "BF16", "Halves"), ("128, 64", "256, 32"), (False, True)),
+    correlate=instances(tuple(ARITHMETICS.values()), TILES, (False, True)),
 )
 
 
@@ -27,7 +28,7 @@ class Tiling(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_longlong) for name in ("down", "across", "splits", "depth")),
-        *((name, ctypes.c_bool) for name in ("aligned", "relu")),
+        *((name, ctypes.c_bool) for name in ("a_aligned", "b_aligned", "relu")),
     ]
 
 
@@ -36,7 +37,18 @@ def suits(work: Correlation, dtype: np.dtype, precision: str) -> bool:
     precision allows, and 16 bytes hold channels of one tap."""
     if dtype == np.float16:
         return True
-    return bool(dtype == np.float32 and precision in _ARITHMETICS and work.c_in % 4 == 0 and work.c_out >= 8)
+    return bool(dtype == np.float32 and precision in ARITHMETICS and work.c_in % 4 == 0 and work.c_out >= 8)
+
+
+def tile_for(work: Correlation) -> tuple[int, int]:
+    """The tile that has the fewest columns of nobody."""
+    return NARROW if work.c_out <= NARROW[1] else WIDE
+
+
+def units_fit(channels: int, array: Array) -> bool:
+    """Whether 16 bytes hold channels of one pixel or tap, and begin at a multiple of 16."""
+    unit = pack_size(array)
+    return unit > 1 and channels % unit == 0
 
 
 def correlate(
@@ -52,20 +64,18 @@ def correlate(
 ) -> None:
     """Compute the part of y that `work` describes, all of y if it is `alone`, from contiguous arrays. `transposed`: the
     weights' input channels lie side by side."""
-    m, n = tile = NARROW if work.c_out <= NARROW[1] else WIDE
-    unit = BYTES_AT_ONCE // x.dtype.itemsize
-    side_by_side = work.c_in if transposed else work.c_out
-    aligned = work.c_in % unit == side_by_side % unit == 0 and pack_size(x, weight) == unit
+    m, n = tile_for(work)
+    aligned = units_fit(work.c_in, x), units_fit(work.c_in if transposed else work.c_out, weight)
     down, across = -(-work.most_pixels // m), -(-work.c_out // n)
     blocks = down * across * work.groups * work.all_phases
     splits, depth = splits_of(work.most_terms, blocks, y.size, x.dtype.itemsize)
     if not alone:
         splits, depth = 1, max(1, work.most_terms)
     sums = empty((1, splits, *y.shape), sum_type(y.dtype)) if splits > 1 else y
-    arithmetic = "Halves" if x.dtype == np.float16 else _ARITHMETICS[precision]
+    arithmetic = ARITHMETICS["float16" if x.dtype == np.float16 else precision]
     launch_blocks(
-        SOURCE("correlate", arithmetic, *tile, transposed),
-        (x, weight, bias, y, sums, y.size, work, Tiling(down, across, splits, depth, aligned, relu)),
+        SOURCE("correlate", arithmetic, m, n, transposed),
+        (x, weight, bias, y, sums, y.size, work, Tiling(down, across, splits, depth, *aligned, relu)),
         (blocks * splits, 1, 1),
         (THREADS, 1, 1),
         m * CORNER_BYTES + 3 * (m + n) * STEP_BYTES,

@@ -19,12 +19,6 @@
 #include "convolution.cuh"
 #include "matrix_tiles.cuh"
 
-struct Tiling {
-    int64 down, across;   // tiles of the largest phase, of one group
-    int64 splits, depth;  // of k, and the length of each: a multiple of a step's
-    bool aligned, relu;   // whether units of x and w begin at multiples of 16 bytes, and lie in one tap
-};
-
 // What a block knows of its pixels: image, and where the window begins; later where they lie in y.
 struct Corner {
     int n, d, h, w;
@@ -127,16 +121,16 @@ struct WeightOperand {
 template <class Arithmetic, class Tile, bool TRANSPOSED>
 __device__ __forceinline__ void sum_terms(typename Arithmetic::Sum (&c)[8][8], const typename Arithmetic::Stored *x,
                                           const typename Arithmetic::Stored *w, const Correlation &s, const Phase &p,
-                                          const Corner *corners, int64 begin, int64 end, int columns, bool aligned) {
+                                          const Corner *corners, int64 begin, int64 end, int columns, const Tiling &tiling) {
     using T = typename Arithmetic::Stored;
     if (begin >= end) return;
     unsigned char *room = shared_memory<unsigned char>(Tile::M * sizeof(Corner));
-    InputOperand<T, Tile> a(x, corners, s, p, begin, aligned);
+    InputOperand<T, Tile> a(x, corners, s, p, begin, tiling.a_aligned);
     if constexpr (TRANSPOSED) {
-        WeightOperand<T, Tile> b(w, s, p, begin, columns, aligned);
+        WeightOperand<T, Tile> b(w, s, p, begin, columns, tiling.b_aligned);
         accumulate<Arithmetic, Tile, true, true>(room, a, b, begin, end, c);
     } else {
-        MatrixOperand<T, false, Tile::N> b(w, s.w_strides[0], 0, columns, end, aligned);
+        MatrixOperand<T, false, Tile::N> b(w, s.w_strides[0], 0, columns, end, tiling.b_aligned);
         accumulate<Arithmetic, Tile, true, false>(room, a, b, begin, end, c);
     }
 }
@@ -166,7 +160,7 @@ __global__ void __launch_bounds__(TILE_THREADS, 2)
     float c[8][8] = {};
     sum_terms<Arithmetic, Tile<M, N>, TRANSPOSED>(
         c, x + group * s.c_in, w + p.weights() + group * s.w_strides[2] + column * s.w_strides[1], s, p, corners, begin,
-        min(terms, begin + tiling.depth), int(s.c_out - column), tiling.aligned);
+        min(terms, begin + tiling.depth), int(s.c_out - column), tiling);
     __syncthreads();  // nobody reads the corners any more
     int64 *places = shared_memory<int64>();
     for (int i = threadIdx.x; i < M; i += TILE_THREADS) {

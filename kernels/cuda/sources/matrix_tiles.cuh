@@ -27,6 +27,14 @@ struct Tile {
     static_assert(M / 64 * WARPS_N * WARP == TILE_THREADS);
 };
 
+// How a convolution's products are cut in blocks.
+struct Tiling {
+    int64 down, across;         // tiles of one group, of the largest phase
+    int64 splits, depth;        // of k, and the length of each: a multiple of a step's
+    bool a_aligned, b_aligned;  // whether units begin at multiples of 16 bytes, and lie in one tap
+    bool relu;
+};
+
 template <class T> constexpr int TILE_K = ROW / int(sizeof(T));
 template <class T> constexpr int AT_ONCE = UNIT / int(sizeof(T));  // numbers of a unit
 
@@ -264,7 +272,10 @@ __device__ __forceinline__ void accumulate(unsigned char *room, A &a, B &b, int6
         commit_copies();
     };
 #pragma unroll 1
-    for (int stage = 0; stage < STAGES - 1; ++stage) copy(stage, begin + stage * LENGTH);
+    for (int stage = 0; stage < STAGES - 1; ++stage) {
+        copy(stage, begin + stage * LENGTH);
+        __syncthreads();  // an operand may have left something for its next copy
+    }
     int stage = 0;
     for (int64 k = begin; k < end; k += LENGTH) {
         wait_for_copies<STAGES - 2>();

@@ -1,5 +1,5 @@
-"""Convolution and transposed convolution on the tensor cores against the reference: all geometries, half precision,
-TF32 and bfloat16, channels that fill 16 bytes and that do not, split sums."""
+"""Convolution and its two transposes on the tensor cores against the reference: all geometries, half precision, TF32
+and bfloat16, channels that fill 16 bytes and that do not, split sums."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,22 @@ arithmetics = st.sampled_from([("tf32", np.float32), ("bfloat16", np.float32), (
 
 
 def check_all(cuda, name, x, weight, bias, dy, geometry, activation=None):
-    """conv and conv_transpose of small whole numbers are the reference's, but for half precision's last rounding."""
+    """The three of small whole numbers are the reference's, but for half precision's last rounding."""
     wide = [None if a is None else a.astype(np.float64) for a in (x, weight, bias, dy)]
     with precision(name):
         y = cuda.conv(x, weight, bias, *geometry, activation)
         dx = cuda.conv_transpose(dy, weight, None, x.shape[1:-1], *geometry)
         offset = np.arange(x.shape[-1]).astype(x.dtype)
         shifted = cuda.conv_transpose(dy, weight, offset, x.shape[1:-1], *geometry)
+        dw = cuda.conv_weight_gradient(x, dy, weight.shape[:-2], *geometry)
     expected = reference.conv(*wide[:3], *geometry, activation)
     np.testing.assert_array_equal(y, expected.astype(x.dtype))
     expected = reference.conv_transpose(wide[3], wide[1], None, x.shape[1:-1], *geometry)
     np.testing.assert_array_equal(dx, expected.astype(x.dtype))
     np.testing.assert_array_equal(shifted, (expected + offset).astype(x.dtype))
+    expected = reference.conv_weight_gradient(wide[0], wide[3], weight.shape[:-2], *geometry)
+    np.testing.assert_array_equal(dw, expected.astype(x.dtype))
+    assert dw.dtype == x.dtype and dw.flags.c_contiguous
     assert y.dtype == dx.dtype == x.dtype and y.flags.c_contiguous and dx.flags.c_contiguous
 
 
@@ -43,7 +47,7 @@ def check_layer(cuda, arithmetic, batch, input_size, kernel_size, channels, *geo
 
 
 @given(case=conv_cases(max_channels=9, max_output=3, max_batch=1), activation=st.sampled_from([None, "relu"]))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_half_precision_with_few_channels(cuda, case, activation):
     x, weight, dy = (each.astype(np.float16) for each in (case.x, case.weight, case.dy))
     bias = None if case.bias is None else case.bias.astype(np.float16)
@@ -51,7 +55,7 @@ def test_half_precision_with_few_channels(cuda, case, activation):
 
 
 @given(case=conv_cases(max_channels=2, max_output=3, max_batch=2, max_groups=2), arithmetic=arithmetics)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_channels_of_16_bytes_in_all_geometries(cuda, case, arithmetic):
     name, dtype = arithmetic
     rng = np.random.default_rng(0)
@@ -71,6 +75,17 @@ def test_more_pixels_than_a_tile(cuda):
     check_layer(cuda, ("tf32", np.float32), 3, (11, 13), (2, 3), (8, 24), (1, 1), ((0, 1), (1, 1)), (1, 1), 1)
 
 
+def test_gradients_of_weights_over_many_pixels(cuda):
+    """Sums in parts, which add up to whole numbers that float32 and half precision hold."""
+    rng = np.random.default_rng(4)
+    x, dy = (rng.integers(-1, 2, (2, 21, 29, channels)) for channels in (16, 24))
+    expected = reference.conv_weight_gradient(x.astype(float), dy.astype(float), (3, 3), *PLAIN)
+    for name, dtype in (("tf32", np.float32), ("float32", np.float16)):
+        with precision(name):
+            dw = cuda.conv_weight_gradient(x.astype(dtype), dy.astype(dtype), (3, 3), *PLAIN)
+        np.testing.assert_array_equal(dw, expected)
+
+
 def test_strides_of_more_phases_than_a_launch_takes(cuda):
     check_layer(cuda, ("tf32", np.float32), 1, (23,), (3,), (8, 8), (9,), ((0, 0),), (1,), 1)
 
@@ -87,8 +102,13 @@ def test_the_factors_are_rounded_and_nothing_else(cuda, name):
     def expected(x, w, *others):
         return reference.conv(rounded(x), rounded(w), *others)
 
+    def expected_gradient(x, dy, *others):
+        return reference.conv_weight_gradient(rounded(x), rounded(dy), *others)
+
     with precision(name):
         compare(cuda.conv, expected, x, w, None, *PLAIN, terms=9 * 24)
+        dy = rng.standard_normal((1, 5, 6, 40)).astype(np.float32)
+        compare(cuda.conv_weight_gradient, expected_gradient, x, dy, (3, 3), *PLAIN, terms=30)
 
 
 def test_float32_stays_exact_unless_asked_for_less(cuda):
@@ -117,8 +137,10 @@ def test_the_same_bits_in_any_order(cuda, on_gpu):
 
     rng = np.random.default_rng(3)
     x, w = rng.standard_normal((1, 4, 5, 64)).astype(np.float32), rng.standard_normal((3, 3, 64, 8)).astype(np.float32)
-    results = set()
+    images = rng.standard_normal((1, 20, 20, 8)).astype(np.float32)
+    results, gradients = set(), set()
     for order, blocks in ((0, 3), (1, 1), (2, 7)):
         with runtime.use(Emulated(order, blocks)), precision("tf32"):
             results.add(cuda.conv(x, w, None, *PLAIN).tobytes())
-    assert len(results) == 1
+            gradients.add(cuda.conv_weight_gradient(images, images, (3, 3), *PLAIN).tobytes())
+    assert len(results) == len(gradients) == 1
