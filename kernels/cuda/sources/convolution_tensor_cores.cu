@@ -117,28 +117,28 @@ struct WeightOperand {
     }
 };
 
-// c = the tile's sums, of the k from `begin` to `end`.
+// c = the tile's sums, of so many terms from k = `begin` on.
 template <class Arithmetic, class Tile, bool TRANSPOSED>
 __device__ __forceinline__ void sum_terms(typename Arithmetic::Sum (&c)[8][8], const typename Arithmetic::Stored *x,
                                           const typename Arithmetic::Stored *w, const Correlation &s, const Phase &p,
-                                          const Corner *corners, int64 begin, int64 end, int columns, const Tiling &tiling) {
+                                          const Corner *corners, int64 begin, int64 terms, int columns, const Tiling &tiling) {
     using T = typename Arithmetic::Stored;
-    if (begin >= end) return;
+    if (terms <= 0) return;
     unsigned char *room = shared_memory<unsigned char>(Tile::M * sizeof(Corner));
     InputOperand<T, Tile> a(x, corners, s, p, begin, tiling.a_aligned);
     if constexpr (TRANSPOSED) {
         WeightOperand<T, Tile> b(w, s, p, begin, columns, tiling.b_aligned);
-        accumulate<Arithmetic, Tile, true, true>(room, a, b, begin, end, c);
+        accumulate<Arithmetic, Tile, true, true>(room, a, b, terms, c);
     } else {
-        MatrixOperand<T, false, Tile::N> b(w, s.w_strides[0], 0, columns, end, tiling.b_aligned);
-        accumulate<Arithmetic, Tile, true, false>(room, a, b, begin, end, c);
+        MatrixOperand<T, false, Tile::N> b(w, s.w_strides[0], 0, columns, begin, tiling.b_aligned);
+        accumulate<Arithmetic, Tile, true, false>(room, a, b, terms, c);
     }
 }
 
 // Blocks that have the same pixels are neighbours. With one split, y is finished here; else `sums` has room for y once
 // for each split. TRANSPOSED: the weights' input channels lie side by side, not their output channels.
 template <class Arithmetic, int M, int N, bool TRANSPOSED>
-__global__ void __launch_bounds__(TILE_THREADS, 2)
+__global__ void __launch_bounds__(TILE_THREADS, N == 64 ? 3 : 2)
     correlate(const typename Arithmetic::Stored *x, const typename Arithmetic::Stored *w,
               const typename Arithmetic::Stored *bias, typename Arithmetic::Stored *y, float *sums, int64 size,
               const __grid_constant__ Correlation s, Tiling tiling) {
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(TILE_THREADS, 2)
     float c[8][8] = {};
     sum_terms<Arithmetic, Tile<M, N>, TRANSPOSED>(
         c, x + group * s.c_in, w + p.weights() + group * s.w_strides[2] + column * s.w_strides[1], s, p, corners, begin,
-        min(terms, begin + tiling.depth), int(s.c_out - column), tiling);
+        min(terms - begin, tiling.depth), int(s.c_out - column), tiling);
     __syncthreads();  // nobody reads the corners any more
     int64 *places = shared_memory<int64>();
     for (int i = threadIdx.x; i < M; i += TILE_THREADS) {

@@ -26,7 +26,7 @@ __device__ __forceinline__ void place_of_tile(int64 tile, const Product &p, int6
 
 // With one split, c is finished here; else `sums` has room for c once for each split of each matrix.
 template <class Arithmetic, bool A_K_LAST, bool B_K_LAST>
-__global__ void __launch_bounds__(TILE_THREADS, 2)
+__global__ void __launch_bounds__(TILE_THREADS, sizeof(typename Arithmetic::Sum) == 4 ? 3 : 2)
     matmul(const typename Arithmetic::Stored *a, const typename Arithmetic::Stored *b,
            const typename Arithmetic::Stored *bias, typename Arithmetic::Stored *c, typename Arithmetic::Sum *sums,
            Product p) {
@@ -35,11 +35,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 2)
     int64 tiles = (p.m + Square::M - 1) / Square::M * ((p.n + Square::N - 1) / Square::N), part = blockIdx.x / tiles;
     int64 matrix = part / p.splits, begin = part % p.splits * p.depth, m, n;
     place_of_tile(blockIdx.x % tiles, p, m, n);
-    MatrixOperand<T, A_K_LAST, Square::M> left(a + matrix * p.a_batch, p.a_stride, m, p.m, p.k, p.aligned);
-    MatrixOperand<T, B_K_LAST, Square::N> right(b + matrix * p.b_batch, p.b_stride, n, p.n, p.k, p.aligned);
+    MatrixOperand<T, A_K_LAST, Square::M> left(a + matrix * p.a_batch, p.a_stride, m, p.m, begin, p.aligned);
+    MatrixOperand<T, B_K_LAST, Square::N> right(b + matrix * p.b_batch, p.b_stride, n, p.n, begin, p.aligned);
     Sum tile[8][8] = {};
     unsigned char *room = shared_memory<unsigned char>();
-    accumulate<Arithmetic, Square, A_K_LAST, B_K_LAST>(room, left, right, begin, min(p.k, begin + p.depth), tile);
+    accumulate<Arithmetic, Square, A_K_LAST, B_K_LAST>(room, left, right, min(p.k - begin, p.depth), tile);
     auto row = [&](int i) { return m + i < p.m ? (part * p.m + m + i) * p.n : -1; };
     if (p.splits > 1)
         write_tile<Sum, Square>(tile, nullptr, sums, n, p.n, p.n % AT_ONCE<Sum> == 0, false, row);

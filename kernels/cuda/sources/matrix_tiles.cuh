@@ -8,7 +8,8 @@
 //   Halves                        half precision on the tensor cores, float sums
 //
 // Operations, of the tensor cores or the FMA units: a number of a that is read from memory is used for N, one of b for M
-// products. All reads of shared memory are packs of four numbers without bank conflicts:
+// products. All reads of shared memory are packs of four numbers, or 16 bytes, without bank conflicts, but for rows of 64
+// bytes (32 columns of half precision with k first: two ways):
 //
 //   - an operand lies as its matrix does, k last (rows of 128 bytes) or k first, in units of 16 bytes whose places in a
 //     row are permuted (`place`);
@@ -64,41 +65,41 @@ __device__ __forceinline__ void copy_number(unsigned char *to, const T *from, co
         *reinterpret_cast<T *>(to) = from ? *from : T();
 }
 
-// An operand that is a matrix in memory: X of its rows from `x` on (of `rows`), all of k.
+// An operand that is a matrix in memory: X of its rows from `x` on (of `all`), from k = `begin` on.
 template <class T, bool K_LAST, int X>
 struct MatrixOperand {
     static constexpr int UNITS = (K_LAST ? ROW : X * int(sizeof(T))) / UNIT, LINES = K_LAST ? X : TILE_K<T>;
     static constexpr int AT_A_TIME = TILE_THREADS / UNITS;
     static_assert(TILE_THREADS % UNITS == 0 && LINES % AT_A_TIME == 0);
 
-    const T *mine;  // the first unit of this thread at k = 0
-    int64 stride, depth;
-    int line, column, rows;  // the thread's first line and column of a step; the rows that there are
+    const T *mine;  // this thread's first unit of the next step
+    int64 stride;
+    int line, column, rows;  // where that lies in the step; the rows that there are
     bool aligned;
 
-    __device__ __forceinline__ MatrixOperand(const T *matrix, int64 stride, int64 x, int64 all, int64 depth,
+    __device__ __forceinline__ MatrixOperand(const T *matrix, int64 stride, int64 x, int64 all, int64 begin,
                                              bool aligned)
-        : stride(stride), depth(depth), line(threadIdx.x / UNITS), column(threadIdx.x % UNITS * AT_ONCE<T>),
+        : stride(stride), line(threadIdx.x / UNITS), column(threadIdx.x % UNITS * AT_ONCE<T>),
           rows(int(min(all - x, int64(X)))), aligned(aligned) {
-        mine = matrix + (K_LAST ? (x + line) * stride + column : line * stride + x + column);
+        mine = matrix + (K_LAST ? (x + line) * stride + begin + column : (begin + line) * stride + x + column);
     }
 
-    // The step that begins at k. Neighbouring threads copy neighbouring units.
-    __device__ __forceinline__ void copy(unsigned char *to, int64 k) const {
-        const T *from = mine + (K_LAST ? k : k * stride);
-        int steps = int(min(depth - k, int64(TILE_K<T>)));
+    // The next step, of which `left` terms are left. Neighbouring threads copy neighbouring units.
+    __device__ __forceinline__ void copy(unsigned char *to, int64 left) {
+        int steps = int(min(left, int64(TILE_K<T>)));
         int lines = (K_LAST ? rows : steps) - line, kept = in_unit<T>((K_LAST ? steps : rows) - column);
         if (aligned)
 #pragma unroll
             for (int i = 0; i < LINES; i += AT_A_TIME)
-                copy_async<UNIT>(to + where(i), from + i * stride, i < lines ? kept * int(sizeof(T)) : 0);
+                copy_async<UNIT>(to + where(i), mine + i * stride, i < lines ? kept * int(sizeof(T)) : 0);
         else
 #pragma unroll 1
             for (int i = 0; i < LINES; i += AT_A_TIME)
 #pragma unroll 1
                 for (int j = 0; j < AT_ONCE<T>; ++j)
-                    copy_number(to + where(i) + j * sizeof(T), i < lines && j < kept ? from + i * stride + j : nullptr,
+                    copy_number(to + where(i) + j * sizeof(T), i < lines && j < kept ? mine + i * stride + j : nullptr,
                                 mine);
+        mine += K_LAST ? TILE_K<T> : TILE_K<T> * stride;
     }
 
     __device__ __forceinline__ unsigned where(int i) const {
@@ -258,32 +259,34 @@ using TF32 = OnTensorCores<RoundToTF32>;
 using BF16 = OnTensorCores<RoundToBFloat16>;
 using Halves = OnTensorCores<HalvesAsTheyAre>;
 
-// c += a · b over k from `begin` (a multiple of a step's length) to `end`. `a` and `b` copy one step after another:
-// `copy(to, k)`. `room`: STAGES · Tile::STAGE_BYTES of shared memory.
+// c += a · b over the next `terms` of k. `a` and `b` copy one step after another: `copy(to, terms left)`. `room`:
+// STAGES · Tile::STAGE_BYTES of shared memory.
 template <class Arithmetic, class Tile, bool A_K_LAST, bool B_K_LAST, class A, class B>
-__device__ __forceinline__ void accumulate(unsigned char *room, A &a, B &b, int64 begin, int64 end,
+__device__ __forceinline__ void accumulate(unsigned char *room, A &a, B &b, int64 terms,
                                            typename Arithmetic::Sum (&c)[8][8]) {
     constexpr int LENGTH = TILE_K<typename Arithmetic::Stored>;
-    auto copy = [&](int stage, int64 k) {
-        if (k < end) {
-            a.copy(room + stage * Tile::STAGE_BYTES, k);
-            b.copy(room + stage * Tile::STAGE_BYTES + Tile::A_BYTES, k);
+    auto copy = [&](int stage, int64 left) {
+        if (left > 0) {
+            a.copy(room + stage * Tile::STAGE_BYTES, left);
+            b.copy(room + stage * Tile::STAGE_BYTES + Tile::A_BYTES, left);
         }
         commit_copies();
     };
 #pragma unroll 1
     for (int stage = 0; stage < STAGES - 1; ++stage) {
-        copy(stage, begin + stage * LENGTH);
+        copy(stage, terms - stage * LENGTH);
         __syncthreads();  // an operand may have left something for its next copy
     }
-    int stage = 0;
-    for (int64 k = begin; k < end; k += LENGTH) {
+    int stage = 0, ahead = STAGES - 1;
+#pragma unroll 1
+    for (; terms > 0; terms -= LENGTH) {
         wait_for_copies<STAGES - 2>();
         __syncthreads();  // now all have their part of this step, and none still reads the one before
-        copy((stage + STAGES - 1) % STAGES, k + (STAGES - 1) * LENGTH);
+        copy(ahead, terms - (STAGES - 1) * LENGTH);
         const unsigned char *step = room + stage * Tile::STAGE_BYTES;
         Arithmetic::template step<Tile, A_K_LAST, B_K_LAST>(step, step + Tile::A_BYTES, c);
-        stage = (stage + 1) % STAGES;
+        ahead = stage;
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
     wait_for_copies<0>();
 }

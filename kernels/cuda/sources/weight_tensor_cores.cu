@@ -81,7 +81,7 @@ struct WindowOperand {
 
 // With one split, dw is finished here; else `sums` has room for dw (of `size` numbers) once for each split.
 template <class Arithmetic, int M, int N>
-__global__ void __launch_bounds__(TILE_THREADS, 2)
+__global__ void __launch_bounds__(TILE_THREADS, N == 64 ? 3 : 2)
     correlate_weights(const typename Arithmetic::Stored *x, const typename Arithmetic::Stored *dy,
                       typename Arithmetic::Stored *dw, float *sums, int64 size, const __grid_constant__ Correlation s,
                       Tiling tiling) {
@@ -95,11 +95,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 2)
     float c[8][8] = {};
     if (begin < end) {
         A a(x + group * s.c_in, shared_memory<Window>(), s, p, first, begin, end, tiling.a_aligned);
-        MatrixOperand<T, false, N> b(dy + group * s.c_out + column, s.y_strides[3], 0, s.c_out - column, end,
+        MatrixOperand<T, false, N> b(dy + group * s.c_out + column, s.y_strides[3], 0, s.c_out - column, begin,
                                      tiling.b_aligned);
         __syncthreads();
         unsigned char *room = shared_memory<unsigned char>(2 * A::PIXELS * sizeof(Window));
-        accumulate<Arithmetic, Tile<M, N>, false, false>(room, a, b, begin, end, c);
+        accumulate<Arithmetic, Tile<M, N>, false, false>(room, a, b, end - begin, c);
     }
     int64 rows = p.taps() * s.c_in;
     auto row = [&](int i) { return first + i < rows ? (first + i) * s.w_strides[0] + group * s.w_strides[2] : -1; };
