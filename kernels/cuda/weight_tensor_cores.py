@@ -18,7 +18,7 @@ SOURCE = Source("weight_tensor_cores.cu", correlate_weights=instances(tuple(ARIT
 
 def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array, precision: str) -> None:
     """Compute dweight from contiguous arrays, where `convolution_tensor_cores.suits`."""
-    m, n = tile_for(work)
+    m, n = tile_for(work.most_terms, work.c_out)
     itemsize = x.dtype.itemsize
     aligned = units_fit(work.c_in, x), units_fit(work.c_out, dy)
     down, across = -(-work.most_terms // m), -(-work.c_out // n)

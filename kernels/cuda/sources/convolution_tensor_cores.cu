@@ -5,13 +5,13 @@
 // in the tiles of matrix_tiles.cuh. Nothing is laid out in memory: the copies into shared memory find each unit of 16
 // bytes, some channels of one input pixel, where it lies, and put zeros where the window leaves the image.
 //
-//          x (n, d, h, w, c)                          a step: 128 bytes of k, some channels of one or a few taps
-//        ┌───────────────┐                            ┌────────────┐
-//        │   ┌─┬─┬─┐     │   for each of M pixels,    │ pixel 0    │      weights
-//        │   ├─┼─┼─┤     │   the input pixel that     │ pixel 1    │  ×  ┌──────────┐  =  M × N numbers of y,
-//        │   └─┴─┴─┘     │   the tap at hand sees     │ …          │     │ k × N    │     8 × 8 for a thread
-//        └───────────────┘                            │ pixel M−1  │     └──────────┘
-//                                                     └────────────┘
+//        x (n, d, h, w, c)                          a step: 128 bytes of k, some channels of one or a few taps
+//      ┌───────────────┐                            ┌────────────┐
+//      │   ┌─┬─┬─┐     │   for each of M pixels,    │ pixel 0    │      weights
+//      │   ├─┼─┼─┤     │   the input pixel that     │ pixel 1    │  ×  ┌─────────┐  =  M × N numbers of y,
+//      │   └─┴─┴─┘     │   the tap at hand sees     │ …          │     │ k × N   │     8 × 8 for a thread
+//      └───────────────┘                            │ pixel M−1  │     └─────────┘
+//                                                   └────────────┘
 //
 // Operations, 2 · pixels · c_out · taps · c_in, where channels are many; bytes, x and y once, where they are few: then x
 // is found in the caches by all taps but the first. Where there are too few tiles for a GPU, k is split, and
@@ -121,7 +121,8 @@ struct WeightOperand {
 template <class Arithmetic, class Tile, bool TRANSPOSED>
 __device__ __forceinline__ void sum_terms(typename Arithmetic::Sum (&c)[8][8], const typename Arithmetic::Stored *x,
                                           const typename Arithmetic::Stored *w, const Correlation &s, const Phase &p,
-                                          const Corner *corners, int64 begin, int64 terms, int columns, const Tiling &tiling) {
+                                          const Corner *corners, int64 begin, int64 terms, int columns,
+                                          const Tiling &tiling) {
     using T = typename Arithmetic::Stored;
     if (terms <= 0) return;
     unsigned char *room = shared_memory<unsigned char>(Tile::M * sizeof(Corner));

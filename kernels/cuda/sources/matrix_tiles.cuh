@@ -1,15 +1,15 @@
 // A block's tile of a product of matrices, c (M, N) += a (M, k) · b (k, N), with k in steps of 128 bytes.
 //
-// Each of four warps has 64 × 32 numbers of c, every thread 8 × 8 of them: M × N = 128 × 64 or 256 × 32. Steps come into
-// shared memory by asynchronous copies, STAGES − 1 of them ahead. What is done with a step is a template argument:
+// Each of four warps has 64 × 32 numbers of c, every thread 8 × 8 of them: M × N = 128 × 64 or 256 × 32. Steps come
+// into shared memory by asynchronous copies, STAGES − 1 of them ahead. What is done with a step is a template argument:
 //
 //   Exact<float>, Exact<double>   fused multiply-adds of the type
 //   TF32, BF16                    float, rounded on the way to the tensor cores
 //   Halves                        half precision on the tensor cores, float sums
 //
-// Operations, of the tensor cores or the FMA units: a number of a that is read from memory is used for N, one of b for M
-// products. All reads of shared memory are packs of four numbers, or 16 bytes, without bank conflicts, but for rows of 64
-// bytes (32 columns of half precision with k first: two ways):
+// Operations, of the tensor cores or the FMA units: a number of a that is read from memory is used for N, one of b for
+// M products. All reads of shared memory are packs of four numbers, or 16 bytes, without bank conflicts, but for rows of
+// 64 bytes (32 columns of half precision with k first), which have two-way ones:
 //
 //   - an operand lies as its matrix does, k last (rows of 128 bytes) or k first, in units of 16 bytes whose places in a
 //     row are permuted (`place`);
@@ -44,7 +44,7 @@ template <class T, bool K_LAST, int X>
 __device__ __forceinline__ unsigned place(unsigned x, unsigned k) {
     unsigned offset = (K_LAST ? k : x) * unsigned(sizeof(T)), unit = offset / UNIT;
     if constexpr (K_LAST) unit ^= (x >> 2 & 1) << 2 | (x >> 3 & 1) << 1 | (x >> 4 & 1);
-    else unit ^= (k >> 2 & (X * sizeof(T) >= ROW ? 3 : 1)) << 1;  // rows of 64 bytes have no better place: two-way conflicts
+    else unit ^= (k >> 2 & (X * sizeof(T) >= ROW ? 3 : 1)) << 1;  // rows of 64 bytes: two places
     return (K_LAST ? x * ROW : k * X * unsigned(sizeof(T))) + unit * UNIT + offset % UNIT;
 }
 
