@@ -48,25 +48,23 @@ def _tables(parameters: Sequence[Array], *others: Sequence[Array] | None) -> Ite
     Raises ValueError for arrays of different sizes or types, TypeError for one that is not C-contiguous: a kernel knows
     nothing but addresses.
     """
-    columns = [_like(sequence, parameters) for sequence in (parameters, *others)]
-    rows = [row for row in zip(*columns, strict=True) if row[0].size]
-    for begin in range(0, len(rows), MOST):
-        some = rows[begin : begin + MOST]
-        table = Parameters()
-        for place, row in enumerate(some):
-            for kind, array in enumerate(row):
-                table.arrays[kind][place] = None if array is None else current().address(array)
-            table.sizes[place] = row[0].size
-        bounds = [0, *accumulate(-(-row[0].size // CHUNK) for row in some)]
-        table.chunks[: len(bounds)] = bounds
-        yield table, len(some), bounds[-1]
+    for sequence in (parameters, *others):
+        _reject_other_arrays(parameters, sequence)
+    some = [place for place, parameter in enumerate(parameters) if parameter.size]
+    for begin in range(0, len(some), MOST):
+        places = some[begin : begin + MOST]
+        table, sizes = Parameters(), [parameters[place].size for place in places]
+        for kind, sequence in enumerate((parameters, *others)):
+            if sequence is not None:
+                table.arrays[kind][: len(places)] = [current().address(sequence[place]) for place in places]
+        bounds = [0, *accumulate(-(-size // CHUNK) for size in sizes)]
+        table.sizes[: len(places)], table.chunks[: len(bounds)] = sizes, bounds
+        yield table, len(places), bounds[-1]
 
 
-def _like(sequence: Sequence[Array] | None, parameters: Sequence[Array]) -> Sequence[Array | None]:
-    """The arrays of a sequence, or Nones, when each has the size of its parameter, and all have one type."""
-    if sequence is None:
-        return [None] * len(parameters)
-    for array, parameter in zip(sequence, parameters, strict=True):
+def _reject_other_arrays(parameters: Sequence[Array], sequence: Sequence[Array] | None) -> None:
+    """Raise for arrays that are not of their parameter's size, of the first one's type, and contiguous."""
+    for array, parameter in zip(sequence if sequence is not None else parameters, parameters, strict=True):
         if array.size != parameter.size or array.dtype != parameters[0].dtype:
             raise ValueError(
                 f"an optimizer's array has shape {array.shape} and type {array.dtype}; its parameter has shape "
@@ -74,7 +72,6 @@ def _like(sequence: Sequence[Array] | None, parameters: Sequence[Array]) -> Sequ
             )
         if not is_contiguous(array):
             raise TypeError(f"an optimizer's array of shape {array.shape} is not C-contiguous")
-    return sequence
 
 
 def _run(function: Function, blocks: int, arguments: tuple, shared: int = 0) -> None:

@@ -138,12 +138,14 @@ def test_padding_never_wins(cuda, value):
     np.testing.assert_array_equal(choice[0, ..., 0], [[4, 3], [1, 0]])  # the first position inside the image
 
 
-@pytest.mark.parametrize("shape", [(1, 20, 20, 3), (2, 17, 18, 4)])
-def test_windows_of_more_than_255_positions_have_wide_choices(cuda, shape):
-    x = np.zeros(shape, np.float64)
-    x[0, 15, 16, 1] = 1
-    geometry = ((16, 17), (2, 1), ((0, 0), (0, 0)), (1, 1))
-    assert cuda.max_pool(x, *geometry)[1].dtype == np.int32
+@pytest.mark.parametrize("window, kind", [((15, 17), np.uint8), ((16, 16), np.int32), ((16, 17), np.int32)])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_windows_of_more_than_255_positions_have_wide_choices(cuda, channels, window, kind):
+    x = np.zeros((2, 20, 20, channels), np.float64)
+    x[0, window[0] - 1, window[1] - 1, 1] = 1
+    geometry = (window, (2, 1), ((0, 0), (0, 0)), (1, 1))
+    choice = cuda.max_pool(x, *geometry)[1]
+    assert choice.dtype == kind and choice[0, 0, 0, 1] == window[0] * window[1] - 1
     require_max_pool_of_the_reference(cuda, x, geometry)
 
 
