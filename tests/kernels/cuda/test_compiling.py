@@ -1,4 +1,5 @@
-"""Every instance of every CUDA source becomes machine code for the GPUs of two generations, and none spills."""
+"""Every instance of every CUDA source becomes machine code for the GPUs of two generations, and none keeps
+anything in the memory that stands in for registers."""
 
 import re
 import sys
@@ -22,7 +23,7 @@ SOURCE_OF = {source.file: source for source in (*SOURCES, probes.SOURCE)}
 def test_a_source_compiles_and_spills_nothing(file, architecture):
     usage = compiled(file, architecture)
     assert len(usage) == len(list(SOURCE_OF[file]))
-    assert {name: use for name, use in usage.items() if use["spilled"]} == {}
+    assert {name: use for name, use in usage.items() if use["spilled"] or use["stack"]} == {}
     assert all(0 < use["registers"] <= 255 for use in usage.values())
 
 
@@ -32,7 +33,8 @@ def test_every_file_is_some_source():
 
 @cache
 def compiled(file: str, architecture: str) -> dict[str, dict[str, int]]:
-    """Registers and bytes spilled of each instance of a source, by its lowered name."""
+    """Registers, bytes spilled and bytes of arrays that are not in registers, of each instance of a source, by its
+    lowered name."""
     include = [f"-I{path}" for path in (FOLDER, *_toolkit_headers())]
     options = [f"--gpu-architecture={architecture}", "-std=c++17", "--ptxas-options=-v", *include]
     program = _checked(nvrtc.nvrtcCreateProgram((FOLDER / file).read_bytes(), file.encode(), 0, [], []))
@@ -44,11 +46,12 @@ def compiled(file: str, architecture: str) -> dict[str, dict[str, int]]:
     _checked(nvrtc.nvrtcGetProgramLog(program, text))
     assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS, text.decode()
     found = re.findall(
-        r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers",
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+        r".*?Used (\d+) registers",
         text.decode(),
         re.DOTALL,
     )
-    return {name: {"spilled": int(a) + int(b), "registers": int(c)} for name, a, b, c in found}
+    return {name: {"stack": int(a), "spilled": int(b) + int(c), "registers": int(d)} for name, a, b, c, d in found}
 
 
 def _toolkit_headers() -> list[Path]:
