@@ -70,11 +70,10 @@ struct Cells {
     int count[3];
 };
 
-// f(position, tap) for the positions of the image in cell (o0, o1, o2), in the order of memory; tap −1 where the window
-// has none, or is not there.
+// f(position, tap) for the positions of the image in cell (o0, o1, o2), in the order of memory; tap −1 where a window has
+// none. The last cells may have no window.
 template <class F>
 __device__ __forceinline__ void each_in_cell(const Windows &w, const Row &at, int o2, F f) {
-    bool window = at.i0 < w.output[0] && at.i1 < w.output[1] && o2 < w.output[2];
     int begin0 = at.i0 * w.stride[0] - w.before[0], begin1 = at.i1 * w.stride[1] - w.before[1];
     int begin2 = o2 * w.stride[2] - w.before[2];
     int end0 = min(begin0 + w.stride[0], w.input[0]), end1 = min(begin1 + w.stride[1], w.input[1]);
@@ -85,8 +84,7 @@ __device__ __forceinline__ void each_in_cell(const Windows &w, const Row &at, in
             int64 line = place(at.n, w.input, i0, i1);
             for (int i2 = max(begin2, 0); i2 < end2; ++i2) {
                 int t2 = tap_at(w, 2, i2 - begin2);
-                bool covered = window && t0 >= 0 && t1 >= 0 && t2 >= 0;
-                f(line + i2, covered ? (t0 * w.size[1] + t1) * w.size[2] + t2 : -1);
+                f(line + i2, t0 >= 0 && t1 >= 0 && t2 >= 0 ? (t0 * w.size[1] + t1) * w.size[2] + t2 : -1);
             }
         }
 }
