@@ -15,6 +15,7 @@ from . import dense as _dense
 from . import depthwise as _depthwise
 from . import dice as _dice
 from . import elementwise as _elementwise
+from . import few_channels as _few_channels
 from . import layer_normalization as _layer_normalization
 from . import losses as _losses
 from . import normalization as _normalization
@@ -71,6 +72,7 @@ SOURCES = (
     _depthwise.SOURCE,
     _dice.SOURCE,
     _elementwise.SOURCE,
+    _few_channels.SOURCE,
     _layer_normalization.SOURCE,
     _losses.SOURCE,
     _normalization.SOURCE,

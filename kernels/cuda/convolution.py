@@ -9,7 +9,15 @@ from ..geometry import Pairs, Sizes, conv_output_size
 from ..interface import twin_of
 from ..precision import chosen_precision
 from ..reference import convolution as reference
-from . import convolution_tensor_cores, correlation, depthwise, output_tiles, weight_tensor_cores, weight_tiles
+from . import (
+    convolution_tensor_cores,
+    correlation,
+    depthwise,
+    few_channels,
+    output_tiles,
+    weight_tensor_cores,
+    weight_tiles,
+)
 from .copying import contiguous
 from .launching import empty
 from .runtime import Array
@@ -74,6 +82,8 @@ def _correlate(
     precision = chosen_precision()
     if x.dtype != np.float16 and depthwise.suits(works[0]):
         depthwise.correlate(works, x, weight, bias, y, relu)
+    elif x.dtype != np.float16 and few_channels.suits(works, x):
+        few_channels.correlate(works, x, weight, bias, y, relu)
     elif all(convolution_tensor_cores.suits(work, x.dtype, precision) for work in works):
         for work in works:
             arguments = work, x, weight, bias, y, relu, transposed

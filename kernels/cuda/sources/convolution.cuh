@@ -58,6 +58,15 @@ struct Pixel {
         d = number % p.d.outputs, n = number / p.d.outputs;
     }
 
+    // The first of `size` pixels of a row, or those that are left of it: the pack `number` of all. In 32 bits, as memory
+    // holds no more packs.
+    __device__ __forceinline__ void decode_packs(unsigned number, int size, const Phase &p) {
+        unsigned across = (p.w.outputs + size - 1) / size;
+        w = number % across * size, number /= across;
+        h = number % p.h.outputs, number /= p.h.outputs;
+        d = number % p.d.outputs, n = number / p.d.outputs;
+    }
+
     // The pixel `count` later: cheap where rows are long.
     __device__ __forceinline__ void advance(int count, const Phase &p) {
         for (w += count; w >= p.w.outputs; w -= p.w.outputs)
@@ -143,3 +152,17 @@ struct Window {
         return origin + k.d * p.d.input_step + k.h * p.h.input_step + k.w * p.w.input_step + k.c;
     }
 };
+
+// For each row of a pixel's window that lies in x, as far as its depth and height say: `use(origin, tap, position)` with
+// the place in x of its first tap, that tap's number, and the tap's position in its row.
+template <class Use>
+__device__ __forceinline__ void each_row_of_taps(const Pixel &pixel, const Correlation &c, const Phase &p, Use use) {
+    Window window;
+    window.begin(pixel, c, p);
+    for (int d = 0; d < p.d.taps; ++d) {
+        if (!within(window.d + d * p.d.dilation, p.d.inputs)) continue;
+        for (int h = 0; h < p.h.taps; ++h)
+            if (within(window.h + h * p.h.dilation, p.h.inputs))
+                use(window.origin + d * p.d.input_step + h * p.h.input_step, (d * p.h.taps + h) * p.w.taps, window.w);
+    }
+}

@@ -9,7 +9,6 @@
 #include "sums.cuh"
 
 constexpr int PIXELS = 4;
-
 constexpr int TERMS = 9;
 
 // N channels that are N groups, or one channel.
@@ -85,9 +84,9 @@ __global__ void __launch_bounds__(128, 5) correlate_channels(
         int group = channel / c.c_out;
         const T *x_of_group = x + group * c.c_in;
         const T *w_of_channel = w + p.weights() + group * c.w_strides[2] + channel % c.c_out * c.w_strides[1];
+        T sums[PIXELS][N] = {};
         Window window;
         window.begin(pixel, c, p);
-        T sums[PIXELS][N] = {};
         for (int d = 0; d < p.d.taps; ++d) {
             if (!within(window.d + d * p.d.dilation, p.d.inputs)) continue;
             for (int h = 0; h < p.h.taps; ++h) {

@@ -64,6 +64,21 @@ def test_many_channels(cuda, case):
     check_all(cuda, case.x, case.weight, case.bias, case.dy, case.geometry)
 
 
+@pytest.mark.parametrize(
+    "channels", [(1, 1), (1, 20), (2, 16), (4, 33), (8, 1), (20, 2), (36, 3), (64, 4), (6, 4), (4, 4)]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_first_and_last_layers(cuda, channels, dtype):
+    """Few channels on one side, in both directions; rows shorter and longer than a thread's pixels."""
+    for width in (3, 9):
+        check_layer(cuda, 2, (4, width), (3, 2), channels, (1, 2), ((1, 1), (1, 0)), (1, 1), 1, dtype=dtype)
+
+
+def test_few_channels_whose_weights_are_too_many_for_a_block(cuda):
+    check_layer(cuda, 1, (22, 23), (20, 21), (1, 20), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    check_layer(cuda, 1, (12, 13), (12, 11), (128, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+
+
 PLAIN = (1, 1), ((1, 1), (1, 1)), (1, 1), 1  # as most layers are
 
 
@@ -91,7 +106,9 @@ GEOMETRIES = [
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: f"{len(geometry[2])}D-stride{geometry[4][-1]}")
-@pytest.mark.parametrize("channels", [(3, 5, 1), (8, 12, 1), (8, 24, 2), (6, 6, 6), (8, 8, 8), (4, 12, 4), (9, 6, 3)])
+@pytest.mark.parametrize(
+    "channels", [(3, 5, 1), (12, 3, 1), (8, 12, 1), (7, 9, 1), (8, 24, 2), (6, 6, 6), (8, 8, 8), (4, 12, 4), (9, 6, 3)]
+)
 def test_geometries_with_groups_of_every_kind(cuda, geometry, channels):
     """Groups that are matrices, that are narrow, and depthwise ones with one and several outputs each."""
     dtype, batch, input_size, kernel_size, *rest = geometry

@@ -1,0 +1,206 @@
+// Convolutions from a few input channels or to a few output channels, the first and last layers of a network: as a
+// product of matrices they would be mostly gathering, or mostly empty. In both a thread has PIXELS pixels of a row, and
+// the weights of a block lie in shared memory.
+//
+// Few inputs. Bytes: y is written once and outweighs x, which the taps find in the caches. A thread computes N channels
+// of its pixels: for every term it reads the pixels' numbers, which are shared by the ACROSS threads that have other
+// channels, and N weights.
+//
+// Few outputs. Bytes: x is read once from memory, and outweighs y. Some neighbouring threads share the pixels, each of
+// them takes 16 bytes of the input channels at a time, and has sums for all output channels; in the end these are added
+// over the threads.
+#include "convolution.cuh"
+
+constexpr int PIXELS = 4, ACROSS = 4;
+
+// N channels of a thread in pieces of 16 bytes, such that neighbouring threads have neighbouring pieces.
+template <class T, int N>
+struct Channels {
+    static constexpr int PIECE = 16 / sizeof(T), COLUMNS = ACROSS * N;
+    static_assert(N % PIECE == 0, "channels are whole pieces");
+
+    __device__ __forceinline__ static int at(int j) {
+        return j / PIECE * (ACROSS * PIECE) + threadIdx.x % ACROSS * PIECE + j % PIECE;
+    }
+};
+
+// The weights of all terms of a phase for the channels from `column` on: weights[term][channel], 0 beyond the last.
+template <int COLUMNS, class T>
+__device__ __forceinline__ void stage_weights(T *weights, const T *w, int column, const Correlation &c, const Phase &p) {
+    int count = p.taps() * c.c_in * COLUMNS;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        Depth k;
+        k.decode(i / COLUMNS, c, p);
+        int channel = column + i % COLUMNS;
+        weights[i] = channel < c.c_out ? w[p.weights() + k.weight(c, p) + channel * c.w_strides[1]] : T(0);
+    }
+}
+
+// Add the terms of one row of the window: `x` at the first pixel's first tap, at `position` in its row, `weights` at
+// the first tap's.
+template <class T, int N>
+__device__ __forceinline__ void add_row_of_taps(
+    T (&sums)[PIXELS][N], const T *x, const T *weights, int position, const Correlation &c, const Along &along) {
+    using Here = Channels<T, N>;
+    int64 apart = along.step * c.x_strides[3];
+#pragma unroll 1
+    for (int tap = 0; tap < along.taps; ++tap) {
+        for (int channel = 0; channel < c.c_in; ++channel, weights += Here::COLUMNS) {
+            T numbers[PIXELS], factors[N];
+#pragma unroll
+            for (int i = 0; i < PIXELS; ++i)
+                numbers[i] = within(position + i * along.step, along.inputs) ? x[i * apart + channel] : T(0);
+#pragma unroll
+            for (int j = 0; j < N; j += Here::PIECE) {
+                auto pack = *reinterpret_cast<const Pack<T, Here::PIECE> *>(weights + Here::at(j));
+#pragma unroll
+                for (int q = 0; q < Here::PIECE; ++q) factors[j + q] = pack.items[q];
+            }
+#pragma unroll
+            for (int i = 0; i < PIXELS; ++i)
+#pragma unroll
+                for (int j = 0; j < N; ++j) sums[i][j] += numbers[i] * factors[j];
+        }
+        position += along.dilation, x += along.input_step;
+    }
+}
+
+// Write one pixel's sums with the bias (both from the tile's first channel on), through the activation.
+template <class T, int N>
+__device__ __forceinline__ void write_pixel(const T (&sums)[N], const T *bias, T *y, int columns, bool pack, bool relu) {
+    using Here = Channels<T, N>;
+#pragma unroll
+    for (int j = 0; j < N; j += Here::PIECE) {
+        int channel = Here::at(j);
+        Pack<T, Here::PIECE> result;
+#pragma unroll
+        for (int q = 0; q < Here::PIECE; ++q) {
+            T sum = sums[j + q] + (bias && channel + q < columns ? bias[channel + q] : T(0));
+            result.items[q] = relu ? maximum(sum, T(0)) : sum;
+        }
+        if (pack && channel < columns) *reinterpret_cast<Pack<T, Here::PIECE> *>(y + channel) = result;
+        if (!pack) {
+#pragma unroll
+            for (int q = 0; q < Here::PIECE; ++q)
+                if (channel + q < columns) y[channel + q] = result.items[q];
+        }
+    }
+}
+
+// An item of a block: PIXELS pixels for each ACROSS threads, one tile of channels, one phase; pixels go fastest.
+// `tiles_down`: such items in the largest phase.
+template <class T, int N>
+__global__ void __launch_bounds__(256, 2)
+    correlate_few_inputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, bool pack_y,
+                         bool relu, int64 tiles_down, int64 tiles_across) {
+    constexpr int COLUMNS = Channels<T, N>::COLUMNS;
+    T *weights = shared_memory<T>();
+    unsigned staged = 0xffffffffu, items = tiles_down * tiles_across * c.phases[0] * c.phases[1] * c.phases[2];
+    for (unsigned item = blockIdx.x; item < items; item += gridDim.x) {
+        unsigned tile = item / unsigned(tiles_down);
+        int column = tile % unsigned(tiles_across) * COLUMNS, columns = c.c_out - column;
+        Phase p = phase(c, tile / unsigned(tiles_across));
+        if (tile != staged) {
+            __syncthreads();
+            stage_weights<COLUMNS>(weights, w, column, c, p);
+            __syncthreads();
+            staged = tile;
+        }
+        Pixel pixel;
+        pixel.decode_packs(item % unsigned(tiles_down) * (blockDim.x / ACROSS) + threadIdx.x / ACROSS, PIXELS, p);
+        if (pixel.n >= c.batch) continue;
+        T sums[PIXELS][N] = {};
+        each_row_of_taps(pixel, c, p, [&](int64 origin, int tap, int position) {
+            add_row_of_taps(sums, x + origin, weights + tap * c.c_in * COLUMNS, position, c, p.w);
+        });
+        T *to = y + pixel.place(c, p) + column;
+#pragma unroll
+        for (int i = 0; i < PIXELS; ++i)
+            if (pixel.w + i < p.w.outputs)
+                write_pixel(sums[i], bias ? bias + column : bias, to + i * int64(p.w.apart) * c.y_strides[3], columns,
+                            pack_y, relu);
+    }
+}
+
+// The weights of all terms of a phase: weights[channel][term], 0 beyond the last channel.
+template <int K, class T>
+__device__ __forceinline__ void stage_channels(T *weights, const T *w, int terms, const Correlation &c, const Phase &p) {
+    for (int i = threadIdx.x; i < K * terms; i += blockDim.x) {
+        Depth k;
+        k.decode(i % terms, c, p);
+        int channel = i / terms;
+        weights[i] = channel < c.c_out ? w[p.weights() + k.weight(c, p) + channel * c.w_strides[1]] : T(0);
+    }
+}
+
+// Add the terms of one row of the window, as `add_row_of_taps`, of this thread's input channels: packs lane,
+// lane + lanes, … `weights`: of channel 0 at the row's first tap; the next channel's are `terms` later.
+template <class T, int K>
+__device__ __forceinline__ void add_channels(T (&sums)[PIXELS][K], const T *x, const T *weights, int terms,
+                                             int position, int lane, int lanes, const Correlation &c,
+                                             const Along &along) {
+    constexpr int N = 16 / sizeof(T);
+    int64 apart = along.step * c.x_strides[3];
+#pragma unroll 1
+    for (int tap = 0; tap < along.taps; ++tap) {
+#pragma unroll 1
+        for (int channel = lane * N; channel < c.c_in; channel += lanes * N) {
+            Pack<T, N> numbers[PIXELS] = {};
+#pragma unroll
+            for (int i = 0; i < PIXELS; ++i)
+                if (within(position + i * along.step, along.inputs))
+                    numbers[i] = *reinterpret_cast<const Pack<T, N> *>(x + i * apart + channel);
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                auto factors = *reinterpret_cast<const Pack<T, N> *>(weights + k * terms + channel);
+#pragma unroll
+                for (int i = 0; i < PIXELS; ++i)
+#pragma unroll
+                    for (int j = 0; j < N; ++j) sums[i][k] += numbers[i].items[j] * factors.items[j];
+            }
+        }
+        position += along.dilation, x += along.input_step, weights += c.c_in;
+    }
+}
+
+// An item of a block: PIXELS pixels for each `lanes` threads (a power of two), of one phase; pixels go fastest.
+// `tiles_down`: such items in the largest phase.
+template <class T, int K>
+__global__ void __launch_bounds__(256, 2)
+    correlate_few_outputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, bool relu,
+                          int64 tiles_down, int lanes) {
+    T *weights = shared_memory<T>();
+    unsigned staged = 0xffffffffu, items = tiles_down * c.phases[0] * c.phases[1] * c.phases[2];
+    for (unsigned item = blockIdx.x; item < items; item += gridDim.x) {
+        unsigned number = item / unsigned(tiles_down);
+        Phase p = phase(c, number);
+        int terms = p.taps() * c.c_in, lane = threadIdx.x % lanes;
+        if (number != staged) {
+            __syncthreads();
+            stage_channels<K>(weights, w, terms, c, p);
+            __syncthreads();
+            staged = number;
+        }
+        Pixel pixel;
+        pixel.decode_packs(item % unsigned(tiles_down) * (blockDim.x / lanes) + threadIdx.x / lanes, PIXELS, p);
+        bool exists = pixel.n < c.batch;
+        T sums[PIXELS][K] = {};
+        if (exists)
+            each_row_of_taps(pixel, c, p, [&](int64 origin, int tap, int position) {
+                add_channels(sums, x + origin, weights + tap * c.c_in, terms, position, lane, lanes, c, p.w);
+            });
+        T *to = y + (exists ? pixel.place(c, p) : 0);
+#pragma unroll
+        for (int i = 0; i < PIXELS; ++i) {
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                T sum = sums[i][k];
+                for (int distance = lanes / 2; distance > 0; distance /= 2)
+                    sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+                if (!exists || pixel.w + i >= p.w.outputs || k >= c.c_out || i % lanes != lane) continue;
+                if (bias) sum += bias[k];
+                to[i * int64(p.w.apart) * c.y_strides[3] + k] = relu ? maximum(sum, T(0)) : sum;
+            }
+        }
+    }
+}
