@@ -36,8 +36,10 @@ struct Phase {
     const Along &d, &h, &w;
 
     __device__ __forceinline__ int64 taps() const { return int64(d.taps) * h.taps * w.taps; }
-    __device__ __forceinline__ int64 pixels() const { return int64(d.outputs) * h.outputs * w.outputs; }  // of an image
-    __device__ __forceinline__ int64 weights() const { return d.first_weight + h.first_weight + w.first_weight; }  // begin
+    // Of an image.
+    __device__ __forceinline__ int64 pixels() const { return int64(d.outputs) * h.outputs * w.outputs; }
+    // Where they begin.
+    __device__ __forceinline__ int64 weights() const { return d.first_weight + h.first_weight + w.first_weight; }
 };
 
 __device__ __forceinline__ Phase phase(const Correlation &c, int number) {
@@ -58,8 +60,8 @@ struct Pixel {
         d = number % p.d.outputs, n = number / p.d.outputs;
     }
 
-    // The first of `size` pixels of a row, or those that are left of it: the pack `number` of all. In 32 bits, as memory
-    // holds no more packs.
+    // The first of `size` pixels of a row, or of as many as are left of it: pack `number` of all packs, of which memory
+    // does not hold more than 32 bits can count.
     __device__ __forceinline__ void decode_packs(unsigned number, int size, const Phase &p) {
         unsigned across = (p.w.outputs + size - 1) / size;
         w = number % across * size, number /= across;
@@ -153,8 +155,8 @@ struct Window {
     }
 };
 
-// For each row of a pixel's window that lies in x, as far as its depth and height say: `use(origin, tap, position)` with
-// the place in x of its first tap, that tap's number, and the tap's position in its row.
+// For each row of a pixel's window that lies in x, as far as its depth and height say: `use(origin, d, h, position)`
+// with the place in x of the row's first tap, the row's place in the window, and the tap's position in its row of x.
 template <class Use>
 __device__ __forceinline__ void each_row_of_taps(const Pixel &pixel, const Correlation &c, const Phase &p, Use use) {
     Window window;
@@ -163,6 +165,6 @@ __device__ __forceinline__ void each_row_of_taps(const Pixel &pixel, const Corre
         if (!within(window.d + d * p.d.dilation, p.d.inputs)) continue;
         for (int h = 0; h < p.h.taps; ++h)
             if (within(window.h + h * p.h.dilation, p.h.inputs))
-                use(window.origin + d * p.d.input_step + h * p.h.input_step, (d * p.h.taps + h) * p.w.taps, window.w);
+                use(window.origin + d * p.d.input_step + h * p.h.input_step, d, h, window.w);
     }
 }

@@ -75,27 +75,17 @@ __global__ void __launch_bounds__(128, 5) correlate_channels(
         rest /= packs;
         Phase p = phase(c, rest % phases);
         rest /= phases;
-        unsigned across = (c.along[2][0].outputs + PIXELS - 1) / PIXELS;
         Pixel pixel;
-        pixel.w = rest % across * PIXELS, rest /= across;
-        pixel.h = rest % c.along[1][0].outputs, rest /= c.along[1][0].outputs;
-        pixel.d = rest % c.along[0][0].outputs, pixel.n = rest / c.along[0][0].outputs;
-        if (pixel.d >= p.d.outputs || pixel.h >= p.h.outputs || pixel.w >= p.w.outputs) continue;
+        pixel.decode_packs(rest, PIXELS, p);
+        if (pixel.n >= c.batch) continue;
         int group = channel / c.c_out;
         const T *x_of_group = x + group * c.c_in;
         const T *w_of_channel = w + p.weights() + group * c.w_strides[2] + channel % c.c_out * c.w_strides[1];
         T sums[PIXELS][N] = {};
-        Window window;
-        window.begin(pixel, c, p);
-        for (int d = 0; d < p.d.taps; ++d) {
-            if (!within(window.d + d * p.d.dilation, p.d.inputs)) continue;
-            for (int h = 0; h < p.h.taps; ++h) {
-                if (!within(window.h + h * p.h.dilation, p.h.inputs)) continue;
-                const T *from = x_of_group + window.origin + d * p.d.input_step + h * p.h.input_step;
-                const T *weight = w_of_channel + d * p.d.weight_step + h * p.h.weight_step;
-                add_row_of_taps(sums, from, weight, window.w, c, p.w);
-            }
-        }
+        each_row_of_taps(pixel, c, p, [&](int64 origin, int d, int h, int position) {
+            const T *weight = w_of_channel + d * p.d.weight_step + h * p.h.weight_step;
+            add_row_of_taps(sums, x_of_group + origin, weight, position, c, p.w);
+        });
         Pack<T, N> offset = {};
         if (bias) offset = load<T, N>(bias + channel);
         int64 place = pixel.place(c, p) + channel;

@@ -26,7 +26,8 @@ struct Channels {
 
 // The weights of all terms of a phase for the channels from `column` on: weights[term][channel], 0 beyond the last.
 template <int COLUMNS, class T>
-__device__ __forceinline__ void stage_weights(T *weights, const T *w, int column, const Correlation &c, const Phase &p) {
+__device__ __forceinline__ void stage_weights(
+    T *weights, const T *w, int column, const Correlation &c, const Phase &p) {
     int count = p.taps() * c.c_in * COLUMNS;
     for (int i = threadIdx.x; i < count; i += blockDim.x) {
         Depth k;
@@ -67,7 +68,8 @@ __device__ __forceinline__ void add_row_of_taps(
 
 // Write one pixel's sums with the bias (both from the tile's first channel on), through the activation.
 template <class T, int N>
-__device__ __forceinline__ void write_pixel(const T (&sums)[N], const T *bias, T *y, int columns, bool pack, bool relu) {
+__device__ __forceinline__ void write_pixel(
+    const T (&sums)[N], const T *bias, T *y, int columns, bool pack, bool relu) {
     using Here = Channels<T, N>;
 #pragma unroll
     for (int j = 0; j < N; j += Here::PIECE) {
@@ -91,8 +93,8 @@ __device__ __forceinline__ void write_pixel(const T (&sums)[N], const T *bias, T
 // `tiles_down`: such items in the largest phase.
 template <class T, int N>
 __global__ void __launch_bounds__(256, 2)
-    correlate_few_inputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, bool pack_y,
-                         bool relu, int64 tiles_down, int64 tiles_across) {
+    correlate_few_inputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c,
+                         bool pack_y, bool relu, int64 tiles_down, int64 tiles_across) {
     constexpr int COLUMNS = Channels<T, N>::COLUMNS;
     T *weights = shared_memory<T>();
     unsigned staged = 0xffffffffu, items = tiles_down * tiles_across * c.phases[0] * c.phases[1] * c.phases[2];
@@ -110,8 +112,9 @@ __global__ void __launch_bounds__(256, 2)
         pixel.decode_packs(item % unsigned(tiles_down) * (blockDim.x / ACROSS) + threadIdx.x / ACROSS, PIXELS, p);
         if (pixel.n >= c.batch) continue;
         T sums[PIXELS][N] = {};
-        each_row_of_taps(pixel, c, p, [&](int64 origin, int tap, int position) {
-            add_row_of_taps(sums, x + origin, weights + tap * c.c_in * COLUMNS, position, c, p.w);
+        each_row_of_taps(pixel, c, p, [&](int64 origin, int d, int h, int position) {
+            int term = (d * p.h.taps + h) * p.w.taps * c.c_in;
+            add_row_of_taps(sums, x + origin, weights + term * COLUMNS, position, c, p.w);
         });
         T *to = y + pixel.place(c, p) + column;
 #pragma unroll
@@ -124,7 +127,8 @@ __global__ void __launch_bounds__(256, 2)
 
 // The weights of all terms of a phase: weights[channel][term], 0 beyond the last channel.
 template <int K, class T>
-__device__ __forceinline__ void stage_channels(T *weights, const T *w, int terms, const Correlation &c, const Phase &p) {
+__device__ __forceinline__ void stage_channels(
+    T *weights, const T *w, int terms, const Correlation &c, const Phase &p) {
     for (int i = threadIdx.x; i < K * terms; i += blockDim.x) {
         Depth k;
         k.decode(i % terms, c, p);
@@ -186,8 +190,9 @@ __global__ void __launch_bounds__(256, 2)
         bool exists = pixel.n < c.batch;
         T sums[PIXELS][K] = {};
         if (exists)
-            each_row_of_taps(pixel, c, p, [&](int64 origin, int tap, int position) {
-                add_channels(sums, x + origin, weights + tap * c.c_in, terms, position, lane, lanes, c, p.w);
+            each_row_of_taps(pixel, c, p, [&](int64 origin, int d, int h, int position) {
+                int term = (d * p.h.taps + h) * p.w.taps * c.c_in;
+                add_channels(sums, x + origin, weights + term, terms, position, lane, lanes, c, p.w);
             });
         T *to = y + (exists ? pixel.place(c, p) : 0);
 #pragma unroll

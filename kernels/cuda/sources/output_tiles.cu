@@ -6,8 +6,8 @@
 // phase. A slice of x is gathered by the loaders: a thread has a few pixels' windows in registers and walks through
 // (tap, channel), 16 bytes at once where channels allow, else number by number; what lies outside is 0. The terms run
 // on through the taps, so that three input channels waste nothing. Blocks that have the same pixels are neighbours:
-// they meet in the second-level cache. Where tiles are too few to fill a GPU the terms are cut in parts (how many depends
-// on the shape alone), and a second kernel adds the parts.
+// they meet in the second-level cache. Where tiles are too few to fill a GPU the terms are cut in parts (how many
+// depends on the shape alone), and a second kernel adds the parts.
 #include "convolution.cuh"
 #include "register_tiles.cuh"
 
@@ -106,8 +106,8 @@ struct WeightLoader {
         return TRANSPOSED ? threadIdx.x / PARTS : threadIdx.x % PARTS * PACK;
     }
 
-    // Read this thread's chunk of the slice that begins at term `first`, of `terms`. `w`: at the tile's first column, of
-    // `columns` that there are.
+    // Read this thread's chunk of the slice that begins at term `first`, of `terms`. `w`: at the tile's first column,
+    // of `columns` that there are.
     __device__ __forceinline__ void fetch(
         const T *w, int first, int terms, int columns, bool pack, const Correlation &c) {
 #pragma unroll

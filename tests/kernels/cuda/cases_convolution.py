@@ -75,8 +75,8 @@ def test_first_and_last_layers(cuda, channels, dtype):
 
 
 def test_few_channels_whose_weights_are_too_many_for_a_block(cuda):
-    check_layer(cuda, 1, (22, 23), (20, 21), (1, 20), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-    check_layer(cuda, 1, (12, 13), (12, 11), (128, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    check_layer(cuda, 1, (20, 22), (20, 21), (1, 20), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    check_layer(cuda, 1, (10, 11), (10, 10), (128, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 
 
 PLAIN = (1, 1), ((1, 1), (1, 1)), (1, 1), 1  # as most layers are
@@ -127,7 +127,7 @@ def test_depthwise_rows_of_every_length(cuda):
 def test_gradients_of_weights_from_many_pixels(cuda, channels, dtype):
     """Enough pixels for several parts, the last of them shorter."""
     *channels, groups = channels
-    x, dy = whole(0, (2, 17, 23, channels[0]), (2, 17, 23, channels[1]), dtype=dtype)
+    x, dy = whole(0, (2, 13, 23, channels[0]), (2, 13, 23, channels[1]), dtype=dtype)
     arguments = x, dy, (3, 1), (1, 1), ((1, 1), (0, 0)), (1, 1), groups
     assert_equal(cuda.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
 
