@@ -23,6 +23,28 @@ struct __align__(sizeof(T) * N) Pack {
     T items[N];
 };
 
+// Stores a pack in global memory by one instruction, for certain: where another branch stores the items one by one the
+// compiler may take a pack apart.
+template <class T, int N>
+__device__ __forceinline__ void store_whole(T *to, const Pack<T, N> &pack) {
+    *reinterpret_cast<Pack<T, N> *>(to) = pack;
+}
+#ifndef TOMOGRAD_EMULATION
+__device__ __forceinline__ void store_whole(float *to, const Pack<float, 4> &pack) {
+    const float *p = pack.items;
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};"
+                 :
+                 : "l"(__cvta_generic_to_global(to)), "f"(p[0]), "f"(p[1]), "f"(p[2]), "f"(p[3])
+                 : "memory");
+}
+__device__ __forceinline__ void store_whole(double *to, const Pack<double, 2> &pack) {
+    asm volatile("st.global.v2.f64 [%0], {%1, %2};"
+                 :
+                 : "l"(__cvta_generic_to_global(to)), "d"(pack.items[0]), "d"(pack.items[1])
+                 : "memory");
+}
+#endif
+
 template <class T>
 __device__ __forceinline__ T *shared_memory(int64 offset = 0) {
     return reinterpret_cast<T *>(shared_bytes + offset);
