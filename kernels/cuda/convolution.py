@@ -3,6 +3,8 @@ what."""
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from ..geometry import Pairs, Sizes, conv_output_size
@@ -42,7 +44,7 @@ def conv(
     work = correlation.of_convolution(
         len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    _correlate((work,), x, weight, bias, y, relu=activation == "relu", transposed=False)
+    _correlate((work,), x, weight, bias, y, 0.0 if activation == "relu" else -inf, transposed=False)
     return y
 
 
@@ -62,7 +64,7 @@ def conv_transpose(
     works = correlation.of_transpose(
         len(x), x.shape[1:-1], output_size, kernel_size, strides, padding, dilation_rate, groups, c_in, c_out
     )
-    _correlate(works, x, weight, bias, y, relu=False, transposed=True)
+    _correlate(works, x, weight, bias, y, -inf, transposed=True)
     return y
 
 
@@ -72,24 +74,24 @@ def _correlate(
     weight: Array,
     bias: Array | None,
     y: Array,
-    relu: bool,
+    least: float,
     transposed: bool,
 ) -> None:
-    """Compute y from the sums that it consists of."""
+    """Compute y from the sums that it consists of, none smaller than `least`."""
     if y.size == 0:
         return
     x, weight, bias = contiguous(x), contiguous(weight), None if bias is None else contiguous(bias)
     precision = chosen_precision()
     if x.dtype != np.float16 and depthwise.suits(works[0]):
-        depthwise.correlate(works, x, weight, bias, y, relu)
+        depthwise.correlate(works, x, weight, bias, y, least)
     elif x.dtype != np.float16 and few_channels.suits(works, x):
-        few_channels.correlate(works, x, weight, bias, y, relu)
+        few_channels.correlate(works, x, weight, bias, y, least)
     elif all(convolution_tensor_cores.suits(work, x.dtype, precision) for work in works):
         for work in works:
-            arguments = work, x, weight, bias, y, relu, transposed
+            arguments = work, x, weight, bias, y, least == 0, transposed
             convolution_tensor_cores.correlate(*arguments, precision, alone=len(works) == 1)
     else:
-        output_tiles.correlate(works, x, weight, bias, y, relu, transposed)
+        output_tiles.correlate(works, x, weight, bias, y, least, transposed)
 
 
 @twin_of(reference.conv_weight_gradient)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .correlation import Correlation
 from .functions import Source, c_type
-from .launching import THREADS, empty, launch, pack_size
+from .launching import THREADS, empty, launch, pack_size, real
 from .runtime import Array
 from .weight_tiles import WARP, add_parts, parts_of
 
@@ -24,14 +24,16 @@ def suits(work: Correlation) -> bool:
     return work.groups > 1 and work.c_out <= WIDEST
 
 
-def correlate(works: Sequence[Correlation], x: Array, weight: Array, bias: Array | None, y: Array, relu: bool) -> None:
-    """Compute y, which consists of these sums, from contiguous arrays."""
+def correlate(
+    works: Sequence[Correlation], x: Array, weight: Array, bias: Array | None, y: Array, least: float
+) -> None:
+    """Compute y, which consists of these sums but is at least `least`, from contiguous arrays."""
     for work in works:
         n = _pack(work, x, weight, y, *([] if bias is None else [bias]))
         across = -(-work.along[2][0].outputs // PIXELS)
         rows = work.batch * work.along[0][0].outputs * work.along[1][0].outputs
         items = work.groups * work.c_out // n * across * rows * work.all_phases
-        arguments = x, weight, bias, y, work, relu, items
+        arguments = x, weight, bias, y, work, real(x.dtype, least), items
         launch(SOURCE("correlate_channels", c_type(x.dtype), n), arguments, items, THREADS // 2)  # five blocks, not two
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .correlation import Correlation
 from .functions import Source, c_type
-from .launching import BYTES_AT_ONCE, THREADS, launch, pack_size
+from .launching import BYTES_AT_ONCE, THREADS, launch, pack_size, real
 from .runtime import Array
 
 MOST = 4  # channels that are few
@@ -33,8 +33,10 @@ def suits(works: Sequence[Correlation], x: Array) -> bool:
     return _shared(works, x.dtype) <= MOST_SHARED
 
 
-def correlate(works: Sequence[Correlation], x: Array, weight: Array, bias: Array | None, y: Array, relu: bool) -> None:
-    """Compute y, which consists of these sums, from contiguous arrays."""
+def correlate(
+    works: Sequence[Correlation], x: Array, weight: Array, bias: Array | None, y: Array, least: float
+) -> None:
+    """Compute y, which consists of these sums but is at least `least`, from contiguous arrays."""
     few_inputs = works[0].c_in <= MOST
     n = BYTES_AT_ONCE // x.dtype.itemsize
     lanes = ACROSS if few_inputs else min(MOST_LANES, 1 << ((works[0].c_in // n).bit_length() - 1))
@@ -45,7 +47,8 @@ def correlate(works: Sequence[Correlation], x: Array, weight: Array, bias: Array
     for work in works:
         d, h, w = (work.along[axis][0].outputs for axis in range(3))
         down = -(-work.batch * d * h * -(-w // PIXELS) * lanes // THREADS)
-        more = (pack_y, relu, down, across) if few_inputs else (relu, down, ctypes.c_int(lanes))
+        bound = real(x.dtype, least)
+        more = (pack_y, bound, down, across) if few_inputs else (bound, down, ctypes.c_int(lanes))
         arguments, items = (x, weight, bias, y, work, *more), down * across * work.all_phases * THREADS
         launch(SOURCE(name, c_type(x.dtype), channels), arguments, items, shared=_shared(works, x.dtype))
 

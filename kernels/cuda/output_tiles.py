@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 
 from .correlation import Correlation
 from .functions import Source, c_type, instances
-from .launching import BYTES_AT_ONCE, empty, launch, pack_size
+from .launching import BYTES_AT_ONCE, empty, launch, pack_size, real
 from .runtime import Array
 
 Tile = tuple[int, int, int, int]  # rows (pixels), columns (channels), and what of them a thread has
@@ -36,9 +37,9 @@ SOURCE = Source(
 
 
 class Options(ctypes.Structure):
-    """What may be done 16 bytes at once, and whether negative sums become 0."""
+    """What may be done 16 bytes at once."""
 
-    _fields_ = [(name, ctypes.c_bool) for name in ("pack_x", "pack_w", "pack_y", "relu")]
+    _fields_ = [(name, ctypes.c_bool) for name in ("pack_x", "pack_w", "pack_y")]
 
 
 def correlate(
@@ -47,25 +48,26 @@ def correlate(
     weight: Array,
     bias: Array | None,
     y: Array,
-    relu: bool,
+    least: float,
     transposed: bool,
 ) -> None:
-    """Compute y, which consists of these sums, from contiguous arrays. `transposed`: it is the input channels of the
-    weights that lie side by side."""
+    """Compute y, which consists of these sums but is at least `least`, from contiguous arrays. `transposed`: it
+    is the input channels of the weights that lie side by side."""
     n = BYTES_AT_ONCE // x.dtype.itemsize
     pack_x, pack_y = works[0].c_in % n == 0 and pack_size(x) == n, works[0].c_out % n == 0 and pack_size(y) == n
     pack_w = (works[0].c_in if transposed else works[0].c_out) % n == 0 and pack_size(weight) == n
     tile = _tile(works[0], x.dtype, pack_x and pack_w and pack_y)
+    options = Options(pack_x, pack_w, pack_y)
     parts = 1 if len(works) > 1 else _parts(works[0], tile)
     if parts == 1:
         for work in works:
-            _launch(work, tile, x, weight, bias, y, Options(pack_x, pack_w, pack_y, relu), transposed)
+            _launch(work, tile, x, weight, bias, y, least, options, transposed)
     else:
         sums = empty((parts, *y.shape), y.dtype)
-        _launch(works[0], tile, x, weight, None, sums, Options(pack_x, pack_w, pack_y, False), transposed, parts)
+        _launch(works[0], tile, x, weight, None, sums, -inf, options, transposed, parts)
         n = n if pack_y else 1
         function = SOURCE("add_parts_of_terms", c_type(y.dtype), n)
-        launch(function, (sums, bias, y, y.size, y.shape[-1], parts, relu), y.size // n)
+        launch(function, (sums, bias, y, y.size, y.shape[-1], parts, real(y.dtype, least)), y.size // n)
 
 
 def _launch(
@@ -75,6 +77,7 @@ def _launch(
     weight: Array,
     bias: Array | None,
     y: Array,
+    least: float,
     options: Options,
     transposed: bool,
     parts: int = 1,
@@ -85,7 +88,8 @@ def _launch(
     down, across = -(-work.most_pixels // rows), -(-work.c_out // columns)
     padding = 2 * BYTES_AT_ONCE // x.dtype.itemsize
     shared = rows * BYTES_OF_ROW + 2 * DEPTH * (rows + columns + padding) * x.dtype.itemsize
-    arguments = x, weight, bias, y, work, options, down, across, parts, y.size // parts
+    bound = real(x.dtype, least)
+    arguments = x, weight, bias, y, work, bound, options, down, across, parts, y.size // parts
     function = SOURCE("correlate", _spelled(c_type(x.dtype), tile), transposed)
     launch(function, arguments, _count(work, tile) * parts * threads, threads, shared)
 

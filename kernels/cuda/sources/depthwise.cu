@@ -67,7 +67,7 @@ __device__ __forceinline__ void add_pixels(T (&sums)[TERMS][N], const T *x, cons
 // channel in and one out.
 template <class T, int N>
 __global__ void __launch_bounds__(128, 5) correlate_channels(
-    const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, bool relu, int64 items) {
+    const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, T least, int64 items) {
     unsigned packs = c.groups * c.c_out / N, phases = c.phases[0] * c.phases[1] * c.phases[2];
     for (int64 item = first_item(); item < items; item += all_threads()) {
         unsigned rest = item;  // no GPU's memory holds 2³² items' results
@@ -94,10 +94,7 @@ __global__ void __launch_bounds__(128, 5) correlate_channels(
             if (pixel.w + i >= p.w.outputs) break;
             Pack<T, N> result;
 #pragma unroll
-            for (int j = 0; j < N; ++j) {
-                T sum = sums[i][j] + offset.items[j];
-                result.items[j] = relu ? maximum(sum, T(0)) : sum;
-            }
+            for (int j = 0; j < N; ++j) result.items[j] = maximum(sums[i][j] + offset.items[j], least);
             *reinterpret_cast<Pack<T, N> *>(y + place + int64(i) * p.w.apart * c.y_strides[3]) = result;
         }
     }

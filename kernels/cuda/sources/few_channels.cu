@@ -66,22 +66,19 @@ __device__ __forceinline__ void add_row_of_taps(
     }
 }
 
-// Write one pixel's sums with the bias (both from the tile's first channel on), through the activation.
+// Write one pixel's sums (from the tile's first channel on), but at least `least`.
 template <class T, int N>
-__device__ __forceinline__ void write_pixel(
-    const T (&sums)[N], const T *bias, T *y, int columns, bool pack, bool relu) {
+__device__ __forceinline__ void write_pixel(const T (&sums)[N], T *y, int columns, bool pack, T least) {
     using Here = Channels<T, N>;
 #pragma unroll
     for (int j = 0; j < N; j += Here::PIECE) {
         int channel = Here::at(j);
         Pack<T, Here::PIECE> result;
 #pragma unroll
-        for (int q = 0; q < Here::PIECE; ++q) {
-            T sum = sums[j + q] + (bias && channel + q < columns ? bias[channel + q] : T(0));
-            result.items[q] = relu ? maximum(sum, T(0)) : sum;
-        }
-        if (pack && channel < columns) *reinterpret_cast<Pack<T, Here::PIECE> *>(y + channel) = result;
-        if (!pack) {
+        for (int q = 0; q < Here::PIECE; ++q) result.items[q] = maximum(sums[j + q], least);
+        if (pack) {
+            if (channel < columns) store_whole(y + channel, result);
+        } else {
 #pragma unroll
             for (int q = 0; q < Here::PIECE; ++q)
                 if (channel + q < columns) y[channel + q] = result.items[q];
@@ -94,7 +91,7 @@ __device__ __forceinline__ void write_pixel(
 template <class T, int N>
 __global__ void __launch_bounds__(256, 2)
     correlate_few_inputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c,
-                         bool pack_y, bool relu, int64 tiles_down, int64 tiles_across) {
+                         bool pack_y, T least, int64 tiles_down, int64 tiles_across) {
     constexpr int COLUMNS = Channels<T, N>::COLUMNS;
     T *weights = shared_memory<T>();
     unsigned staged = 0xffffffffu, items = tiles_down * tiles_across * c.phases[0] * c.phases[1] * c.phases[2];
@@ -111,7 +108,14 @@ __global__ void __launch_bounds__(256, 2)
         Pixel pixel;
         pixel.decode_packs(item % unsigned(tiles_down) * (blockDim.x / ACROSS) + threadIdx.x / ACROSS, PIXELS, p);
         if (pixel.n >= c.batch) continue;
-        T sums[PIXELS][N] = {};
+        T sums[PIXELS][N];
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+            int channel = column + Channels<T, N>::at(j);
+            T offset = bias && channel < c.c_out ? bias[channel] : T(0);
+#pragma unroll
+            for (int i = 0; i < PIXELS; ++i) sums[i][j] = offset;
+        }
         each_row_of_taps(pixel, c, p, [&](int64 origin, int d, int h, int position) {
             int term = (d * p.h.taps + h) * p.w.taps * c.c_in;
             add_row_of_taps(sums, x + origin, weights + term * COLUMNS, position, c, p.w);
@@ -120,8 +124,7 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll
         for (int i = 0; i < PIXELS; ++i)
             if (pixel.w + i < p.w.outputs)
-                write_pixel(sums[i], bias ? bias + column : bias, to + i * int64(p.w.apart) * c.y_strides[3], columns,
-                            pack_y, relu);
+                write_pixel(sums[i], to + i * int64(p.w.apart) * c.y_strides[3], columns, pack_y, least);
     }
 }
 
@@ -171,7 +174,7 @@ __device__ __forceinline__ void add_channels(T (&sums)[PIXELS][K], const T *x, c
 // `tiles_down`: such items in the largest phase.
 template <class T, int K>
 __global__ void __launch_bounds__(256, 2)
-    correlate_few_outputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, bool relu,
+    correlate_few_outputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, T least,
                           int64 tiles_down, int lanes) {
     T *weights = shared_memory<T>();
     unsigned staged = 0xffffffffu, items = tiles_down * c.phases[0] * c.phases[1] * c.phases[2];
@@ -204,7 +207,7 @@ __global__ void __launch_bounds__(256, 2)
                     sum += __shfl_xor_sync(0xffffffffu, sum, distance);
                 if (!exists || pixel.w + i >= p.w.outputs || k >= c.c_out || i % lanes != lane) continue;
                 if (bias) sum += bias[k];
-                to[i * int64(p.w.apart) * c.y_strides[3] + k] = relu ? maximum(sum, T(0)) : sum;
+                to[i * int64(p.w.apart) * c.y_strides[3] + k] = maximum(sum, least);
             }
         }
     }

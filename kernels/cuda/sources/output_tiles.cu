@@ -11,9 +11,9 @@
 #include "convolution.cuh"
 #include "register_tiles.cuh"
 
-// What may be done 16 bytes at once, and what becomes of the sums.
+// What may be done 16 bytes at once.
 struct Options {
-    bool pack_x, pack_w, pack_y, relu;
+    bool pack_x, pack_w, pack_y;
 };
 
 // Whether a tile is only used where all of this may: the widest one has no registers left for the other way.
@@ -153,10 +153,10 @@ struct WeightLoader {
     }
 };
 
-// Write the tile: its sums with the bias (of the tile's first column on), through the activation.
+// Write the tile: its sums with the bias (of the tile's first column on), but at least `least`.
 template <class Tile, class T>
 __device__ __forceinline__ void write_tile(const Tile &tile, const Row *rows, const T *bias, T *y, int columns,
-                                           const Options &options) {
+                                           T least, bool pack) {
     constexpr int N = Tile::COLUMN_PIECE < Tile::PACK ? Tile::COLUMN_PIECE : Tile::PACK;
 #pragma unroll
     for (int j = 0; j < Tile::THREAD_COLUMNS; j += N) {
@@ -167,19 +167,16 @@ __device__ __forceinline__ void write_tile(const Tile &tile, const Row *rows, co
 #pragma unroll
         for (int i = 0; i < Tile::THREAD_ROWS; ++i) {
             int64 place = rows[Tile::row(i)].place;
-            T results[N];
+            Pack<T, N> results;
 #pragma unroll
-            for (int q = 0; q < N; ++q) {
-                results[q] = tile.sums[i][j + q] + offsets[q];
-                if (options.relu) results[q] = maximum(results[q], T(0));
-            }
+            for (int q = 0; q < N; ++q) results.items[q] = maximum(tile.sums[i][j + q] + offsets[q], least);
             if (place < 0 || column >= columns) continue;
-            if (PACKED<Tile> || options.pack_y) {
-                write<N>(results, y + place + column);
+            if (PACKED<Tile> || pack) {
+                store_whole(y + place + column, results);
             } else {
 #pragma unroll
                 for (int q = 0; q < N; ++q)
-                    if (column + q < columns) y[place + column + q] = results[q];
+                    if (column + q < columns) y[place + column + q] = results.items[q];
             }
         }
     }
@@ -187,7 +184,7 @@ __device__ __forceinline__ void write_tile(const Tile &tile, const Row *rows, co
 
 template <class Tile, bool TRANSPOSED, class T>
 __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, T *y, const Correlation &c,
-                                         const Options &options, const Place &place, int parts, Row *rows, T *room) {
+                                         T least, const Options &options, const Place &place, int parts, Row *rows, T *room) {
     Phase p = phase(c, TRANSPOSED ? place.phase : 0);
     int64 pixels = c.batch * p.pixels();
     if (place.row >= pixels) return;  // a phase with fewer pixels than the first
@@ -231,15 +228,15 @@ __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, 
     auto store = [&](T *left, T *right) { inputs.store(left), weights.store(right); };
     multiply_slices(tile, room, slices, fetch, store);
     int64 first = int64(place.group) * c.c_out + place.column;
-    write_tile(tile, rows, bias ? bias + first : bias, y + first, columns, options);
+    write_tile(tile, rows, bias ? bias + first : bias, y + first, columns, least, options.pack_y);
 }
 
 // `tiles_down` × `tiles_across` tiles for each group, each phase and each part of the terms, which has a y of its own,
 // `y_size` numbers after the one before.
 template <class Tile, bool TRANSPOSED, class T = typename Tile::Number>
 __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS)
-    correlate(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, Options options,
-              int64 tiles_down, int64 tiles_across, int64 parts, int64 y_size) {
+    correlate(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, T least,
+              Options options, int64 tiles_down, int64 tiles_across, int64 parts, int64 y_size) {
     Row *rows = shared_memory<Row>();
     T *room = shared_memory<T>(Tile::ROWS * sizeof(Row));
     int phases = c.phases[0] * c.phases[1] * c.phases[2];
@@ -248,15 +245,15 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS)
         __syncthreads();  // the rows of the tile before are still being read
         Place place(tile, tiles_down, tiles_across, c.groups, phases, Tile::ROWS, Tile::COLUMNS);
         T *to = PACKED<Tile> ? y : y + place.part * y_size;
-        one_tile<Tile, TRANSPOSED>(x, w, bias, to, c, options, place, parts, rows, room);
+        one_tile<Tile, TRANSPOSED>(x, w, bias, to, c, least, options, place, parts, rows, room);
     }
 }
 
-// y = the sum of the parts, always added in the same order, with the bias and through the activation; `count` numbers,
-// N at a time.
+// y = the sum of the parts, always added in the same order, with the bias, but at least `least`; `count` numbers, N at
+// a time.
 template <class T, int N>
 __global__ void add_parts_of_terms(const T *parts, const T *bias, T *y, int64 count, int64 channels, int64 number,
-                                   bool relu) {
+                                   T least) {
     for (int64 i = first_item() * N; i < count; i += all_threads() * N) {
         T sums[N];
         read<N>(parts + i, sums);
@@ -269,7 +266,7 @@ __global__ void add_parts_of_terms(const T *parts, const T *bias, T *y, int64 co
 #pragma unroll
         for (int j = 0; j < N; ++j) {
             if (bias) sums[j] += bias[(i + j) % channels];
-            if (relu) sums[j] = maximum(sums[j], T(0));
+            sums[j] = maximum(sums[j], least);
         }
         write<N>(sums, y + i);
     }
