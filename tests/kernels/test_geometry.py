@@ -124,6 +124,10 @@ def test_sizes_of_other_dimensions_are_refused(wrong):
         geometry.conv_output_size(*sizes)
     with pytest.raises(ValueError, match="zip"):
         geometry.reject_windows_of_padding(*sizes)
+    with pytest.raises(ValueError, match="zip"):
+        geometry.conv_output_size((4, 4), (3, 3), (1, 1), ((1, 1),) * 3, (1, 1))
+    with pytest.raises(ValueError, match="zip"):
+        geometry.dilated_size((3, 3), (1, 1, 1))
 
 
 @pytest.mark.parametrize("wrong", range(4))
@@ -181,6 +185,12 @@ def test_output_padding_is_less_than_the_stride(output_padding):
 def test_an_empty_transposed_output_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         geometry.conv_transpose_geometry((1,), (3,), (1,), 2, None, (1,))
+    with pytest.raises(ValueError, match=r"output of size \(0, 4\)"):
+        geometry.conv_transpose_geometry((2, 6), (3, 3), (1, 1), 2, None, (1, 1))
+
+
+def test_transposed_same_with_an_output_padding_by_hand():
+    assert geometry.conv_transpose_geometry((5,), (5,), (2,), "same", 1, (1,)) == ((10,), ((1, 2),))
 
 
 def test_windows_of_padding_only_are_refused():
@@ -192,6 +202,8 @@ def test_windows_of_padding_only_are_refused():
     # between windows that reach the image at its ends, one whose two taps step over it
     with pytest.raises(ValueError, match="window 1"):
         geometry.reject_windows_of_padding((3,), (2,), (1,), ((3, 3),), (5,))
+    with pytest.raises(ValueError, match="window 1"):
+        geometry.reject_windows_of_padding((1,), (2,), (1,), ((2, 2),), (2,))
     # one pixel, and two taps three apart that straddle it
     with pytest.raises(ValueError, match="window 0"):
         geometry.reject_windows_of_padding((1,), (2,), (1,), ((1, 2),), (3,))
