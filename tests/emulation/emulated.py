@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 MOST_SHARED = 163 * 1024  # bytes for a block of an A100, the smaller of the GPUs that kernels are compiled for
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
 FLAGS = ["-std=c++20", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-DTOMOGRAD_EMULATION"]
-SANITIZER = ["-fsanitize=address", "-fno-omit-frame-pointer", "-g1"]
+SANITIZER = ["-fsanitize=address,alignment", "-fno-sanitize-recover=alignment", "-fno-omit-frame-pointer", "-g1"]
 
 
 class EmulationError(RuntimeError):

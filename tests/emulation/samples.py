@@ -1,6 +1,6 @@
 """The samples of CUDA kernels that show what the emulation does, run as kernels are.
 
-Run as a program, it launches one sample that reads or writes beyond an array's end: `python samples.py read 8`.
+Run as a program, it launches one sample that may read or write where it must not: `python samples.py FOLDER read 8`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from tomograd.kernels.cuda import launching, runtime
 from tomograd.kernels.cuda.functions import Source
 
-NAMES = ("count", "read", "write", "read_shared", "found", "some_wait", "dead_lock", "shuffle", "sums")
+NAMES = ("count", "read", "write", "read_shared", "read_pack", "found", "some_wait", "dead_lock", "shuffle", "sums")
 SOURCE = Source("samples/samples.cu", reverse=("false", "true"), **dict.fromkeys(NAMES, ("int",)))
 
 
@@ -46,6 +46,7 @@ def main() -> None:
     _, cache, name, place = sys.argv
     x, y, place = np.zeros(8, np.int32), np.zeros(1, np.int32), ctypes.c_longlong(int(place))
     arguments = {"read": (x, y, place), "write": (x, place), "read_shared": (y, place)}
+    arguments["read_pack"] = arguments["read"]
     with sample_sources(Path(cache)):
         launch(name, *arguments[name], shared=8 * x.itemsize)
     print("nothing was noticed")

@@ -167,14 +167,32 @@ def test_an_instance_that_is_not_declared():
 @pytest.mark.parametrize("place", [7, 8, -1])
 def test_the_sanitizer_sees_what_lies_beyond_an_array(folder, name, place):
     """Of eight numbers: the last one is all right, the one behind it or before the first is not."""
+    code, output, errors = sanitized(folder, name, place)
+    if place == 7:
+        assert code == 0, errors
+        assert "nothing was noticed" in output
+    else:
+        assert code != 0
+        assert "AddressSanitizer: heap-buffer-overflow" in errors
+        assert f"in void {name}<int>(" in errors
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_the_sanitizer_sees_packs_that_do_not_begin_at_a_multiple_of_16_bytes(folder, place):
+    """A GPU ends the whole program for them."""
+    code, output, errors = sanitized(folder, "read_pack", place)
+    if place in (0, 4):
+        assert code == 0, errors
+        assert "nothing was noticed" in output
+    else:
+        assert code != 0
+        assert "misaligned address" in errors
+
+
+def sanitized(folder, *arguments):
+    """Exit code, output and errors of `samples.py` under the sanitizers."""
     found = subprocess.run(["g++", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
     environment = os.environ | {"LD_PRELOAD": found.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
-    command = [sys.executable, str(HERE / "samples.py"), str(folder), name, str(place)]
+    command = [sys.executable, str(HERE / "samples.py"), str(folder), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if place == 7:
-        assert done.returncode == 0, done.stderr
-        assert "nothing was noticed" in done.stdout
-    else:
-        assert done.returncode != 0
-        assert "AddressSanitizer: heap-buffer-overflow" in done.stderr
-        assert f"in void {name}<int>(" in done.stderr
+    return done.returncode, done.stdout, done.stderr

@@ -80,3 +80,9 @@ __global__ void sums(const T *x, T *y) {
     T largest = warp_maximum(mine);
     y[threadIdx.x] = block_sum(mine, room) + block_sum(largest, room);
 }
+
+// Four numbers at once, from a place that may be no multiple of 16 bytes.
+template <class T>
+__global__ void read_pack(const T *x, T *y, int64 place) {
+    y[0] = reinterpret_cast<const Pack<T, 4> *>(x + place)->items[0];
+}
