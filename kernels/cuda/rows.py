@@ -15,7 +15,7 @@ SHAPES = instances(REAL, ("Few", "Many"))  # the template arguments of such a ke
 
 HELD = 4  # numbers of a row in one lane, as in rows.cuh
 WARP = 32
-MOST_THREADS = 512  # in a block that has a row of many columns, as in rows.cuh
+MOST_THREADS = 512  # in a block that has a row of many columns, Many::THREADS of rows.cuh
 LEAST_THREADS = 64
 
 

@@ -16,7 +16,7 @@ struct Strided {
 
 // −log softmax(z)[label] = log Σ exp(z − m) − (z[label] − m)
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) sparse_cross_entropy(
+__global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy(
     const T *logits, Strided<int64> labels, T *loss, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto z = row.hold(logits);
@@ -32,24 +32,22 @@ __global__ void __launch_bounds__(MOST_THREADS) sparse_cross_entropy(
 
 // e − Σe at the label becomes softmax − 1.
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) sparse_cross_entropy_gradient(
+__global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy_gradient(
     Strided<T> dloss, const T *logits, Strided<int64> labels, T *dlogits, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto z = row.hold(logits);
         T m = row.largest(z);
-        T total = row.sum([&](int k, int64 c) { return exp(z(k, c) - m); });
+        auto e = row.keep([&](int k, int64 c) { return exp(z(k, c) - m); });
+        T total = row.sum(e);
         int64 label = row.exists ? labels[row.row] : 0;
         T slope = row.exists ? dloss[row.row] : T(0), inverse = 1 / total;
-        row.put(dlogits, [&](int k, int64 c) {
-            T e = exp(z(k, c) - m);
-            return slope * ((c == label ? e - total : e) * inverse);
-        });
+        row.put(dlogits, [&](int k, int64 c) { return slope * ((c == label ? e(k, c) - total : e(k, c)) * inverse); });
     });
 }
 
 // −Σ t·log softmax(z), where a target of 0 counts nothing, whatever the logit
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS)
+__global__ void __launch_bounds__(Row::THREADS)
     cross_entropy(const T *logits, const T *targets, T *loss, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto z = row.hold(logits), t = row.hold(targets);
@@ -63,15 +61,16 @@ __global__ void __launch_bounds__(MOST_THREADS)
 }
 
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) cross_entropy_gradient(
+__global__ void __launch_bounds__(Row::THREADS) cross_entropy_gradient(
     Strided<T> dloss, const T *logits, const T *targets, T *dlogits, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
-        auto z = row.hold(logits), t = row.hold(targets);
+        auto z = row.hold(logits);
         T m = row.largest(z);
-        T total = row.sum([&](int k, int64 c) { return exp(z(k, c) - m); });
-        T share = row.sum([&](int k, int64 c) { return t(k, c); }) / total;
-        T slope = row.exists ? dloss[row.row] : T(0);
-        row.put(dlogits, [&](int k, int64 c) { return slope * (exp(z(k, c) - m) * share - t(k, c)); });
+        auto e = row.keep([&](int k, int64 c) { return exp(z(k, c) - m); });
+        T inverse = 1 / row.sum(e);
+        auto t = row.hold(targets);
+        T share = row.sum(t) * inverse, slope = row.exists ? dloss[row.row] : T(0);
+        row.put(dlogits, [&](int k, int64 c) { return slope * (e(k, c) * share - t(k, c)); });
     });
 }
 
@@ -88,7 +87,7 @@ __global__ void sparse_cross_entropy_from_probabilities(
 }
 
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) sparse_cross_entropy_from_probabilities_gradient(
+__global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy_from_probabilities_gradient(
     Strided<T> dloss, const T *p, Strided<int64> labels, T *dp, int64 rows, int64 columns, int lanes, T low, T high) {
     Row::each(rows, columns, lanes, [=](auto row) {
         int64 label = row.exists ? labels[row.row] : 0;
@@ -101,7 +100,7 @@ __global__ void __launch_bounds__(MOST_THREADS) sparse_cross_entropy_from_probab
 }
 
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) cross_entropy_from_probabilities(
+__global__ void __launch_bounds__(Row::THREADS) cross_entropy_from_probabilities(
     const T *probabilities, const T *targets, T *loss, int64 rows, int64 columns, int lanes, T low, T high) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto p = row.hold(probabilities), t = row.hold(targets);
@@ -111,7 +110,7 @@ __global__ void __launch_bounds__(MOST_THREADS) cross_entropy_from_probabilities
 }
 
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) cross_entropy_from_probabilities_gradient(
+__global__ void __launch_bounds__(Row::THREADS) cross_entropy_from_probabilities_gradient(
     Strided<T> dloss, const T *probabilities, const T *targets, T *dp, int64 rows, int64 columns, int lanes, T low,
     T high) {
     Row::each(rows, columns, lanes, [=](auto row) {

@@ -9,7 +9,7 @@
 constexpr int ROWS_AT_ONCE = 2;  // lines that are read at once
 
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) normalize_rows(
+__global__ void __launch_bounds__(Row::THREADS) normalize_rows(
     const T *x, T *y, const T *gamma, const T *beta, T *mean, T *variance, T epsilon, int64 groups, int64 rows,
     int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(MOST_THREADS) normalize_rows(
 }
 
 template <class T, class Row>
-__global__ void __launch_bounds__(MOST_THREADS) rows_gradient(
+__global__ void __launch_bounds__(Row::THREADS) rows_gradient(
     const T *dy, const T *x, const T *gamma, const T *mean, const T *variance, T epsilon, T *dx, int64 groups,
     int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {

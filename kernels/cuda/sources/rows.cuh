@@ -9,6 +9,7 @@
 // What a kernel sees of either is a `row`, with
 //   row.hold(x)      its numbers in x, as a function of (k, column); k is the place among those that a lane holds
 //   row.hold_from(p) the same of a row that begins at p
+//   row.keep(f)      f(k, column) as such a function, computed once where a row is held in registers
 //   row.largest(x)   the largest of a row that is held; −∞ if it has no columns
 //   row.sum(f)       Σ f(k, column) over the columns, added in an order that depends on nothing but their number
 //   row.put(y, f)    y = f(k, column) in every column
@@ -16,10 +17,10 @@
 #pragma once
 #include "common.cuh"
 
-constexpr int HELD = 4;          // numbers of a row in one lane
-constexpr int MOST_THREADS = 512;  // of a block that has a row of many columns
+constexpr int HELD = 4;  // numbers of a row in one lane
 
 struct Few {
+    static constexpr int THREADS = 256;  // in a block
     int64 row, at, columns;  // which row, where it begins
     int lane, lanes;         // of those that share it
     bool exists;             // all lanes take part in the sums, also those behind the last row
@@ -44,6 +45,14 @@ struct Few {
         Held<T> held;
 #pragma unroll
         for (int k = 0; k < HELD; ++k) held.numbers[k] = has(k) ? numbers[column(k)] : T(0);
+        return held;
+    }
+
+    template <class Function>
+    __device__ __forceinline__ auto keep(Function f) const {
+        Held<decltype(f(0, int64(0)))> held;
+#pragma unroll
+        for (int k = 0; k < HELD; ++k) held.numbers[k] = f(k, column(k));
         return held;
     }
 
@@ -95,7 +104,9 @@ struct Few {
 
 struct Many {
     int64 row, at, columns;
+    static constexpr int THREADS = 512;  // in a block, at most
     static constexpr bool exists = true;
+    static constexpr int AT_ONCE = 4;
 
     template <class T>
     struct Held {
@@ -113,34 +124,56 @@ struct Many {
         return {numbers};
     }
 
+    template <class Function>
+    __device__ __forceinline__ Function keep(Function f) const {
+        return f;
+    }
+
+    // use(AT_ONCE results of f, the first column's number) for each thread's columns, which are a block's threads apart;
+    // `otherwise` stands where a row has ended. So as many loads are under way before the first is used.
+    template <class Function, class T, class Use>
+    __device__ __forceinline__ void several(Function f, T otherwise, Use use) const {
+#pragma unroll 1
+        for (int64 first = threadIdx.x; first < columns; first += AT_ONCE * blockDim.x) {
+            T results[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                int64 column = first + k * blockDim.x;
+                results[k] = column < columns ? f(0, column) : otherwise;
+            }
+            use(results, first);
+        }
+    }
+
     template <class T>
     __device__ __forceinline__ T largest(const Held<T> &x) const {
         T result = -infinity<T>();
-        for (int64 column = threadIdx.x; column < columns; column += blockDim.x)
-            result = maximum(result, x.numbers[column]);
+        several(x, result, [&](const T(&numbers)[AT_ONCE], int64 first) {
+            T a = maximum(numbers[0], numbers[1]), b = maximum(numbers[2], numbers[3]);
+            result = maximum(result, maximum(a, b));
+        });
         return block_maximum(result, shared_memory<T>());
     }
 
-    // Four terms at a time, so that as many loads are under way.
     template <class Function>
     __device__ __forceinline__ auto sum(Function f) const {
         using T = decltype(f(0, int64(0)));
         Compensated<T> total;
-        for (int64 first = threadIdx.x; first < columns; first += 4 * blockDim.x) {
-            T terms[4];
-#pragma unroll
-            for (int k = 0; k < 4; ++k) {
-                int64 column = first + k * blockDim.x;
-                terms[k] = column < columns ? f(0, column) : T(0);
-            }
+        several(f, T(0), [&](const T(&terms)[AT_ONCE], int64 first) {
             total.add((terms[0] + terms[1]) + (terms[2] + terms[3]));
-        }
+        });
         return block_sum(total.value(), shared_memory<T>());
     }
 
     template <class T, class Function>
     __device__ __forceinline__ void put(T *y, Function f) const {
-        for (int64 column = threadIdx.x; column < columns; column += blockDim.x) y[at + column] = f(0, column);
+        several(f, T(0), [&](const T(&results)[AT_ONCE], int64 first) {
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                int64 column = first + k * blockDim.x;
+                if (column < columns) y[at + column] = results[k];
+            }
+        });
     }
 
     template <class T, class Function>

@@ -168,6 +168,12 @@ def test_group_norm_and_its_gradient(cuda, case, dtype, layout):
         close(gradient, expected, dtype, scale=10 * np.abs(expected).max(initial=1))
 
 
+def test_many_lines_in_a_chunk(cuda, monkeypatch):
+    monkeypatch.setattr("tomograd.kernels.cuda.lines.SHARES", 1)
+    case = (5000, 5), np.float32, "contiguous", "relu"
+    test_batch_norm_and_its_gradient.hypothesis.inner_test(cuda, *case)
+
+
 def test_rows_too_long_for_a_block(cuda, monkeypatch):
     monkeypatch.setattr("tomograd.kernels.cuda.normalization.LONGEST", 100)
     test_group_norm_and_its_gradient.hypothesis.inner_test(cuda, ((3, 300), 1), np.float32, "contiguous")
