@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cpu_bugs import CPU_BUGS
+from explained import EXPLAINED, Explained
 from function_bugs import FUNCTION_BUGS
 from reference_bugs import REFERENCE_BUGS
 from seeded import Bug
@@ -34,6 +35,17 @@ a test is missing.
 """
 
 
+LIVING = """## Mutants that live
+
+All mutants of `engine/functions`, of `kernels/reference`, of `kernels/geometry.py` and of `kernels/memory.py` were tried,
+and of each module of `kernels/cpu` a sample (each of its mutants is compiled anew, and there are twenty thousand). Those
+below are the ones that no test finds, because they do the same, or differ in time or memory alone. A test holds that the
+statements are as they stand here; whether each still lives is for `survivors.py` to say.
+
+| module | statement | becomes | why it may live |
+| --- | --- | --- | --- |"""
+
+
 def page() -> str:
     """The whole page."""
     lines = [INTRODUCTION.format(count=len(ALL_BUGS))]
@@ -41,7 +53,12 @@ def page() -> str:
         lines += [f"## {title}", "", "| bug | where | found by | which says |", "| --- | --- | --- | --- |"]
         lines += [f"| {_cell(b.name)} | `{b.where}` | {_cell(b.check)} | {_cell(b.words)}… |" for b in bugs]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, LIVING, *map(_living, EXPLAINED), ""])
+
+
+def _living(entry: Explained) -> str:
+    after = "<br>".join(f"`{_cell(each)}`" for each in entry.after)
+    return f"| `{entry.module}` | `{_cell(entry.before)}` | {after} | {_cell(entry.why)} |"
 
 
 def _cell(text: str) -> str:

@@ -1,7 +1,7 @@
 """The CUDA kernels as the cases call them: with NumPy's arrays, emulated on the CPU, or on the GPU (`--gpu`).
 
-The files `cases_*.py` hold the cases. `test_emulated.py` runs them under the address sanitizer, `test_on_gpu.py` on the
-GPU; `python -m pytest tests/kernels/cuda/cases_pooling.py` runs them emulated, without the sanitizer.
+The files `cases_*.py` hold the cases. `test_emulated.py` runs them under the address sanitizer;
+`python -m pytest tests/kernels/cuda/cases_pooling.py` runs them emulated without it, and with `--gpu` on the GPU.
 """
 
 import sys
