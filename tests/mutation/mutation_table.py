@@ -37,9 +37,9 @@ a test is missing.
 
 LIVING = """## Mutants that live
 
-All mutants of `engine/functions`, of `kernels/reference`, of `kernels/geometry.py` and of `kernels/memory.py` were tried,
-and of each module of `kernels/cpu` a sample (each of its mutants is compiled anew, and there are twenty thousand). Those
-below are the ones that no test finds, because they do the same, or differ in time or memory alone. A test holds that the
+All mutants of `engine/functions`, `kernels/reference`, `kernels/geometry.py` and `kernels/memory.py` were tried, and of
+each module of `kernels/cpu` a sample: each of its mutants is compiled anew, and there are twenty thousand. Those below
+are the ones that no test finds, because they do the same, or differ in time or memory alone. A test holds that the
 statements are as they stand here; whether each still lives is for `survivors.py` to say.
 
 | module | statement | becomes | why it may live |
