@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -41,6 +42,7 @@ class Device:
     def launch(
         self, function: Function, grid: Dimensions, block: Dimensions, shared: int, arguments: Sequence[Any]
     ) -> None:
+        _enter_context()
         kernel = _kernel(function, cupy.cuda.Device().id)
         if shared > SHARED_WITHOUT_ASKING:
             kernel.max_dynamic_shared_size_bytes = shared
@@ -53,6 +55,17 @@ class Device:
 
     def host(self, array: Array) -> np.ndarray:
         return cupy.asnumpy(array)
+
+
+_of_thread = threading.local()
+
+
+def _enter_context() -> None:
+    """Make the device's context this thread's: the driver's own calls need it, and CuPy's arrays may have come from
+    another thread."""
+    if not getattr(_of_thread, "entered", False):
+        cupy.cuda.Device().use()
+        _of_thread.entered = True
 
 
 @cache
