@@ -19,6 +19,8 @@ def test_what_the_caches_cannot_hold_together_passes_them_by(monkeypatch):
     assert value_of(past_caches(y, x, x, x))
     assert not value_of(past_caches(y[:-64], x, x, x, x))
     assert not value_of(past_caches(memory.empty(65537, np.uint8)[1:], x, x, x))  # begins within a line
+    monkeypatch.setattr(streams, "SMALL", 65536)
+    assert not value_of(past_caches(y, x, x, x))
 
 
 def value_of(constant: Constant) -> bool:
