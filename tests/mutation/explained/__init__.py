@@ -22,6 +22,32 @@ PARTS = {"functions": functions, "reductions": reductions, "reference": referenc
 EXPLAINED = [Explained(*entry) for part in PARTS.values() for entry in part.ENTRIES]
 
 
+# Modules of kernels/cpu of which a sample was tried: `survivors.py MODULE --sample 8`.
+SAMPLED = [
+    "arithmetic",
+    "atomics",
+    "average_pooling",
+    "caches",
+    "channel_sum",
+    "convolution",
+    "copying",
+    "correlation",
+    "dense",
+    "doubling",
+    "elementwise",
+    "few_rows",
+    "layer_normalization",
+    "losses",
+    "max_pooling",
+    "optimizers",
+    "recording",
+    "resize",
+    "streams",
+    "team",
+    "tiling",
+]
+
+
 def why(module: str, before: str, after: str) -> str | None:
     """The reason why a mutant may live; None if none is known."""
     found = (each.why for each in EXPLAINED if (each.module, each.before) == (module, before) and after in each.after)
