@@ -15,6 +15,7 @@ ENTRIES = [
             error("reshape(ROWS, (4, 2))", ValueError, r"shape \(2, 3\) of 6 elements does not fit into \(4, 2\)"),
             error("reshape(ROWS, (-1, -1))", ValueError, "does not fit into"),
             error("reshape(ROWS, (-2, -3))", ValueError, "does not fit into"),
+            error("reshape(ROWS[:, :2], (-2, -2))", ValueError, "does not fit into"),
             error("reshape(ROWS[:0], (-1, 0))", ValueError, "does not fit into"),
         ),
     ),

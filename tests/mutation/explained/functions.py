@@ -217,4 +217,20 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("kept = lru_cache(maxsize=1025)(function)", "kept = lru_cache(maxsize=1023)(function)"),
         "What is no longer kept is computed again.",
     ),
+    (
+        INDEXING,
+        "return all((part is None or part is Ellipsis or (isinstance(part, _IN_BASIC) and (not isinstance(part, bool))) "
+        "for part in parts))",
+        (
+            "return all((part is None and part is Ellipsis and (isinstance(part, _IN_BASIC) and (not isinstance(part, bool))) "
+            "for part in parts))",
+        ),
+        "It spares time only: assigning to the same places gives the same.",
+    ),
+    (
+        SHAPING,
+        "known = math.prod([n for n in shape if n != -1])",
+        ("known = math.prod([n for n in shape if n != +1])", "known = math.prod([n for n in shape if n != -2])"),
+        "With the −1 in it the product divides the size as before; a −2 is rejected by itself.",
+    ),
 ]
