@@ -219,10 +219,12 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         INDEXING,
-        "return all((part is None or part is Ellipsis or (isinstance(part, _IN_BASIC) and (not isinstance(part, bool))) "
+        "return all((part is None or part is Ellipsis or (isinstance(part, _IN_BASIC) "
+        "and (not isinstance(part, bool))) "
         "for part in parts))",
         (
-            "return all((part is None and part is Ellipsis and (isinstance(part, _IN_BASIC) and (not isinstance(part, bool))) "
+            "return all((part is None and part is Ellipsis and (isinstance(part, _IN_BASIC) "
+            "and (not isinstance(part, bool))) "
             "for part in parts))",
         ),
         "It spares time only: assigning to the same places gives the same.",
