@@ -89,7 +89,10 @@ ENTRIES = [
     ),
     Entry(
         "sum_to",
-        samples=(sample("sum_to(x, (3, 1))", x=normal(2, 3, 2), linear="x"),),
+        samples=(
+            sample("sum_to(x, (3, 1))", x=normal(2, 3, 2), linear="x"),
+            sample("sum_to(x, (1, 1))", x=normal(3, 2, 1), linear="x"),
+        ),
         errors=(error("sum_to(ROWS, (4,))", ValueError, "does not fit into"),),
     ),
     Entry(
