@@ -37,8 +37,9 @@ class Dimensions(ctypes.Structure):
 
 
 class Emulated:
-    """The runtime. `order` is that of a block's threads (0: forward, 1: backward, more: shuffled; None: another one in
-    each launch); `device_blocks` how many blocks the device holds, few, so that kernels have to go round their loops.
+    """The runtime. `order` is that of a block's threads (0: forward, 1: backward, more: shuffled; odd: warp by warp,
+    each as far ahead as it can; None: another one in each launch); `device_blocks` how many blocks the device holds,
+    few, so that kernels have to go round their loops.
     """
 
     def __init__(self, order: int | None = None, device_blocks: int = 3):

@@ -7,7 +7,8 @@
 // What a GPU leaves open is made to hurt:
 //   - shared memory is poisoned before every block (each byte 0xff: NaN, or −1), and lies on the heap, so that the
 //     address sanitizer sees an access beyond its end;
-//   - threads run in order, in reverse order, or in a shuffled one (`order`): a missing barrier changes the result;
+//   - threads run in order, in reverse order, or in a shuffled one (`order`): a missing barrier changes the result; in
+//     every second order a warp runs ahead of the others, as far as it can;
 //   - a cp.async is poison from its start until the wait for its group.
 #pragma once
 
@@ -117,15 +118,27 @@ inline void expect_whole_warp(unsigned mask, const char *what) {
 
 // ---- the launch ------------------------------------------------------------------------------------------------------
 
-inline void run_block(const std::function<void()> &enter) {
-    std::fill(shared.begin(), shared.end(), (unsigned char)0xff);
-    int count = int(threads.x * threads.y * threads.z);
-    all.assign(count, Thread());
-    std::vector<int> turns(count);
-    for (int i = 0; i < count; ++i) {
-        all[i].index = {i % threads.x, i / threads.x % threads.y, i / (threads.x * threads.y)};
-        turns[i] = order == 1 ? count - 1 - i : i;
+// One turn of a thread, until it waits or ends. Returns whether it came any further.
+inline bool take_turn(Thread &next, const std::function<void()> &enter) {
+    running = &next;
+    thread = next.index;
+    int before = next.block_waits + next.warp_waits;
+    bool begins = next.fiber == nullptr;
+    if (begins) next.fiber = begin_fiber(enter);
+    next.ended = resume(next.fiber);
+    if (failure[0]) return false;
+    if (next.ended) {
+        if (!next.copies.empty()) std::snprintf(failure, sizeof failure, "a thread ends before its cp.async");
+        end_fiber(next.fiber);
     }
+    return begins || next.ended || next.block_waits + next.warp_waits != before;
+}
+
+// The threads of a block in the order of their turns, in groups of which each goes as far as it can before the next has
+// a turn: all together, or warp by warp where `order` is odd.
+inline std::vector<std::vector<int>> turns_of(int count) {
+    std::vector<int> turns(count);
+    for (int i = 0; i < count; ++i) turns[i] = order == 1 ? count - 1 - i : i;
     if (order > 1) {
         std::uint64_t state = order;
         for (int i = count - 1; i > 0; --i) {
@@ -133,25 +146,39 @@ inline void run_block(const std::function<void()> &enter) {
             std::swap(turns[i], turns[(state >> 33) % (i + 1)]);
         }
     }
+    if (order % 2 == 0) return {turns};
+    std::vector<std::vector<int>> warps((count + 31) / 32);
+    std::vector<int> met;  // warps, as their first threads have turns
+    for (int turn : turns) {
+        if (warps[turn / 32].empty()) met.push_back(turn / 32);
+        warps[turn / 32].push_back(turn);
+    }
+    std::vector<std::vector<int>> groups;
+    for (int warp : met) groups.push_back(warps[warp]);
+    return groups;
+}
+
+inline void run_block(const std::function<void()> &enter) {
+    std::fill(shared.begin(), shared.end(), (unsigned char)0xff);
+    int count = int(threads.x * threads.y * threads.z);
+    all.assign(count, Thread());
+    for (int i = 0; i < count; ++i)
+        all[i].index = {i % threads.x, i / threads.x % threads.y, i / (threads.x * threads.y)};
+    std::vector<std::vector<int>> groups = turns_of(count);
     for (int left = count; left > 0;) {
         bool moved = false;
-        for (int turn : turns) {
-            Thread &next = all[turn];
-            if (next.ended) continue;
-            running = &next;
-            thread = next.index;
-            int before = next.block_waits + next.warp_waits;
-            bool begins = next.fiber == nullptr;
-            if (begins) next.fiber = begin_fiber(enter);
-            next.ended = resume(next.fiber);
-            if (failure[0]) return abandon_fibers();
-            if (next.ended) {
-                if (!next.copies.empty()) std::snprintf(failure, sizeof failure, "a thread ends before its cp.async");
-                end_fiber(next.fiber);
-                --left;
+        for (const std::vector<int> &group : groups)
+            for (bool further = true; further;) {
+                further = false;
+                for (int turn : group) {
+                    if (all[turn].ended) continue;
+                    further |= take_turn(all[turn], enter);
+                    if (failure[0]) return abandon_fibers();
+                    left -= all[turn].ended;
+                }
+                moved |= further;
+                if (groups.size() == 1) break;
             }
-            moved = moved || begins || next.ended || next.block_waits + next.warp_waits != before;
-        }
         if (!moved) {
             std::snprintf(failure, sizeof failure, "dead lock: some threads wait for their block, some for their warp");
             return abandon_fibers();
