@@ -45,6 +45,13 @@ __device__ __forceinline__ void store_whole(double *to, const Pack<double, 2> &p
 }
 #endif
 
+// Makes the compiler forget what it knows of a number, so that what is computed of it before and after is computed
+// twice, and not kept in registers in between.
+template <class T>
+__device__ __forceinline__ void forget(T &number) {
+    asm volatile("" : "+r"(number));
+}
+
 template <class T>
 __device__ __forceinline__ T *shared_memory(int64 offset = 0) {
     return reinterpret_cast<T *>(shared_bytes + offset);
