@@ -30,30 +30,31 @@ SOURCE = Source("weight_tiles.cu", correlate_weights=tuple(_TILES), add_parts=RE
 
 def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array) -> None:
     """Compute dweight from contiguous arrays."""
-    side, *of_thread = tile = _tile(work, x.dtype)
+    n = BYTES_AT_ONCE // x.dtype.itemsize
+    packs = [
+        channels % n == 0 and pack_size(array) == n
+        for channels, array in ((work.c_in, x), (work.c_out, dy), (work.c_out, dweight))
+    ]
+    side, *of_thread = tile = _tile(work, x.dtype, all(packs))
     threads = side // of_thread[0] * (side // of_thread[1])
     down, across = -(-work.most_terms // side), -(-work.c_out // side)
     tiles = down * across * work.groups
     parts, pixels = parts_of(work.most_pixels, tiles * threads)
     results = dweight if parts == 1 else empty((parts, dweight.size), x.dtype)
-    n = BYTES_AT_ONCE // x.dtype.itemsize
-    pack_x, pack_y = (
-        channels % n == 0 and pack_size(array) == n for channels, array in ((work.c_in, x), (work.c_out, dy))
-    )
     shared = side * BYTES_OF_TERM + 2 * DEPTH * 2 * (side + n) * x.dtype.itemsize
-    arguments = x, dy, results, work, pack_x, pack_y, down, across, parts, pixels
+    arguments = x, dy, results, work, *packs, down, across, parts, pixels
     function = SOURCE("correlate_weights", _spelled(c_type(x.dtype), tile))
     launch(function, arguments, tiles * parts * threads, threads, shared)
     if parts > 1:
         add_parts(results, dweight)
 
 
-def _tile(work: Correlation, dtype: np.dtype) -> tuple[int, int, int]:
+def _tile(work: Correlation, dtype: np.dtype, packed: bool) -> tuple[int, int, int]:
     """The tile that is not much larger than the matrix of weights."""
     if dtype == np.float64:
         return DOUBLE
     smaller = min(work.most_terms, work.c_out)
-    return WIDE if smaller > 64 else SMALL if smaller > 32 else NARROW
+    return WIDE if packed and smaller > 64 else SMALL if smaller > 32 else NARROW
 
 
 def parts_of(pixels: int, threads: int) -> tuple[int, int]:

@@ -51,8 +51,7 @@ __device__ __forceinline__ bool within(int position, int size) { return unsigned
 
 // Output pixel (n, o) of a phase, n slowest.
 struct Pixel {
-    int64 n;
-    int d, h, w;
+    int n, d, h, w;
 
     __device__ __forceinline__ void decode(int64 number, const Phase &p) {
         w = number % p.w.outputs, number /= p.w.outputs;

@@ -16,10 +16,6 @@ struct Options {
     bool pack_x, pack_w, pack_y;
 };
 
-// Whether a tile is only used where all of this may: the widest one has no registers left for the other way.
-template <class Tile>
-constexpr bool PACKED = Tile::THREAD_ROWS * Tile::THREAD_COLUMNS >= 64;
-
 // Which tile a block computes, over which part of the terms: tiles of columns fastest, then of rows, groups, phases,
 // parts.
 struct Place {
@@ -184,7 +180,8 @@ __device__ __forceinline__ void write_tile(const Tile &tile, const Row *rows, co
 
 template <class Tile, bool TRANSPOSED, class T>
 __device__ __forceinline__ void one_tile(const T *x, const T *w, const T *bias, T *y, const Correlation &c,
-                                         T least, const Options &options, const Place &place, int parts, Row *rows, T *room) {
+                                         T least, const Options &options, const Place &place, int parts,
+                                         Row *rows, T *room) {
     Phase p = phase(c, TRANSPOSED ? place.phase : 0);
     int64 pixels = c.batch * p.pixels();
     if (place.row >= pixels) return;  // a phase with fewer pixels than the first

@@ -84,6 +84,11 @@ struct RegisterTile {
     }
 };
 
+// Whether a tile is only used where everything is read and written 16 bytes at once: the widest one has no registers
+// left for another way.
+template <class Tile>
+constexpr bool PACKED = Tile::THREAD_ROWS * Tile::THREAD_COLUMNS >= 64;
+
 // Take `slices` slices through shared memory: `fetch()` reads the next one into registers, `store(left, right)` writes
 // it to shared memory. For all threads of a block, which have all read what they need when they leave.
 template <class Tile, class T, class Fetch, class Store>

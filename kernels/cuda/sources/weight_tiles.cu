@@ -19,40 +19,43 @@ struct PixelLoader {
     static_assert(Tile::ROWS == Tile::COLUMNS, "both slices are read alike");
     static_assert(PARTS * Tile::DEPTH == Tile::THREADS, "a thread reads one chunk of each");
     Pixel pixel;
-    int64 number, end;  // of the pixel at hand, and behind the last
+    const T *from;  // in dy, of the pixel at hand
+    int left;       // pixels, with that one; none if not positive
     T inputs[PACK], outputs[PACK];
 
     __device__ __forceinline__ static int term() { return threadIdx.x / PARTS; }
     __device__ __forceinline__ static int place() { return threadIdx.x % PARTS * PACK; }
 
-    __device__ __forceinline__ void begin(int64 first, int64 last, const Phase &p) {
-        number = first + term(), end = last;
-        pixel.decode(number, p);
+    // `dy`: at the tile's first column.
+    __device__ __forceinline__ void begin(const T *dy, int64 first, int64 end, const Correlation &c, const Phase &p) {
+        from = dy + (first + term()) * c.y_strides[3] + place();
+        left = end - first - term();
+        if (left > 0) pixel.decode(first + term(), p);
     }
 
-    __device__ __forceinline__ void fetch(const T *x, const T *dy, int columns, const Term *terms, bool pack_x,
-                                          bool pack_y, const Correlation &c, const Phase &p) {
+    // Read this thread's chunks of a slice and go on to the next. Of the tile's columns there are `columns`.
+    __device__ __forceinline__ void fetch(const T *x, int columns, const Term *terms, bool pack_x, bool pack_y,
+                                          const Correlation &c, const Phase &p) {
 #pragma unroll
         for (int j = 0; j < PACK; ++j) inputs[j] = outputs[j] = 0;
-        if (number < end) {
-            Window window;
-            window.begin(pixel, c, p);
-            fetch_inputs(x, window, terms + place(), pack_x, p);
-            const T *from = dy + number * c.y_strides[3] + place();
-            if (pack_y && place() < columns) read<PACK>(from, outputs);
-            if (!pack_y) {
+        if (left <= 0) return;
+        Window window;
+        window.begin(pixel, c, p);
+        fetch_inputs(x, window, terms + place(), pack_x, p);
+        if (PACKED<Tile> || pack_y) {
+            if (place() < columns) read<PACK>(from, outputs);
+        } else {
 #pragma unroll
-                for (int j = 0; j < PACK; ++j)
-                    if (place() + j < columns) outputs[j] = from[j];
-            }
+            for (int j = 0; j < PACK; ++j)
+                if (place() + j < columns) outputs[j] = from[j];
         }
-        number += Tile::DEPTH;
+        left -= Tile::DEPTH, from += Tile::DEPTH * c.y_strides[3];
         pixel.advance(Tile::DEPTH, p);
     }
 
     __device__ __forceinline__ void fetch_inputs(
         const T *x, const Window &window, const Term *terms, bool pack, const Phase &p) {
-        if (pack) {
+        if (PACKED<Tile> || pack) {
             if (window.holds(terms[0], p)) read<PACK>(x + window.at(terms[0]), inputs);
         } else {
 #pragma unroll
@@ -70,7 +73,7 @@ struct PixelLoader {
 // Where each row of the tile lies in a window, in shared memory.
 template <class Tile>
 __device__ __forceinline__ void begin_terms(
-    Term *terms, int64 first, int64 count, const Correlation &c, const Phase &p) {
+    Term *terms, int first, int count, const Correlation &c, const Phase &p) {
     for (int row = threadIdx.x; row < Tile::ROWS; row += Tile::THREADS) {
         if (first + row < count)
             terms[row].begin(first + row, c, p);
@@ -81,54 +84,84 @@ __device__ __forceinline__ void begin_terms(
 
 // Write the tile's sums to a part of the result, or add them to what is there.
 template <class Tile, class T>
-__device__ __forceinline__ void put_tile(const Tile &tile, T *to, int64 rows, int columns, int64 stride, bool add) {
+__device__ __forceinline__ void put_tile(
+    const Tile &tile, T *to, int rows, int columns, int64 stride, bool add, bool pack) {
+    constexpr int N = Tile::COLUMN_PIECE < Tile::PACK ? Tile::COLUMN_PIECE : Tile::PACK;
 #pragma unroll
     for (int i = 0; i < Tile::THREAD_ROWS; ++i)
 #pragma unroll
-        for (int j = 0; j < Tile::THREAD_COLUMNS; ++j) {
+        for (int j = 0; j < Tile::THREAD_COLUMNS; j += N) {
             int row = Tile::row(i), column = Tile::column(j);
             if (row >= rows || column >= columns) continue;
             T *place = to + row * stride + column;
-            *place = add ? *place + tile.sums[i][j] : tile.sums[i][j];
+            if (PACKED<Tile> || pack) {
+                Pack<T, N> sums = {};
+                if (add) sums = *reinterpret_cast<const Pack<T, N> *>(place);
+#pragma unroll
+                for (int q = 0; q < N; ++q) sums.items[q] += tile.sums[i][j + q];
+                store_whole(place, sums);
+            } else {
+#pragma unroll
+                for (int q = 0; q < N; ++q)
+                    if (column + q < columns) place[q] = add ? place[q] + tile.sums[i][j + q] : tile.sums[i][j + q];
+            }
         }
 }
+
+// Which tile of which part a block sums over which of the part's runs.
+struct Share {
+    int column, row, group, part;
+    int64 first, end;  // pixels
+    bool last;         // run of the part
+
+    __device__ __forceinline__ Share(unsigned item, int run, int side, unsigned tiles_down, unsigned tiles_across,
+                                     int groups, int64 pixels_of_part, int64 pixels) {
+        column = item % tiles_across * side, item /= tiles_across;
+        row = item % tiles_down * side, item /= tiles_down;
+        group = item % groups, part = item / groups;
+        first = part * pixels_of_part + int64(run) * RUN;
+        int64 end_of_part = min((part + 1) * pixels_of_part, pixels);
+        end = min(first + RUN, end_of_part), last = end == end_of_part;
+    }
+};
 
 // results[part] = the gradient from `pixels_of_part` pixels, for `parts` parts.
 template <class Tile, class T = typename Tile::Number>
 __global__ void __launch_bounds__(Tile::THREADS, 512 / Tile::THREADS)
     correlate_weights(const T *x, const T *dy, T *results, const __grid_constant__ Correlation c, bool pack_x,
-                      bool pack_y, int64 tiles_down, int64 tiles_across, int64 parts, int64 pixels_of_part) {
-    constexpr int SIDE = Tile::ROWS;
+                      bool pack_y, bool pack_result, int64 tiles_down, int64 tiles_across, int64 parts,
+                      int64 pixels_of_part) {
     Term *terms = shared_memory<Term>();
-    T *room = shared_memory<T>(SIDE * sizeof(Term));
+    T *room = shared_memory<T>(Tile::ROWS * sizeof(Term));
     Phase p = phase(c, 0);
-    int64 rows = p.taps() * c.c_in, pixels = c.batch * p.pixels(), stride = c.w_strides[0];
-    for (unsigned item = blockIdx.x; item < unsigned(tiles_down * tiles_across * c.groups * parts); item += gridDim.x) {
-        unsigned column = item % unsigned(tiles_across) * SIDE, rest = item / unsigned(tiles_across);
-        int64 row = int64(rest % unsigned(tiles_down)) * SIDE;
-        rest /= unsigned(tiles_down);
-        int64 group = rest % c.groups, part = rest / c.groups;
-        int64 first = part * pixels_of_part, end = min(first + pixels_of_part, pixels);
-        int columns = c.c_out - column;
-        __syncthreads();  // the terms of the tile before are still being read
-        begin_terms<Tile>(terms, row, rows, c, p);
-        __syncthreads();
-        const T *x_of_group = x + group * c.c_in, *dy_of_group = dy + group * c.c_out + column;
-        T *to = results + (part * rows + row) * stride + group * c.c_out + column;
-        PixelLoader<Tile> loader;
-        if (first < end) loader.begin(first, end, p);
-        bool add = false;
-        do {
-            int64 slices = (min(int64(RUN), end - first) + Tile::DEPTH - 1) / Tile::DEPTH;
-            Tile tile;
-            tile.clear();
-            auto fetch = [&] { loader.fetch(x_of_group, dy_of_group, columns, terms, pack_x, pack_y, c, p); };
+    int rows = p.taps() * c.c_in, run = 0;
+    unsigned items = tiles_down * tiles_across * c.groups * parts;
+    auto share = [&](unsigned item) {
+        return Share(item, run, Tile::ROWS, tiles_down, tiles_across, c.groups, pixels_of_part, c.batch * p.pixels());
+    };
+    for (unsigned item = blockIdx.x; item < items;) {
+        Tile tile;
+        tile.clear();
+        {
+            Share s = share(item);
+            __syncthreads();  // the terms of the tile before are still being read
+            begin_terms<Tile>(terms, s.row, rows, c, p);
+            __syncthreads();
+            PixelLoader<Tile> loader;
+            loader.begin(dy + s.group * c.c_out + s.column, s.first, s.end, c, p);
+            const T *x_of_group = x + s.group * c.c_in;
+            int columns = c.c_out - s.column;
+            auto fetch = [&] { loader.fetch(x_of_group, columns, terms, pack_x, pack_y, c, p); };
             auto store = [&](T *left, T *right) { loader.store(left, right); };
-            multiply_slices(tile, room, slices, fetch, store);
-            put_tile(tile, to, rows - row, columns, stride, add);
-            add = true;
-            first += RUN;
-        } while (first < end);
+            multiply_slices(tile, room, (s.end - s.first + Tile::DEPTH - 1) / Tile::DEPTH, fetch, store);
+        }
+        forget(item), forget(run);  // no registers for the share while products are summed
+        Share s = share(item);
+        int64 stride = c.w_strides[0];
+        T *to = results + (int64(s.part) * rows + s.row) * stride + s.group * c.c_out + s.column;
+        put_tile(tile, to, rows - s.row, c.c_out - s.column, stride, run > 0, pack_result);
+        run = s.last ? 0 : run + 1;
+        if (s.last) item += gridDim.x;
     }
 }
 

@@ -122,7 +122,7 @@ def test_depthwise_rows_of_every_length(cuda):
         check_layer(cuda, 1, (3, width), (3, 4), (20, 20), (1, 1), ((1, 1), (2, 1)), (1, 1), 20)
 
 
-@pytest.mark.parametrize("channels", [(40, 36, 1), (64, 65, 1), (33, 130, 1), (36, 36, 36), (130, 130, 65)])
+@pytest.mark.parametrize("channels", [(40, 36, 1), (24, 72, 1), (33, 130, 1), (36, 36, 36), (130, 130, 65)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gradients_of_weights_from_many_pixels(cuda, channels, dtype):
     """Enough pixels for several parts, the last of them shorter."""
