@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from math import gcd, prod
 from typing import Any
@@ -43,18 +43,18 @@ class Correlation(ctypes.Structure):
         ("along", Along * PHASES * 3),
     ]
 
-    @property
+    @cached_property
     def most_pixels(self) -> int:
         """Pixels of the largest phase, the first, in the whole batch."""
         return self.batch * prod(self.along[axis][0].outputs for axis in range(3))
 
-    @property
+    @cached_property
     def most_terms(self) -> int:
         """The most (tap, input channel) pairs that are summed in a phase."""
         taps = [max(phase.taps for phase in row[:count]) for row, count in zip(self.along, self.phases, strict=True)]
         return prod(taps) * self.c_in
 
-    @property
+    @cached_property
     def all_phases(self) -> int:
         return prod(self.phases)
 
