@@ -36,12 +36,20 @@ def key(code: CodeType) -> tuple[str, int]:
     return code.co_qualname, code.co_firstlineno
 
 
-def exchange(original: CodeType, mutant: CodeType) -> None:
-    """Give every function of a module that lives its code in the mutant."""
+Living = dict[tuple[str, int], list[FunctionType]]
+
+
+def living_functions(path: str) -> Living:
+    """The functions of a source file that live, by name and first line."""
     living = defaultdict(list)
     for each in gc.get_objects():
-        if type(each) is FunctionType and each.__code__.co_filename == original.co_filename:
+        if type(each) is FunctionType and each.__code__.co_filename == path:
             living[key(each.__code__)].append(each)
+    return living
+
+
+def exchange(original: CodeType, mutant: CodeType, living: Living) -> None:
+    """Give the living functions of a module their code in the mutant."""
     for before, after in _functions(original, mutant):
         for function in living[key(before)]:
             function.__code__ = after

@@ -27,6 +27,8 @@ _PAIRS = {
 }  # fmt: skip
 OPPOSITES = _PAIRS | {b: a for a, b in _PAIRS.items()}
 
+SYMMETRIC = ("min", "max", "minimum", "maximum")  # functions whose arguments may be swapped
+
 Change = Callable[[ast.AST], None]  # of a node, in place
 Path = tuple[tuple[str, "int | None"], ...]  # fields, and places in those that are lists, from the module down
 
@@ -79,16 +81,16 @@ def _places(node: ast.AST, path: Path = ()) -> Iterator[tuple[Path, ast.AST]]:
         if field in ("annotation", "returns", "decorator_list", "bases"):
             continue
         for place, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(child, ast.AST) and not _is_docstring(child) and not _is_list_of_names(child):
+            if isinstance(child, ast.AST) and not _is_guard(child):
                 yield from _places(child, (*path, (field, place)))
 
 
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _is_list_of_names(node: ast.AST) -> bool:
-    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+def _is_guard(node: ast.AST) -> bool:
+    """Whether nothing depends on it that a test should hold: docstrings, `__all__`, the `strict` of a zip."""
+    match node:
+        case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name(id="__all__")]) | ast.keyword(arg="strict"):
+            return True
+    return False
 
 
 def _at(tree: ast.AST, path: Path) -> ast.AST:
@@ -152,7 +154,7 @@ def _changes(node: ast.AST) -> Iterator[Change]:
 
 def _changes_of_call(node: ast.Call) -> Iterator[Change]:
     plain = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
-    if len(plain) == len(node.args) >= 2:
+    if len(plain) == len(node.args) >= 2 and ast.unparse(node.func).rpartition(".")[2] not in SYMMETRIC:
         yield lambda call: setattr(call, "args", [call.args[1], call.args[0], *call.args[2:]])
     match node.func:
         case ast.Name(id=name) if name in OPPOSITES:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import importlib
 import io
 import os
@@ -34,7 +35,7 @@ import hypothesis.extra.numpy  # noqa: F401
 import numpy  # noqa: F401
 import pytest
 from _pytest.runner import runtestprotocol
-from code_exchange import can_be_exchanged, changes, compiled, exchange, functions_run, key
+from code_exchange import can_be_exchanged, changes, compiled, exchange, functions_run, key, living_functions
 from explained import why
 from hypothesis import Phase, settings
 from mutants import Mutant, mutants_of
@@ -165,10 +166,13 @@ class Exchanging:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._learn(session.items)
+        self.living = living_functions(self.path)
+        gc.freeze()  # what lives now lives on: the children need not look through it
         for mutant, code in self.mutants:
             finder = self._finder(session.items, code)
             if finder is None:
                 self.survivors.append(mutant)
+                tell(self.module, mutant)
             self.found.update([finder] if finder else [])
         return True
 
@@ -196,7 +200,7 @@ class Exchanging:
         def run() -> str:
             if self.module.startswith("kernels.cpu."):
                 _without_kept_kernels()
-            exchange(self.original, code)
+            exchange(self.original, code, self.living)
             return next((item.nodeid for item in reaching if not _passes(item)), "")
 
         answer = in_child(run)
@@ -216,6 +220,12 @@ def _source_path(module: str) -> Path:
     find = f"from importlib.util import find_spec; print(find_spec('tomograd.{module}').origin)"
     found = subprocess.run([sys.executable, "-c", find], check=True, capture_output=True, text=True)
     return Path(found.stdout.strip())
+
+
+def tell(module: str, mutant: Mutant) -> None:
+    """Print a survivor, unless there is an explanation for it."""
+    if why(module, mutant.before, mutant.after) is None:
+        print(f"survives, {mutant}", flush=True)
 
 
 def _functions_run_at_import(module: str, path: str) -> set[tuple[str, int]]:
@@ -241,12 +251,11 @@ def report(module: str, word: str, sample: int | None, part: slice) -> None:
     for mutant, code in pairs:
         if (mutant, code) not in by_exchange and survives_import(module, code, tests):
             survivors.append(mutant)
+            tell(module, mutant)
     exchanging = Exchanging(module, str(path), original, by_exchange)
     pytest.main([*tests, *_QUIETLY], [exchanging])
     survivors += exchanging.survivors
     unexplained = [mutant for mutant in survivors if why(module, mutant.before, mutant.after) is None]
-    for mutant in unexplained:
-        print(f"survives, {mutant}")
     print(
         f"{module}: of {len(pairs)} mutants {len(survivors)} survive, {len(survivors) - len(unexplained)} of them with "
         f"an explanation; {exchanging.found[DIED]} ended their process ({time.monotonic() - started:.0f} s)"

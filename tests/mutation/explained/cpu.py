@@ -16,18 +16,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "Only from where on threads are faster than NumPy; the sums are the same.",
     ),
     (
-        "kernels.cpu.elementwise",
-        "i, stop = (begin * CHUNK, min(end * CHUNK, size))",
-        ("i, stop = (begin * CHUNK, min(size, end * CHUNK))",),
-        "The smaller of two whole numbers is the same in either order.",
-    ),
-    (
-        "kernels.cpu.resize",
-        "return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=True)], x)",
-        (("return apply([_axis(n, m, method) for n, m in zip(x.shape[1:-1], output_size, strict=False)], x)"),),
-        "Sizes have as many numbers as the image has axes: the functions that call the kernel see to it.",
-    ),
-    (
         "kernels.cpu.tiling",
         "line = LINE_CYCLES if wide * lanes >= channels else 3 * LINE_CYCLES",
         ("line = LINE_CYCLES if wide * lanes > channels else 3 * LINE_CYCLES",),
@@ -41,21 +29,9 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.cpu.dense",
-        "c[...] = 0 if bias is None else np.maximum(bias, 0) if activation == 'relu' else bias",
-        ("c[...] = 0 if bias is None else np.maximum(0, bias) if activation == 'relu' else bias",),
-        "The larger of two numbers is the same in either order; of two zeros NumPy promises neither sign.",
-    ),
-    (
-        "kernels.cpu.dense",
         "transpose_b = bool(transpose_b) or n == 1",
         ("transpose_b = bool(transpose_b) or n == 0",),
         "A single column is the same memory as a row: read as a row it is faster, the sums are the same.",
-    ),
-    (
-        "kernels.cpu.average_pooling",
-        "if any((k > s for k, s in zip(pool_size, strides, strict=True))):",
-        ("if any((k > s for k, s in zip(pool_size, strides, strict=False))):",),
-        "Windows and strides have as many numbers: the functions that call the kernel see to it.",
     ),
     (
         "kernels.cpu.average_pooling",
@@ -168,12 +144,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "LEAST_DEPTH = 64",
         ("LEAST_DEPTH = 65",),
         "From how many rows on the weights are cut in pieces: the sums are the same.",
-    ),
-    (
-        "kernels.cpu.few_rows",
-        "count = min(layout[CHUNK], bottom - start)",
-        ("count = min(bottom - start, layout[CHUNK])",),
-        "The smaller of two whole numbers is the same in either order.",
     ),
     (
         "kernels.cpu.few_rows",

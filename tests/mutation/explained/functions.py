@@ -91,17 +91,8 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         BROADCASTING,
-        "repeated = [size for count, n in zip(counts, shape, strict=True) for size in (count, n)]",
-        ("repeated = [size for count, n in zip(counts, shape, strict=False) for size in (count, n)]",),
-        "The two were given one length.",
-    ),
-    (
-        BROADCASTING,
         "return reshape(spread, tuple([count * n for count, n in zip(counts, shape, strict=True)]))",
-        (
-            "return reshape(spread, tuple([count * n for count, n in zip(shape, counts, strict=True)]))",
-            "return reshape(spread, tuple([count * n for count, n in zip(counts, shape, strict=False)]))",
-        ),
+        ("return reshape(spread, tuple([count * n for count, n in zip(shape, counts, strict=True)]))",),
         "The two were given one length, and a product does not depend on the order.",
     ),
     (
@@ -124,41 +115,11 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         SHAPING,
-        "return tuple([index(cotangent, (*before, slice(end - size, end))) if need else None "
-        "for size, end, need in zip(self.sizes, ends, needs, strict=True)])",
-        (
-            "return tuple([index(cotangent, (*before, slice(end - size, end))) if need else None "
-            "for size, end, need in zip(self.sizes, ends, needs, strict=False)])",
-        ),
-        "There is a size, an end and a need for each input.",
-    ),
-    (
-        SHAPING,
-        "self.inside = tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)])",
-        ("self.inside = tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=False)])",),
-        "There is a pair of widths for each axis.",
-    ),
-    (
-        SHAPING,
-        "shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)])",
-        ("shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=False)])",),
-        "There is a pair of widths for each axis.",
-    ),
-    (
-        SHAPING,
-        "for place, axis in sorted(zip(places, moved, strict=True)):",
-        ("for place, axis in sorted(zip(places, moved, strict=False)):",),
-        "The line before makes sure that they have one length.",
-    ),
-    (
-        SHAPING,
         "if part.ndim != parts[0].ndim or any((m != n for d, (m, n) in enumerate("
         "zip(part.shape, parts[0].shape, strict=True)) if d != axis)):",
         (
             "if part.ndim != parts[0].ndim or any((m != n for d, (m, n) in enumerate("
             "zip(parts[0].shape, part.shape, strict=True)) if d != axis)):",
-            "if part.ndim != parts[0].ndim or any((m != n for d, (m, n) in enumerate("
-            "zip(part.shape, parts[0].shape, strict=False)) if d != axis)):",
         ),
         "Whether two numbers differ does not depend on their order; the ranks are compared before.",
     ),
@@ -175,41 +136,14 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         (
             "if indices.ndim != x.ndim or any((m != n for d, (m, n) in enumerate("
             "zip(x.shape, indices.shape, strict=True)) if d != axis)):",
-            "if indices.ndim != x.ndim or any((m != n for d, (m, n) in enumerate("
-            "zip(indices.shape, x.shape, strict=False)) if d != axis)):",
         ),
         "Whether two numbers differ does not depend on their order; the ranks are compared before.",
-    ),
-    (
-        DROPOUT,
-        "if len(noise_shape) != x.ndim or any((m not in (None, 1, n) for m, n in "
-        "zip(noise_shape, x.shape, strict=True))):",
-        (
-            "if len(noise_shape) != x.ndim or any((m not in (None, 1, n) for m, n in "
-            "zip(noise_shape, x.shape, strict=False))):",
-        ),
-        "The lengths are compared before.",
-    ),
-    (
-        DROPOUT,
-        "shape = tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True)])",
-        ("shape = tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=False)])",),
-        "The lengths are compared before.",
     ),
     (
         SHAPING,
         "dtype = common_dtype(dtype, part.dtype)",
         ("dtype = common_dtype(part.dtype, dtype)",),
         "The type in which two arrays meet does not depend on their order.",
-    ),
-    (
-        SHAPING,
-        "return [index(x, (*before, slice(start, end))) for start, end in zip([0, *cuts], [*cuts, size], strict=True)]",
-        (
-            "return [index(x, (*before, slice(start, end))) "
-            "for start, end in zip([0, *cuts], [*cuts, size], strict=False)]",
-        ),
-        "Both have one number more than there are cuts.",
     ),
     (
         ARGUMENTS,
