@@ -27,14 +27,14 @@ SOURCE = Source(
 )
 
 
-class Strided(ctypes.Structure):
+class OfRows(ctypes.Structure):
     """An array of one number a row, as kernels take it: where it begins, and the stride in elements."""
 
     _fields_ = [("numbers", ctypes.c_void_p), ("stride", ctypes.c_longlong)]
 
 
-def _strided(x: Array) -> Strided:
-    return Strided(current().address(x), x.strides[0] // x.dtype.itemsize)
+def _of_rows(x: Array) -> OfRows:
+    return OfRows(current().address(x), x.strides[0] // x.dtype.itemsize)
 
 
 def _labels(labels: Array) -> Array:
@@ -45,7 +45,7 @@ def _labels(labels: Array) -> Array:
 def sparse_cross_entropy(logits: Array, labels: Array) -> Array:
     logits, labels = contiguous(logits), _labels(labels)
     loss = empty(logits.shape[:1], logits.dtype)
-    launch_rows(SOURCE, "sparse_cross_entropy", logits.dtype, *logits.shape, (logits, _strided(labels), loss))
+    launch_rows(SOURCE, "sparse_cross_entropy", logits.dtype, *logits.shape, (logits, _of_rows(labels), loss))
     return loss
 
 
@@ -53,7 +53,7 @@ def sparse_cross_entropy(logits: Array, labels: Array) -> Array:
 def sparse_cross_entropy_gradient(dloss: Array, logits: Array, labels: Array) -> Array:
     logits, labels = contiguous(logits), _labels(labels)
     dlogits = empty(logits.shape, logits.dtype)
-    arguments = _strided(dloss), logits, _strided(labels), dlogits
+    arguments = _of_rows(dloss), logits, _of_rows(labels), dlogits
     launch_rows(SOURCE, "sparse_cross_entropy_gradient", logits.dtype, *logits.shape, arguments)
     return dlogits
 
@@ -70,7 +70,7 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 def cross_entropy_gradient(dloss: Array, logits: Array, targets: Array) -> Array:
     logits, targets = contiguous(logits), contiguous(targets)
     dlogits = empty(logits.shape, logits.dtype)
-    arguments = _strided(dloss), logits, targets, dlogits
+    arguments = _of_rows(dloss), logits, targets, dlogits
     launch_rows(SOURCE, "cross_entropy_gradient", logits.dtype, *logits.shape, arguments)
     return dlogits
 
@@ -84,7 +84,7 @@ def bounds(dtype: np.dtype, epsilon: float) -> tuple:
 def sparse_cross_entropy_from_probabilities(p: Array, labels: Array, epsilon: float) -> Array:
     p, labels = contiguous(p), _labels(labels)
     loss = empty(p.shape[:1], p.dtype)
-    arguments = p, _strided(labels), loss, *bounds(p.dtype, epsilon), *p.shape
+    arguments = p, _of_rows(labels), loss, *bounds(p.dtype, epsilon), *p.shape
     launch(SOURCE("sparse_cross_entropy_from_probabilities", c_type(p.dtype)), arguments, len(p))
     return loss
 
@@ -93,7 +93,7 @@ def sparse_cross_entropy_from_probabilities(p: Array, labels: Array, epsilon: fl
 def sparse_cross_entropy_from_probabilities_gradient(dloss: Array, p: Array, labels: Array, epsilon: float) -> Array:
     p, labels = contiguous(p), _labels(labels)
     dp = empty(p.shape, p.dtype)
-    arguments, more = (_strided(dloss), p, _strided(labels), dp), bounds(p.dtype, epsilon)
+    arguments, more = (_of_rows(dloss), p, _of_rows(labels), dp), bounds(p.dtype, epsilon)
     launch_rows(SOURCE, "sparse_cross_entropy_from_probabilities_gradient", p.dtype, *p.shape, arguments, *more)
     return dp
 
@@ -111,6 +111,6 @@ def cross_entropy_from_probabilities(p: Array, targets: Array, epsilon: float) -
 def cross_entropy_from_probabilities_gradient(dloss: Array, p: Array, targets: Array, epsilon: float) -> Array:
     p, targets = contiguous(p), contiguous(targets)
     dp = empty(p.shape, p.dtype)
-    arguments, more = (_strided(dloss), p, targets, dp), bounds(p.dtype, epsilon)
+    arguments, more = (_of_rows(dloss), p, targets, dp), bounds(p.dtype, epsilon)
     launch_rows(SOURCE, "cross_entropy_from_probabilities_gradient", p.dtype, *p.shape, arguments, *more)
     return dp

@@ -8,7 +8,7 @@
 #include "rows.cuh"
 
 template <class T>
-struct Strided {
+struct OfRows {
     const T *numbers;
     int64 stride;
     __device__ __forceinline__ T operator[](int64 row) const { return numbers[row * stride]; }
@@ -17,7 +17,7 @@ struct Strided {
 // −log softmax(z)[label] = log Σ exp(z − m) − (z[label] − m)
 template <class T, class Row>
 __global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy(
-    const T *logits, Strided<int64> labels, T *loss, int64 rows, int64 columns, int lanes) {
+    const T *logits, OfRows<int64> labels, T *loss, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto z = row.hold(logits);
         T m = row.largest(z);
@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy(
 // e − Σe at the label becomes softmax − 1.
 template <class T, class Row>
 __global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy_gradient(
-    Strided<T> dloss, const T *logits, Strided<int64> labels, T *dlogits, int64 rows, int64 columns, int lanes) {
+    OfRows<T> dloss, const T *logits, OfRows<int64> labels, T *dlogits, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto z = row.hold(logits);
         T m = row.largest(z);
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(Row::THREADS)
 
 template <class T, class Row>
 __global__ void __launch_bounds__(Row::THREADS) cross_entropy_gradient(
-    Strided<T> dloss, const T *logits, const T *targets, T *dlogits, int64 rows, int64 columns, int lanes) {
+    OfRows<T> dloss, const T *logits, const T *targets, T *dlogits, int64 rows, int64 columns, int lanes) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto z = row.hold(logits);
         T m = row.largest(z);
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(Row::THREADS) cross_entropy_gradient(
 
 template <class T>
 __global__ void sparse_cross_entropy_from_probabilities(
-    const T *p, Strided<int64> labels, T *loss, T low, T high, int64 rows, int64 columns) {
+    const T *p, OfRows<int64> labels, T *loss, T low, T high, int64 rows, int64 columns) {
     for (int64 row = first_item(); row < rows; row += all_threads()) {
         int64 label = labels[row];
         T chosen = label >= 0 && label < columns ? p[row * columns + label] : infinity<T>() * 0;
@@ -88,7 +88,7 @@ __global__ void sparse_cross_entropy_from_probabilities(
 
 template <class T, class Row>
 __global__ void __launch_bounds__(Row::THREADS) sparse_cross_entropy_from_probabilities_gradient(
-    Strided<T> dloss, const T *p, Strided<int64> labels, T *dp, int64 rows, int64 columns, int lanes, T low, T high) {
+    OfRows<T> dloss, const T *p, OfRows<int64> labels, T *dp, int64 rows, int64 columns, int lanes, T low, T high) {
     Row::each(rows, columns, lanes, [=](auto row) {
         int64 label = row.exists ? labels[row.row] : 0;
         row.put(dp, [&](int k, int64 c) {
@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(Row::THREADS) cross_entropy_from_probabilities
 
 template <class T, class Row>
 __global__ void __launch_bounds__(Row::THREADS) cross_entropy_from_probabilities_gradient(
-    Strided<T> dloss, const T *probabilities, const T *targets, T *dp, int64 rows, int64 columns, int lanes, T low,
+    OfRows<T> dloss, const T *probabilities, const T *targets, T *dp, int64 rows, int64 columns, int lanes, T low,
     T high) {
     Row::each(rows, columns, lanes, [=](auto row) {
         auto p = row.hold(probabilities), t = row.hold(targets);
