@@ -28,8 +28,8 @@ def dice_gradient(dcoefficient: Array, probabilities: Array, targets: Array, smo
     coefficient, share = _coefficient_and_share(p, t, smooth, contiguous(dcoefficient))
     dp = empty(t.shape, t.dtype)
     n = numbers_at_once(t.shape, t, dp)
-    kernel = SOURCE("dice_gradient", c_type(t.dtype), n)
-    launch_lines(kernel, lines_to_map(kernel, t.shape, n), (t, coefficient, share, dp))
+    arguments = t, coefficient, share, dp
+    launch_lines(SOURCE("dice_gradient", c_type(t.dtype), n), lines_to_map(t.shape, n), arguments)
     return dp
 
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from .functions import Function
 from .launching import empty, launch, pack_size
-from .runtime import Array, current
+from .runtime import Array
 
 THREADS = 256  # in a block, as in lines.cuh
 SHARES = 528  # chunks that a large array is cut into, or more: four blocks for each processor of an H100
 LINES = (16, 256)  # in a chunk that is summed, at least and at most: a thread adds one number of each
-MAPPED = 16  # lines in a chunk of a map, at least: so many numbers a thread are worth looking up its channels
+MAPPED = 16  # lines in a chunk of a map: so many numbers a thread are worth looking up its channels
 ROWS = 8  # lines that a kernel reads at once: chunks are multiples of it
-
 
 Sizes = tuple[int, int, int]  # samples, positions, channels
 
@@ -26,9 +25,8 @@ Sizes = tuple[int, int, int]  # samples, positions, channels
 class Lines(ctypes.Structure):
     """As kernels take it; sizes are counts of numbers."""
 
-    _fields_ = [
-        (name, ctypes.c_longlong) for name in ("samples", "size", "channels", "pitch", "depth", "chunks", "strips")
-    ]
+    _names = ("samples", "size", "channels", "pitch", "depth", "chunks", "strips", "backwards")
+    _fields_ = [(name, ctypes.c_longlong) for name in _names]
 
 
 def numbers_at_once(sizes: Sizes, *arrays: Array) -> int:
@@ -47,11 +45,11 @@ def lines_to_sum(sizes: Sizes, n: int) -> Lines:
     return _cut(lines, min(max(-(-_count(lines) // SHARES), least), most))
 
 
-def lines_to_map(function: Function, sizes: Sizes, n: int) -> Lines:
-    """Lines in as many chunks as the device holds blocks."""
-    lines = _not_in_chunks(sizes, n)
-    blocks = current().resident_blocks(function, THREADS, 0)
-    return _cut(lines, max(-(-_count(lines) // blocks), MAPPED))
+def lines_to_map(sizes: Sizes, n: int) -> Lines:
+    """Lines in short chunks, the last one first."""
+    lines = _cut(_not_in_chunks(sizes, n), MAPPED)
+    lines.backwards = 1
+    return lines
 
 
 def _not_in_chunks(sizes: Sizes, n: int) -> Lines:
@@ -59,8 +57,8 @@ def _not_in_chunks(sizes: Sizes, n: int) -> Lines:
     unit, most = math.lcm(channels, n), THREADS * n
     size = positions * channels
     if 0 < unit <= most:
-        return Lines(samples, size, channels, unit * (most // unit), 1, 1, 1)
-    return Lines(samples, size, channels, channels, 1, 1, -(-channels // most))
+        return Lines(samples, size, channels, unit * (most // unit), 1, 1, 1, 0)
+    return Lines(samples, size, channels, channels, 1, 1, -(-channels // most), 0)
 
 
 def _count(lines: Lines) -> int:

@@ -119,8 +119,7 @@ def _statistics(s: _Samples) -> tuple[Array, Array]:
 
 def _normalize(s: _Samples, known: _Known, relu: bool) -> Array:
     y = empty(s.x.shape, s.x.dtype)
-    kernel = s.kernel("normalize")
-    launch_lines(kernel, lines_to_map(kernel, s.sizes, s.n), (s.x, y, known, relu))
+    launch_lines(s.kernel("normalize"), lines_to_map(s.sizes, s.n), (s.x, y, known, relu))
     return y
 
 
@@ -131,8 +130,8 @@ def _gradient(s: _Samples, dy: Array, known: _Known, relu: bool) -> tuple[Array,
     slopes, totals, *channels = _totals(s, partials, known)
     if s.channels != s.groups:
         launch(s.small_kernel("group_slopes"), (totals, known, slopes, s.lines), s.samples * s.groups * WARP)
-    kernel = s.kernel("normalization_gradient")
-    launch_lines(kernel, lines_to_map(kernel, s.sizes, s.n), (dy, s.x, known, relu, slopes, dx))
+    arguments = dy, s.x, known, relu, slopes, dx
+    launch_lines(s.kernel("normalization_gradient"), lines_to_map(s.sizes, s.n), arguments)
     return dx, *_of_channels(s, totals, *channels)
 
 

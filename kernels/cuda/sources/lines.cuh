@@ -11,7 +11,8 @@
 // Where the channels are too many for a block, a line is one position, in strips of what a block has. Some lines are a
 // chunk. A block has a part, one strip of one chunk of one sample:
 //
-//   - a map runs over the parts with the numbers of its channels in registers;
+//   - a map runs over the parts with the numbers of its channels in registers, from the last part to the first: what a
+//     sum before it has read last is still in the cache;
 //   - a sum ends with numbers for each channel of a part, added in double precision from those of its threads, in a
 //     fixed order; another kernel adds the chunks. What a chunk is depends on the array's size alone, and so do sums.
 #pragma once
@@ -23,6 +24,7 @@ struct Lines {
     int64 samples, size, channels;  // size: numbers in a sample
     int64 pitch, depth;             // numbers in a line, lines in a chunk
     int64 chunks, strips;           // in a sample, in a line
+    int64 backwards;                // 1: the parts from the last to the first
 
     // (Divisions of 64 bits are long; a line fits in 32.)
     __device__ __forceinline__ unsigned positions_of_line() const { return unsigned(pitch) / unsigned(channels); }
@@ -40,7 +42,8 @@ template <int N, class Body>
 __device__ __forceinline__ void each_part(const Lines &lines, Body body) {
     unsigned strips = unsigned(lines.strips), chunks = unsigned(lines.chunks);
     int64 parts = lines.samples * chunks * strips;
-    for (int64 number = blockIdx.x; number < parts; number += gridDim.x) {
+    for (int64 turn = blockIdx.x; turn < parts; turn += gridDim.x) {
+        int64 number = lines.backwards ? parts - 1 - turn : turn;
         Part part;
         part.strip = unsigned(number) % strips;
         part.chunk = unsigned(number) / strips % chunks;
