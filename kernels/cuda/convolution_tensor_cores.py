@@ -14,8 +14,9 @@ from .runtime import Array
 
 THREADS = 128
 CORNER_BYTES = 16  # that a block knows of each pixel
-WIDE, NARROW = (128, 64), (256, 32)  # rows × columns: output channels
-TILES = ("128, 64", "256, 32")
+# Rows × columns (output channels), and what a number of a tile costs: a large one reads less for each product.
+COSTS = {(128, 128): 10, (128, 64): 12, (256, 32): 14}
+TILES = tuple(f"{m}, {n}" for m, n in COSTS)
 ARITHMETICS = {"tf32": "TF32", "bfloat16": "BF16", "float16": "Halves"}
 SOURCE = Source(
     "convolution_tensor_cores.cu",
@@ -41,13 +42,12 @@ def suits(work: Correlation, dtype: np.dtype, precision: str) -> bool:
 
 
 def tile_for(rows: int, columns: int) -> tuple[int, int]:
-    """The tile whose rows and columns are least in excess. A wide one reads less for each product, and may have a few
-    more of nobody."""
+    """The tile that costs least, with the rows and columns of nobody that it has at the ends."""
 
-    def area(tile: tuple[int, int]) -> int:
-        return -(-rows // tile[0]) * tile[0] * -(-columns // tile[1]) * tile[1]
+    def cost(tile: tuple[int, int]) -> int:
+        return COSTS[tile] * -(-rows // tile[0]) * tile[0] * -(-columns // tile[1]) * tile[1]
 
-    return NARROW if 5 * area(WIDE) > 6 * area(NARROW) else WIDE
+    return min(COSTS, key=cost)
 
 
 def units_fit(channels: int, array: Array) -> bool:

@@ -15,21 +15,22 @@ from .functions import Source, c_type, instances
 from .launching import BYTES_AT_ONCE, empty, launch, launch_blocks
 from .runtime import Array, current
 
-TILE_M, TILE_N, THREADS = 128, 64, 128  # as in matrix_tiles.cuh
+TILE_M, THREADS = 128, 128  # as in matrix_tiles.cuh
+TILE_N, WIDE_N = 64, 128  # columns of a tile; on the tensor cores there are wide ones
 STEP_BYTES = 128  # of k that a block takes at a time
-SHARED = 3 * (TILE_M + TILE_N) * STEP_BYTES  # three steps of both operands
+STEPS = 3  # of both operands, in shared memory
 LONGEST = 4096  # sum of one block, in whose order rounding errors pile up
 LARGEST_SUMS = 1 << 26  # numbers in the buffer of split sums that are worth avoiding that
 BLOCKS = 256  # are enough for the largest of GPUs; not its own number, so that results do not depend on it
 FEWEST_STEPS = 4  # that are worth a block of their own
 
 _LAYOUTS = ("true, false", "true, true", "false, false")  # of a and b: whether k is last
-_ARITHMETICS = ("Exact<float>", "Exact<double>", "TF32", "BF16", "Halves")
+_EXACT, _ROUNDED = ("Exact<float>", "Exact<double>"), ("TF32", "BF16", "Halves")
 _OF_FLOAT32 = {"float32": "Exact<float>", "tf32": "TF32", "bfloat16": "BF16"}
 _OF_TYPE = {"float64": "Exact<double>", "float16": "Halves"}
 SOURCE = Source(
     "dense.cu",
-    matmul=instances(_ARITHMETICS, _LAYOUTS),
+    matmul=instances(_EXACT, (TILE_N,), _LAYOUTS) + instances(_ROUNDED, (TILE_N, WIDE_N), _LAYOUTS),
     add_splits=("float, float", "double, double", "Half, float"),
 )
 
@@ -84,7 +85,10 @@ def matmul(
     if right.k_last and not left.k_last:  # of this kind there is no kernel
         a = contiguous(a.swapaxes(-1, -2) if transpose_a else a)
         left = Operand(a, True, k, m * k)
-    splits, depth = splits_of(k, batch * _tiles(m, n), c.size, c.dtype.itemsize)
+    arithmetic = _OF_TYPE.get(c.dtype.name) or _OF_FLOAT32[chosen_precision()]
+    tile_n = WIDE_N if arithmetic in _ROUNDED and (n - 1) % WIDE_N + 1 - TILE_N > 0 else TILE_N
+    tiles = batch * -(-m // TILE_M) * -(-n // tile_n)
+    splits, depth = splits_of(k, tiles, c.size, c.dtype.itemsize)
     sums = c if splits == 1 else empty((batch, splits, m, n), sum_type(c.dtype))
     if bias is not None:
         bias = contiguous(bias)
@@ -92,10 +96,13 @@ def matmul(
         m, n, k, left.stride, right.stride, left.batch_stride, right.batch_stride, splits, depth,
         left.aligned and right.aligned, activation == "relu",
     )  # fmt: skip
-    arithmetic = _OF_TYPE.get(c.dtype.name) or _OF_FLOAT32[chosen_precision()]
-    grid = batch * _tiles(m, n) * splits, 1, 1
-    function = SOURCE("matmul", arithmetic, left.k_last, right.k_last)
-    launch_blocks(function, (left.array, right.array, bias, c, sums, product), grid, (THREADS, 1, 1), SHARED)
+    launch_blocks(
+        SOURCE("matmul", arithmetic, tile_n, left.k_last, right.k_last),
+        (left.array, right.array, bias, c, sums, product),
+        (tiles * splits, 1, 1),
+        (THREADS, 1, 1),
+        STEPS * (TILE_M + tile_n) * STEP_BYTES,
+    )
     if splits > 1:
         add_splits(sums, bias, c, activation == "relu")
     return c
@@ -136,7 +143,3 @@ def add_splits(sums: Array, bias: Array | None, y: Array, relu: bool) -> None:
     """y (B, …, n) = f(Σ sums + bias), from sums (B, splits, …, n)."""
     function = SOURCE("add_splits", c_type(y.dtype), c_type(sums.dtype))
     launch(function, (sums, bias, y, y.size // len(sums), y.shape[-1], sums.shape[1], y.size, relu), y.size)
-
-
-def _tiles(m: int, n: int) -> int:
-    return -(-m // TILE_M) * -(-n // TILE_N)

@@ -24,33 +24,38 @@ struct Corner {
     int n, d, h, w;
 };
 
-// a: units of x.
-template <class T, class Tile>
-struct InputOperand {
+// Which unit of a step a thread copies, of each row: the same of x and of the weights, if k is last in both.
+template <class T>
+struct UnitOfRow {
     static constexpr int UNITS = ROW / UNIT, AT_A_TIME = TILE_THREADS / UNITS;
+
+    __device__ __forceinline__ static int line() { return threadIdx.x / UNITS; }
+    __device__ __forceinline__ static int column() { return threadIdx.x % UNITS * AT_ONCE<T>; }
+};
+
+// a: units of x. ADVANCES: whether the depth goes on after each step, or leaves that to the operand that is copied next.
+template <class T, class Tile, bool ADVANCES>
+struct InputOperand : UnitOfRow<T> {
+    using UnitOfRow<T>::AT_A_TIME, UnitOfRow<T>::line, UnitOfRow<T>::column;
 
     const T *x;
     const Corner *corners;
     const Correlation &s;
     Phase p;
-    Depth depth;
+    Depth &depth;
     bool aligned;
 
     __device__ __forceinline__ InputOperand(const T *x, const Corner *corners, const Correlation &s, const Phase &p,
-                                            int64 begin, bool aligned)
-        : x(x), corners(corners), s(s), p(p), aligned(aligned) {
-        depth.decode(begin + column(), s, p);
-    }
-
-    __device__ __forceinline__ static int line() { return threadIdx.x / UNITS; }
-    __device__ __forceinline__ static int column() { return threadIdx.x % UNITS * AT_ONCE<T>; }
+                                            Depth &depth, bool aligned)
+        : x(x), corners(corners), s(s), p(p), depth(depth), aligned(aligned) {}
 
     __device__ __forceinline__ void copy(unsigned char *to, int64) {
         if (aligned)
 #pragma unroll
             for (int i = 0; i < Tile::M; i += AT_A_TIME) {
-                const T *from = find(corners[line() + i], depth);
-                copy_async<UNIT>(to + place<T, true, Tile::M>(line() + i, column()), from ? from : x, from ? UNIT : 0);
+                const T *from;
+                bool inside = find(from, corners[line() + i], depth);
+                copy_async<UNIT>(to + place<T, true, Tile::M>(line() + i, column()), from, inside ? UNIT : 0);
             }
         else
 #pragma unroll 1
@@ -58,41 +63,38 @@ struct InputOperand {
                 Depth each = depth;
                 unsigned char *unit = to + place<T, true, Tile::M>(line() + i, column());
 #pragma unroll 1
-                for (int j = 0; j < AT_ONCE<T>; ++j, each.advance(1, s, p))
-                    copy_number(unit + j * sizeof(T), find(corners[line() + i], each), x);
+                for (int j = 0; j < AT_ONCE<T>; ++j, each.advance(1, s, p)) {
+                    const T *from;
+                    bool inside = find(from, corners[line() + i], each);
+                    copy_number(unit + j * sizeof(T), inside ? from : nullptr, x);
+                }
             }
-        depth.advance(TILE_K<T>, s, p);
+        if (ADVANCES) depth.advance(TILE_K<T>, s, p);
     }
 
-    // What a window has at a depth: null outside x.
-    __device__ __forceinline__ const T *find(const Corner &corner, const Depth &k) const {
+    // Where a window has what is at a depth. Returns whether that lies in x.
+    __device__ __forceinline__ bool find(const T *&from, const Corner &corner, const Depth &k) const {
         int d = corner.d + k.d * p.d.dilation, h = corner.h + k.h * p.h.dilation, w = corner.w + k.w * p.w.dilation;
-        bool inside = k.d < p.d.taps && within(d, p.d.inputs) && within(h, p.h.inputs) && within(w, p.w.inputs);
-        int64 at = corner.n * s.x_strides[0] + d * s.x_strides[1] + h * s.x_strides[2] + w * s.x_strides[3] + k.c;
-        return inside ? x + at : nullptr;
+        from = x + (corner.n * s.x_strides[0] + d * s.x_strides[1] + h * s.x_strides[2] + w * s.x_strides[3] + k.c);
+        return k.d < p.d.taps && within(d, p.d.inputs) && within(h, p.h.inputs) && within(w, p.w.inputs);
     }
 };
 
 // b where input channels lie side by side: units of w.
 template <class T, class Tile>
-struct WeightOperand {
-    static constexpr int UNITS = ROW / UNIT, AT_A_TIME = TILE_THREADS / UNITS;
+struct WeightOperand : UnitOfRow<T> {
+    using UnitOfRow<T>::AT_A_TIME, UnitOfRow<T>::line, UnitOfRow<T>::column;
 
     const T *w;  // at the tile's first column
     const Correlation &s;
     Phase p;
-    Depth depth;
+    Depth &depth;
     int columns;
     bool aligned;
 
-    __device__ __forceinline__ WeightOperand(const T *w, const Correlation &s, const Phase &p, int64 begin, int columns,
-                                             bool aligned)
-        : w(w), s(s), p(p), columns(columns), aligned(aligned) {
-        depth.decode(begin + column(), s, p);
-    }
-
-    __device__ __forceinline__ static int line() { return threadIdx.x / UNITS; }
-    __device__ __forceinline__ static int column() { return threadIdx.x % UNITS * AT_ONCE<T>; }
+    __device__ __forceinline__ WeightOperand(const T *w, const Correlation &s, const Phase &p, Depth &depth,
+                                             int columns, bool aligned)
+        : w(w), s(s), p(p), depth(depth), columns(columns), aligned(aligned) {}
 
     __device__ __forceinline__ void copy(unsigned char *to, int64) {
         if (aligned) {
@@ -101,7 +103,7 @@ struct WeightOperand {
 #pragma unroll
             for (int i = 0; i < Tile::N; i += AT_A_TIME)
                 copy_async<UNIT>(to + place<T, true, Tile::N>(line() + i, column()),
-                                 i < lines ? from + i * s.w_strides[1] : w, i < lines ? UNIT : 0);
+                                 from + i * s.w_strides[1], i < lines ? UNIT : 0);
         } else {
             Depth each = depth;
 #pragma unroll 1
@@ -119,16 +121,19 @@ struct WeightOperand {
 
 // c = the tile's sums, of so many terms from k = `begin` on.
 template <class Arithmetic, class Tile, bool TRANSPOSED>
-__device__ __forceinline__ void sum_terms(typename Arithmetic::Sum (&c)[8][8], const typename Arithmetic::Stored *x,
+__device__ __forceinline__ void sum_terms(typename Arithmetic::Sum (&c)[8][Tile::COLUMNS],
+                                          const typename Arithmetic::Stored *x,
                                           const typename Arithmetic::Stored *w, const Correlation &s, const Phase &p,
                                           const Corner *corners, int64 begin, int64 terms, int columns,
                                           const Tiling &tiling) {
     using T = typename Arithmetic::Stored;
     if (terms <= 0) return;
     unsigned char *room = shared_memory<unsigned char>(Tile::M * sizeof(Corner));
-    InputOperand<T, Tile> a(x, corners, s, p, begin, tiling.a_aligned);
+    Depth depth;
+    depth.decode(begin + UnitOfRow<T>::column(), s, p);
+    InputOperand<T, Tile, !TRANSPOSED> a(x, corners, s, p, depth, tiling.a_aligned);
     if constexpr (TRANSPOSED) {
-        WeightOperand<T, Tile> b(w, s, p, begin, columns, tiling.b_aligned);
+        WeightOperand<T, Tile> b(w, s, p, depth, columns, tiling.b_aligned);
         accumulate<Arithmetic, Tile, true, true>(room, a, b, terms, c);
     } else {
         MatrixOperand<T, false, Tile::N> b(w, s.w_strides[0], 0, columns, begin, tiling.b_aligned);
@@ -139,7 +144,7 @@ __device__ __forceinline__ void sum_terms(typename Arithmetic::Sum (&c)[8][8], c
 // Blocks that have the same pixels are neighbours. With one split, y is finished here; else `sums` has room for y once
 // for each split. TRANSPOSED: the weights' input channels lie side by side, not their output channels.
 template <class Arithmetic, int M, int N, bool TRANSPOSED>
-__global__ void __launch_bounds__(TILE_THREADS, N == 64 ? 3 : 2)
+__global__ void __launch_bounds__(TILE_THREADS, Tile<M, N>::BLOCKS)
     correlate(const typename Arithmetic::Stored *x, const typename Arithmetic::Stored *w,
               const typename Arithmetic::Stored *bias, typename Arithmetic::Stored *y, float *sums, int64 size,
               const __grid_constant__ Correlation s, Tiling tiling) {
@@ -158,7 +163,7 @@ __global__ void __launch_bounds__(TILE_THREADS, N == 64 ? 3 : 2)
         if (first + i >= pixels) corners[i] = {0, 0, 0, -(1 << 30)};
     }
     __syncthreads();
-    float c[8][8] = {};
+    float c[8][Tile<M, N>::COLUMNS] = {};
     sum_terms<Arithmetic, Tile<M, N>, TRANSPOSED>(
         c, x + group * s.c_in, w + p.weights() + group * s.w_strides[2] + column * s.w_strides[1], s, p, corners, begin,
         min(terms - begin, tiling.depth), int(s.c_out - column), tiling);

@@ -1,6 +1,7 @@
 // A block's tile of a product of matrices, c (M, N) += a (M, k) · b (k, N), with k in steps of 128 bytes.
 //
-// Each of four warps has 64 × 32 numbers of c, every thread 8 × 8 of them: M × N = 128 × 64 or 256 × 32. Steps come
+// Each of four warps has 64 × 32 numbers of c, every thread 8 × 8 of them: M × N = 128 × 64 or 256 × 32. In a tile of
+// 128 × 128, for the tensor cores alone, it is twice as many columns: half as much is read for each product. Steps come
 // into shared memory by asynchronous copies, STAGES − 1 of them ahead. What is done with a step is a template argument:
 //
 //   Exact<float>, Exact<double>   fused multiply-adds of the type
@@ -24,7 +25,10 @@ constexpr int ROW = 128, UNIT = 16;  // bytes: of k in a step, and of one copy
 
 template <int M_, int N_>
 struct Tile {
-    static constexpr int M = M_, N = N_, WARPS_N = N / 32, A_BYTES = M * ROW, STAGE_BYTES = (M + N) * ROW;
+    static constexpr int M = M_, N = N_, A_BYTES = M * ROW, STAGE_BYTES = (M + N) * ROW;
+    static constexpr int WARP_N = N == 128 ? 64 : 32, WARPS_N = N / WARP_N;
+    static constexpr int COLUMNS = WARP_N / 4;                        // of a thread
+    static constexpr int BLOCKS = N == 64 ? 3 : 2;  // that a processor holds, by shared memory
     static_assert(M / 64 * WARPS_N * WARP == TILE_THREADS);
 };
 
@@ -153,9 +157,9 @@ __device__ __forceinline__ void gather(T (&numbers)[ROWS][N], const unsigned cha
 template <class Tile>
 struct Lane {
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    int m = threadIdx.x / WARP / Tile::WARPS_N * 64, n = threadIdx.x / WARP % Tile::WARPS_N * 32;
+    int m = threadIdx.x / WARP / Tile::WARPS_N * 64, n = threadIdx.x / WARP % Tile::WARPS_N * Tile::WARP_N;
 
-    // The thread's i-th row of the tile, and the first of its eight columns.
+    // The thread's i-th row of the tile, and the first of its columns: eight, and as many 32 further on.
     __device__ __forceinline__ int row(int i) const { return m + i / 4 * 32 + 4 * g + i % 4; }
     __device__ __forceinline__ int column() const { return n + 8 * t; }
 };
@@ -166,7 +170,9 @@ struct Exact {
     using Sum = T;
 
     template <class Tile, bool A_K_LAST, bool B_K_LAST>
-    __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b, T (&c)[8][8]) {
+    __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b,
+                                                T (&c)[8][Tile::COLUMNS]) {
+        static_assert(Tile::COLUMNS == 8);
         Lane<Tile> lane;
 #pragma unroll 1
         for (int k = 0; k < TILE_K<T>; k += AT_ONCE<T>) {
@@ -190,27 +196,30 @@ struct OnTensorCores {
     using Sum = float;
 
     template <class Tile, bool A_K_LAST, bool B_K_LAST>
-    __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b, float (&c)[8][8]) {
+    __device__ static __forceinline__ void step(const unsigned char *a, const unsigned char *b,
+                                                float (&c)[8][Tile::COLUMNS]) {
+        constexpr int SLOTS = Tile::COLUMNS / 2;
         Lane<Tile> lane;
 #pragma unroll 1
         for (int k = 0; k < TILE_K<Stored>; k += 16) {
-            Stored left[8][4], right[4][4];
+            Stored left[8][4], right[SLOTS][4];
             gather<Stored, A_K_LAST, Tile::M>(left, a, lane.row(0), k + 4 * lane.t, 32);
-            gather<Stored, B_K_LAST, Tile::N>(right, b, lane.n + 4 * lane.g, k + 4 * lane.t);
-            unsigned rows[8][Rounding::REGISTERS], columns[4][Rounding::REGISTERS];
+            gather<Stored, B_K_LAST, Tile::N>(right, b, lane.n + 4 * lane.g, k + 4 * lane.t, 32);
+            unsigned rows[8][Rounding::REGISTERS], columns[SLOTS][Rounding::REGISTERS];
 #pragma unroll
             for (int i = 0; i < 8; ++i) Rounding::round(left[i], rows[i]);
 #pragma unroll
-            for (int i = 0; i < 4; ++i) Rounding::round(right[i], columns[i]);
+            for (int i = 0; i < SLOTS; ++i) Rounding::round(right[i], columns[i]);
 #pragma unroll
             for (int i = 0; i < Rounding::REGISTERS; i += 2)
 #pragma unroll
                 for (int m = 0; m < 8; m += 2)
 #pragma unroll
-                    for (int n = 0; n < 4; ++n) {
+                    for (int n = 0; n < SLOTS; ++n) {
+                        int one = n / 4 * 8 + n % 4, other = one + 4;  // of the thread's columns
                         unsigned p[4] = {rows[m][i], rows[m + 1][i], rows[m][i + 1], rows[m + 1][i + 1]};
                         unsigned q[2] = {columns[n][i], columns[n][i + 1]};
-                        Rounding::multiply(c[m][n], c[m][n + 4], c[m + 1][n], c[m + 1][n + 4], p, q);
+                        Rounding::multiply(c[m][one], c[m][other], c[m + 1][one], c[m + 1][other], p, q);
                     }
         }
     }
@@ -263,7 +272,7 @@ using Halves = OnTensorCores<HalvesAsTheyAre>;
 // STAGES · Tile::STAGE_BYTES of shared memory.
 template <class Arithmetic, class Tile, bool A_K_LAST, bool B_K_LAST, class A, class B>
 __device__ __forceinline__ void accumulate(unsigned char *room, A &a, B &b, int64 terms,
-                                           typename Arithmetic::Sum (&c)[8][8]) {
+                                           typename Arithmetic::Sum (&c)[8][Tile::COLUMNS]) {
     constexpr int LENGTH = TILE_K<typename Arithmetic::Stored>;
     auto copy = [&](int stage, int64 left) {
         if (left > 0) {
@@ -315,19 +324,18 @@ __device__ __forceinline__ void finish(const Sum *x, const T *bias, T *y, int le
 // The tile's columns from n on of f(c + bias) to y: row i of the tile at place(i), nowhere if that is negative. Lanes
 // that have one row write neighbouring columns.
 template <class T, class Tile, class Sum, class Place>
-__device__ __forceinline__ void write_tile(const Sum (&c)[8][8], const T *bias, T *y, int64 n, int64 columns,
-                                           bool packed, bool relu, Place place) {
+__device__ __forceinline__ void write_tile(const Sum (&c)[8][Tile::COLUMNS], const T *bias, T *y, int64 n,
+                                           int64 columns, bool packed, bool relu, Place place) {
     Lane<Tile> lane;
-    int64 column = n + lane.column();
-    int left = int(min(columns - column, int64(8)));  // may be negative
-    if (bias) bias += column;
-    y += column;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
         int64 row = place(lane.row(i));
-        if (row >= 0)
+        if (row < 0) continue;
 #pragma unroll
-            for (int j = 0; j < 8; j += AT_ONCE<T>)
-                finish<AT_ONCE<T>>(c[i] + j, bias ? bias + j : nullptr, y + row + j, left - j, relu, packed);
+        for (int j = 0; j < Tile::COLUMNS; j += AT_ONCE<T>) {
+            int64 column = n + lane.column() + j / 8 * 32 + j % 8;
+            int left = int(min(columns - column, int64(AT_ONCE<T>)));  // may be negative
+            finish<AT_ONCE<T>>(c[i] + j, bias ? bias + column : nullptr, y + row + column, left, relu, packed);
+        }
     }
 }

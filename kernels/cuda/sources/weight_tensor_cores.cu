@@ -61,7 +61,7 @@ struct WindowOperand {
             for (int i = 0; i < PIXELS; i += AT_A_TIME) {
                 bool inside = now[i].holds(term, p);
                 copy_async<UNIT>(to + place<T, false, Tile::M>(column(), line() + i),
-                                 inside ? x + now[i].at(term) : x, inside ? UNIT : 0);
+                                 x + now[i].at(term), inside ? UNIT : 0);
             }
         } else {
 #pragma unroll 1
@@ -81,7 +81,7 @@ struct WindowOperand {
 
 // With one split, dw is finished here; else `sums` has room for dw (of `size` numbers) once for each split.
 template <class Arithmetic, int M, int N>
-__global__ void __launch_bounds__(TILE_THREADS, N == 64 ? 3 : 2)
+__global__ void __launch_bounds__(TILE_THREADS, Tile<M, N>::BLOCKS)
     correlate_weights(const typename Arithmetic::Stored *x, const typename Arithmetic::Stored *dy,
                       typename Arithmetic::Stored *dw, float *sums, int64 size, const __grid_constant__ Correlation s,
                       Tiling tiling) {
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(TILE_THREADS, N == 64 ? 3 : 2)
     int64 split = (number /= tiling.down) % tiling.splits, group = number / tiling.splits;
     Phase p = phase(s, 0);
     int64 begin = split * tiling.depth, end = min(s.batch * p.pixels(), begin + tiling.depth);
-    float c[8][8] = {};
+    float c[8][Tile<M, N>::COLUMNS] = {};
     if (begin < end) {
         A a(x + group * s.c_in, shared_memory<Window>(), s, p, first, begin, end, tiling.a_aligned);
         MatrixOperand<T, false, N> b(dy + group * s.c_out + column, s.y_strides[3], 0, s.c_out - column, begin,

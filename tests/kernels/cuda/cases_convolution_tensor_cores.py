@@ -71,8 +71,22 @@ def test_channels_that_tiles_fit_and_do_not(cuda, arithmetic, channels):
     check_layer(cuda, arithmetic, 1, (7, 9), (3, 3), channels, *PLAIN, activation="relu")
 
 
-def test_more_pixels_than_a_tile(cuda):
-    check_layer(cuda, ("tf32", np.float32), 3, (11, 13), (2, 3), (8, 24), (1, 1), ((0, 1), (1, 1)), (1, 1), 1)
+def test_every_tile_of_every_arithmetic(cuda, on_gpu):
+    one, three, no = (1, 1), (3, 3), ((0, 0), (0, 0))
+    for arithmetic in (("tf32", np.float32), ("bfloat16", np.float32), ("float32", np.float16)):
+        for size, kernel_size, channels in (
+            ((5, 6), one, (8, 128)),
+            ((5, 6), one, (128, 8)),
+            ((5, 6), one, (64, 64)),
+            ((10, 13), one, (32, 32)),
+            ((6, 5), three, (28, 32)),
+        ):
+            check_layer(cuda, arithmetic, 2, size, kernel_size, channels, one, no, one, 1)
+    if not on_gpu:
+        from tomograd.kernels.cuda import convolution_tensor_cores, runtime, weight_tensor_cores
+
+        launched = set(runtime.current().launched)
+        assert launched >= {*convolution_tensor_cores.SOURCE, *weight_tensor_cores.SOURCE}
 
 
 def test_gradients_of_weights_over_many_pixels(cuda):

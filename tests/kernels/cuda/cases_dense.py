@@ -101,6 +101,18 @@ def test_infinities_and_nan_stay_in_their_rows_and_columns(cuda, name):
             np.testing.assert_array_equal(c, reference.matmul(a, b, bias=bias, activation=activation))
 
 
+@pytest.mark.parametrize("name", DIGITS)
+@pytest.mark.parametrize("transposes", TRANSPOSES)
+def test_tiles_of_128_columns(cuda, name, transposes):
+    sides = 40, 37, 251
+    arguments = operands(np.random.default_rng(7), sides, (), transposes)
+    bias = np.arange(sides[2], dtype=np.float32)
+    with precision(name):
+        np.testing.assert_array_equal(cuda.matmul(*arguments, bias), reference.matmul(*arguments, bias))
+        halves = arguments[0].astype(np.float16), arguments[1].astype(np.float16), *transposes
+        np.testing.assert_array_equal(cuda.matmul(*halves), reference.matmul(*arguments))
+
+
 @pytest.mark.parametrize("offset", [1, 2, 3])
 @pytest.mark.parametrize("name", ["float32", "tf32"])
 def test_operands_that_begin_in_the_middle_of_sixteen_bytes(cuda, name, offset):
