@@ -85,7 +85,7 @@ def matmul(
     if right.k_last and not left.k_last:  # of this kind there is no kernel
         a = contiguous(a.swapaxes(-1, -2) if transpose_a else a)
         left = Operand(a, True, k, m * k)
-    arithmetic = _OF_TYPE.get(c.dtype.name) or _OF_FLOAT32[chosen_precision()]
+    arithmetic = _arithmetic(c.dtype)
     tile_n = WIDE_N if arithmetic in _ROUNDED and (n - 1) % WIDE_N + 1 - TILE_N > 0 else TILE_N
     tiles = batch * -(-m // TILE_M) * -(-n // tile_n)
     splits, depth = splits_of(k, tiles, c.size, c.dtype.itemsize)
@@ -106,6 +106,15 @@ def matmul(
     if splits > 1:
         add_splits(sums, bias, c, activation == "relu")
     return c
+
+
+def _arithmetic(dtype: np.dtype) -> str:
+    """How matrices of a type are multiplied. Raises TypeError for types that are not."""
+    if dtype == np.float32:
+        return _OF_FLOAT32[chosen_precision()]
+    if dtype.name not in _OF_TYPE:
+        raise TypeError(f"no CUDA kernel multiplies matrices of {dtype}: expected float16, float32 or float64")
+    return _OF_TYPE[dtype.name]
 
 
 def _operand(x: Array, k_last: bool) -> Operand:

@@ -156,3 +156,9 @@ def test_an_activation_that_is_unknown(cuda):
     x = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match="activation = 'gelu': expected None or \"relu\""):
         cuda.matmul(x, x, activation="gelu")
+
+
+def test_a_type_that_is_not_floating(cuda):
+    x = np.ones((2, 2), np.int32)
+    with pytest.raises(TypeError, match="no CUDA kernel multiplies matrices of int32: expected float16, float32"):
+        cuda.matmul(x, x)
