@@ -9,6 +9,8 @@
 //
 // Read as a product of matrices: a row for every pixel (n, o), a column for every output channel, and what is summed
 // over is (t, c), c fastest. `Window` is where a row begins, `Depth` where in the sum one is.
+//
+// Whether a weight that is not finite meets the zeros outside x (0 · ∞ is NaN) differs from kernel to kernel.
 #pragma once
 #include "common.cuh"
 
