@@ -30,6 +30,13 @@ def test_sums_of_each_sample_over_rows_of_every_length(samples, positions, chann
     np.testing.assert_array_equal(sums_over_positions(x), x.sum(1, dtype=np.float64))
 
 
+def test_many_samples_are_shared_by_the_threads():
+    """Some samples to a part: each is less than a thread's work, all together are more."""
+    x = np.random.default_rng(0).integers(-9, 10, (100, 1000, 3)).astype(np.float32)
+    with launch.using_threads(2):
+        np.testing.assert_array_equal(sums_over_positions(x), x.sum(1, dtype=np.float64))
+
+
 @pytest.mark.parametrize("channels", [1, 5, 64, 300])
 def test_many_large_numbers_of_one_sign_keep_their_digits(channels):
     """Single precision alone would lose what is added to a sum of a million."""

@@ -49,6 +49,13 @@ def test_all_options_together(batch, transpose_a, transpose_b, k):
             np.testing.assert_array_equal(cpu.matmul(*arguments), reference.matmul(*arguments))
 
 
+@pytest.mark.parametrize("k", [0, 3])
+def test_relu_makes_no_zero_negative(k):
+    """Not even where there is nothing to sum, and the bias stands alone."""
+    a, b, bias = np.zeros((2, k), np.float32), np.zeros((k, 5), np.float32), np.full(5, -0.0, np.float32)
+    assert not np.signbit(cpu.matmul(a, b, bias=bias, activation="relu")).any()
+
+
 @pytest.mark.parametrize("sides", [(13, 20_011, 37), (3, 5000, 10), (200, 300, 128)])
 @pytest.mark.parametrize("transpose_a", [False, True])
 @given(seed=seeds)

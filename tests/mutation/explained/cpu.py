@@ -37,7 +37,7 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "kernels.cpu.average_pooling",
         "alike = count_include_pad or not any(map(any, padding))",
         ("alike = count_include_pad and (not any(map(any, padding)))",),
-        "Fewer gradients take the faster of two ways, which both give the same sums.",
+        "Fewer gradients take the faster of two ways: the same sums, taken in another order.",
     ),
     (
         "kernels.cpu.caches",
@@ -85,7 +85,7 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "kernels.cpu.convolution",
         "if groups > 1 or strides[-1] == 1 or dilation_rate[-1] > 1:",
         ("if groups > 1 or strides[-0] == 1 or dilation_rate[-1] > 1:",),
-        "Only whether phases are joined where that is faster: joined or apart they give the same sums.",
+        "Only whether phases are joined where that is faster: long sums are taken in another order.",
     ),
     (
         "kernels.cpu.recording",
@@ -143,7 +143,7 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "kernels.cpu.few_rows",
         "LEAST_DEPTH = 64",
         ("LEAST_DEPTH = 65",),
-        "From how many rows on the weights are cut in pieces: the sums are the same.",
+        "From how many rows on the weights are cut in pieces: the sums are taken in another order.",
     ),
     (
         "kernels.cpu.few_rows",
@@ -155,12 +155,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "kernels.cpu.channel_sum",
         "WORK = 50000",
         ("WORK = 50001",),
-        "How many numbers are worth a thread: the sums are the same, up to rounding in double precision.",
-    ),
-    (
-        "kernels.cpu.channel_sum",
-        "grain = max(1, WORK * samples * parts // x.size)",
-        ("grain = max(1, WORK * samples / parts // x.size)",),
-        "Only how much work a thread is given at once.",
+        "How many numbers are worth a thread: the sums are taken in another order.",
     ),
 ]
