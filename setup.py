@@ -34,7 +34,7 @@ IMAGING = [
 ]
 TESTING = ["hypothesis>=6.100"]
 # The compiler of CUDA C, for machines without a GPU: it needs no driver.
-NVRTC = ["cuda-bindings>=13,<14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"]
+NVRTC = ["cuda-bindings>=13,<14", "nvidia-cuda-nvrtc>=13,<14"]
 TEST = ["pytest>=8", *TESTING, "pytest-xdist>=3.5", "scikit-learn>=1.4"]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 CUDA = ["cupy-cuda13x>=14"]

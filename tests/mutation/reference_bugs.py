@@ -494,7 +494,7 @@ REFERENCE_BUGS = [
     Bug(
         "a norm is added up in float32",
         "kernels.reference.optimizers:squared_norm",
-        ".astype(np.float64, copy=False)",
+        ".astype(np.float64)",
         "",
         "compare of squared_norm",
         WRONG_VALUE + "0",
