@@ -6,6 +6,7 @@ import pytest
 from tomograd.kernels import cpu, memory
 from tomograd.kernels.cpu import streams
 from tomograd.kernels.cpu.bodies import Constant, kernel, unpack, value
+from tomograd.kernels.cpu.channels import Lines
 from tomograd.kernels.cpu.launch import run
 from tomograd.kernels.cpu.simd import Vector, finish_streams, lanes, load
 from tomograd.kernels.cpu.streams import past_caches, put
@@ -25,6 +26,19 @@ def test_what_the_caches_cannot_hold_together_passes_them_by(monkeypatch):
 
 def value_of(constant: Constant) -> bool:
     return bool(constant.numba_type.number)
+
+
+@pytest.mark.parametrize("samples, positions, channels, aligned", [
+    (3, 9, 64, True),
+    (1, 5, 3, True),  # lines hold many positions, and there is no second sample
+    (2, 5, 3, False),
+    (2, 16, 3, True),
+    (1, 9, 1001, False),  # a line is one position
+    (2, 9, 1008, True),
+    (2, 4, 63, False),
+])  # fmt: skip
+def test_lines_are_aligned_where_all_begin_at_a_cache_line(samples, positions, channels, aligned):
+    assert Lines(samples, positions, channels, np.dtype(np.float32)).aligned is aligned
 
 
 @kernel
