@@ -354,6 +354,7 @@ def test_two_processes_may_fill_the_cache_at_once(tmp_path):
 
 
 def test_a_long_compilation_is_announced_once(monkeypatch, capsys):
+    monkeypatch.delenv("TOMOGRAD_QUIET", raising=False)
     compilations = bodies._Compilations()
     with compilations.one():
         pass

@@ -1,6 +1,7 @@
 """Winograd's convolution and its gradients: the identity behind it, errors within the stated bounds, where NaN goes,
 all geometries, register widths, blocks and parts; the same bits each run."""
 
+import math
 import os
 import subprocess
 import sys
@@ -461,6 +462,36 @@ def test_only_the_tiles_that_are_taken_are_compiled(monkeypatch):
     small = Case(0, np.float32, 1, (7, 7), ((1, 1), (1, 1)), 1, 16, 16)
     assert winograd.plan(small.correlation, small.dtype) is None
     assert not compiled[winograd]
+
+
+@pytest.mark.parametrize("level", ["avx2", "avx512"])
+@pytest.mark.parametrize("outputs", MATRICES)
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("layer", [
+    (4, (14, 14), 256, 256),
+    (2, (14, 14), 512, 512),
+    (8, (7, 7), 512, 512),
+    (2, (32, 32), 128, 256),
+    (4, (14, 14), 128, 64),
+    (1, (56, 56), 256, 256),
+], ids=str)  # fmt: skip
+def test_a_large_layer_costs_its_products_and_some_more_and_is_work_for_all(level, outputs, workers, layer):
+    """What is taken to cost much more or less would be chosen wrongly, beside the direct sum or the other tile."""
+    samples, size, c, k = layer
+    dtype, points = np.dtype(np.float32), outputs + 2
+    work = correlation.of_convolution(samples, size, size, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, c, k)
+    with simd.using_level(level) as host:
+        forward = winograd._divided(work, outputs, dtype, workers, host)
+        gradient = deep.divided(work, outputs, dtype, workers, host)
+    tiles = samples * math.prod(-(-length // outputs) for length in size)
+    cycles = points**2 * tiles * c * k / (host.bytes // dtype.itemsize) / 2  # two multiply-adds in each
+    assert 1.1 < forward.cycles / cycles < 1.6
+    assert -(-tiles // forward.block_tiles) * forward.splits >= workers
+    if gradient is None:
+        assert tiles > deep.MOST_TILES
+    else:
+        assert 1.15 < gradient.cycles / cycles < 2.4
+        assert gradient.blocks >= workers == gradient.workers
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 72)])
