@@ -76,6 +76,8 @@ def flat(check):
     check("add", check.numbers(131, 1005), check.numbers(131, 1005))
     check("activation", check.numbers(131, 105), "leaky_relu", 0.3)
     check("channel_sum", check.numbers(5, 61, 67, 5))
+    for width in (5, 70):  # one number a row, some vectors of them in the last block
+        check("logsumexp", check.numbers(165, width))
 
 
 def many_channels_and_few(check):
