@@ -63,6 +63,27 @@ def test_many_blocks(size, channels, small_blocks):
         np.testing.assert_array_equal(cpu.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
 
 
+def tilings_of(groups, c, k, level):
+    work = correlation.of_convolution(2, (28, 28), (28, 28), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), groups, c, k)
+    with simd.using_level(level) as host:
+        return weight_tiles.tilings(work, F32, host), work.taps * c * k / groups / (host.bytes // F32.itemsize)
+
+
+@pytest.mark.parametrize("level", ["avx512", "avx2", "sse"])
+@pytest.mark.parametrize("groups, c, k", [(1, 64, 64), (1, 128, 256), (2, 64, 128), (1, 512, 64)])
+def test_tiles_cost_their_products_and_some_more(groups, c, k, level):
+    found, products = tilings_of(groups, c, k, level)
+    assert len(found) == 2
+    for tiling in found:
+        assert 1 < tiling.cycles / (products / 2) < 1.6  # two multiply-adds a cycle
+
+
+@pytest.mark.parametrize("groups, c, k", [(8, 16, 16), (4, 16, 16), (1, 16, 16), (2, 64, 64)])
+def test_channels_are_kept_apart_where_groups_are_narrow(groups, c, k):
+    found, _ = tilings_of(groups, c, k, "avx2")
+    assert (weight_tiles.APART in {tiling.arrangement for tiling in found}) is (groups > 2)
+
+
 @kernel
 def _write_shares(begin, end, arguments):
     layout, numbers, last, following, tiles, out = unpack(arguments)

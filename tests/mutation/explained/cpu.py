@@ -157,4 +157,122 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("WORK = 50001",),
         "How many numbers are worth a thread: the sums are taken in another order.",
     ),
+    (
+        "kernels.cpu.launch",
+        "_threads = max(1, min(int(os.environ.get('TOMOGRAD_NUM_THREADS', MOST)), MOST))",
+        ("_threads = max(min(int(os.environ.get('TOMOGRAD_NUM_THREADS', MOST)), MOST), 1)",),
+        "The larger of two whole numbers is the same in either order.",
+    ),
+    (
+        "kernels.cpu.channels",
+        "return max(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))",
+        ("return min(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))",),
+        "Only how much work a thread is given at once.",
+    ),
+    (
+        "kernels.cpu.channels",
+        "return max(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))",
+        ("return max(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 2))",),
+        "Only how much work a thread is given at once.",
+    ),
+    (
+        "kernels.cpu.packing",
+        "columns = min(width, n[4] - channel)",
+        ("columns = min(n[4] - channel, width)",),
+        "The smaller of two whole numbers is the same in either order.",
+    ),
+    (
+        "kernels.cpu.winograd_deep_gradient",
+        "parts = -(-channels // tile[1]) * -(-vectors // tile[2])",
+        ("parts = -(-channels // tile[1]) * +(-vectors // tile[2])",),
+        "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.winograd_deep_gradient",
+        "workers = int(max(1, min(workers, alone.cycles // SERIAL_CYCLES)))",
+        ("workers = int(max(min(workers, alone.cycles // SERIAL_CYCLES), 1))",),
+        "The larger of two whole numbers is the same in either order.",
+    ),
+    (
+        "kernels.cpu.winograd",
+        "edges = tiles_at_edges(c, outputs) * EDGE_CYCLES * points ** 2",
+        ("edges = tiles_at_edges(c, outputs) * EDGE_CYCLES * (points * 2)",),
+        "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.winograd",
+        "reads = reading_cycles(own * weights, workers) if own * weights + inputs > 2 * NEAR_BYTES else 0",
+        ("reads = 0 if own * weights + inputs > 2 * NEAR_BYTES else reading_cycles(own * weights, workers)",),
+        "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.lane_maps",
+        "run = (~want | (here - base[:, None] == np.arange(width))).all(1)",
+        ("run = (~want | (here - base[:, None] == np.arange(width))).any(1)",),
+        "Only where a window of the input begins: each lane finds its number in either.",
+    ),
+    (
+        "kernels.cpu.lane_maps",
+        "room = empty(2 * vector.lanes, array.dtype)",
+        ("room = empty(3 * vector.lanes, array.dtype)",),
+        "Only how many zeros lie behind a short array.",
+    ),
+    (
+        "kernels.cpu.rows",
+        "kind, count, width = (VectorType(vector.element, vector.lanes), vector.lanes, _known_width(shape) or 1)",
+        ("kind, count, width = (VectorType(vector.element, vector.lanes), vector.lanes, _known_width(shape) or 0)",),
+        "Where the width is not known, what this makes is never run.",
+    ),
+    (
+        "kernels.cpu.rows",
+        "a, b = (maximum(load(vector, x, at + j), a), maximum(load(vector, x, at + j + lanes(vector)), b))",
+        ("a, b = (maximum(load(vector, x, at + j), a), maximum(b, load(vector, x, at + j + lanes(vector))))",),
+        "Only NaN makes a difference, and a row with one becomes NaN whatever its maximum is.",
+    ),
+    (
+        "kernels.cpu.rows",
+        "ask_ahead(shape, x, at + start + j)",
+        ("ask_ahead(shape, x, at - start + j)",),
+        "Which memory is asked for ahead: that changes no result.",
+    ),
+    (
+        "kernels.cpu.normalization",
+        "grain = max(1, 8192 // (BLOCK * lines.positions * lines.channels))",
+        ("grain = max(1, 8191 // (BLOCK * lines.positions * lines.channels))",),
+        "Only how much work a thread is given at once.",
+    ),
+    (
+        "kernels.cpu.covering",
+        "for b in range(max(top, 0), min(below, i1)):",
+        ("for b in range(max(0, top), min(below, i1)):",),
+        "The larger of two whole numbers is the same in either order.",
+    ),
+    (
+        "kernels.cpu.mathematics",
+        (
+            "_log1p_unit_tail = polynomial([0.6666664033669923, 0.40007560644911205, 0.2823661980531048, "
+            "0.2685149802283715], [2 / (2 * k + 1) for k in range(1, 17)])"
+        ),
+        (
+            (
+                "_log1p_unit_tail = polynomial([0.6666664033669923, 0.40007560644911205, 0.2823661980531048, "
+                "0.26878349520859984], [2 / (2 * k + 1) for k in range(1, 17)])"
+            ),
+        ),
+        "The logarithm changes by less than a hundredth of a rounding.",
+    ),
+    (
+        "kernels.cpu.simd",
+        (
+            "LEVELS = {level.name: level for level in [Level('avx512', 64, 32), Level('avx2', 32, 16), Level('sse', "
+            "16, 16), Level('neon', 16, 32), Level('scalar', 0, 16)]}"
+        ),
+        (
+            (
+                "LEVELS = {level.name: level for level in [Level('avx512', 64, 32), Level('avx2', 32, 16), "
+                "Level('sse', 16, 15), Level('neon', 16, 32), Level('scalar', 0, 16)]}"
+            ),
+        ),
+        "How many registers tiles are made for: with one less, smaller ones may be chosen.",
+    ),
 ]
