@@ -67,3 +67,10 @@ def test_long_sums(sides, transpose_a, seed):
     for dtype in (np.float64, np.float32):
         arguments = a.astype(dtype), b.astype(dtype), transpose_a
         compare(cpu.matmul, reference.matmul, *arguments, terms=k, random=True)
+
+
+def test_long_sums_of_weights_that_lie_in_rows():
+    """Lanes run over the input: such blocks of channels overlap, and no sum is cut in pieces."""
+    rng = np.random.default_rng(0)
+    a, b = (random_array(rng, (rows, 50_000), np.float32, "integers") for rows in (40, 5))
+    np.testing.assert_array_equal(cpu.matmul(a, b, False, True), reference.matmul(a, b, False, True))

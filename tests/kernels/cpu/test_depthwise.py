@@ -144,6 +144,21 @@ def test_only_depthwise_convolutions_are_taken():
     assert not any(map(depthwise.suits, [work(1, 1, 1), work(5, 5, 10), work(5, 10, 5), work(5, 10, 10)]))
 
 
+@pytest.mark.parametrize("level", ["avx512", "avx2", "sse"])
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize(
+    "length, kernel, channels, most", [(56, 3, 128, 3), (14, 3, 512, 3), (28, 5, 128, 1.8), (28, 7, 96, 1.8)]
+)
+def test_tiles_cost_their_products_and_some_more(length, kernel, channels, most, gradient, level):
+    size, taps, pad = (length, length), (kernel, kernel), (kernel // 2, kernel // 2)
+    work = correlation.of_convolution(2, size, size, taps, (1, 1), (pad, pad), (1, 1), channels, channels, channels)
+    with simd.using_level(level) as host:
+        vectors = -(-channels // (host.bytes // 4))
+        (windows,) = depthwise._choose((work,), gradient, vectors, host)
+        cycles = depthwise._cycles(work, windows, vectors, host)
+    assert 1.1 < cycles / (length**2 * kernel**2 * vectors / 2) < most  # two multiply-adds a cycle
+
+
 def test_results_repeat_to_the_last_bit_and_conv_does_not_depend_on_threads():
     rng = np.random.default_rng(0)
     x, dy = (rng.standard_normal((3, 61, 67, 24), dtype=np.float32) for _ in range(2))
