@@ -200,6 +200,11 @@ def test_a_forked_child_computes_on_threads_of_its_own():
 # ---- the cache -------------------------------------------------------------------------------------------------------
 
 
+def beside_the_package(folder):
+    """PYTHONPATH for a process that finds modules in a folder, and the same package as this one."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 @pytest.fixture
 def program(tmp_path):
     """Runs a small kernel in a fresh process with its cache in tmp_path/cache: returns what it wrote to stderr."""
@@ -210,7 +215,7 @@ def program(tmp_path):
             [sys.executable, "-c", f"import axpy; axpy.check()\n{more}"],
             env={
                 **os.environ,
-                "PYTHONPATH": str(tmp_path),
+                "PYTHONPATH": beside_the_package(tmp_path),
                 "TOMOGRAD_CACHE": str(tmp_path / "cache"),
                 **dict(environment),
             },
@@ -338,7 +343,7 @@ def test_links_are_not_followed(program, tmp_path):
 
 def test_two_processes_may_fill_the_cache_at_once(tmp_path):
     (tmp_path / "axpy.py").write_text(AXPY)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TOMOGRAD_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "PYTHONPATH": beside_the_package(tmp_path), "TOMOGRAD_CACHE": str(tmp_path / "cache")}
     script = f"import axpy; axpy.check()\n{fresh_compilations()}"
     started = [
         subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE, text=True)
