@@ -158,12 +158,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "How many numbers are worth a thread: the sums are taken in another order.",
     ),
     (
-        "kernels.cpu.launch",
-        "_threads = max(1, min(int(os.environ.get('TOMOGRAD_NUM_THREADS', MOST)), MOST))",
-        ("_threads = max(min(int(os.environ.get('TOMOGRAD_NUM_THREADS', MOST)), MOST), 1)",),
-        "The larger of two whole numbers is the same in either order.",
-    ),
-    (
         "kernels.cpu.channels",
         "return max(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))",
         ("return min(1, CHUNK // 2 // max(min(self.positions, self.chunk_rows) * self.channels, 1))",),
@@ -176,22 +170,10 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "Only how much work a thread is given at once.",
     ),
     (
-        "kernels.cpu.packing",
-        "columns = min(width, n[4] - channel)",
-        ("columns = min(n[4] - channel, width)",),
-        "The smaller of two whole numbers is the same in either order.",
-    ),
-    (
         "kernels.cpu.winograd_deep_gradient",
         "parts = -(-channels // tile[1]) * -(-vectors // tile[2])",
         ("parts = -(-channels // tile[1]) * +(-vectors // tile[2])",),
         "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
-    ),
-    (
-        "kernels.cpu.winograd_deep_gradient",
-        "workers = int(max(1, min(workers, alone.cycles // SERIAL_CYCLES)))",
-        ("workers = int(max(min(workers, alone.cycles // SERIAL_CYCLES), 1))",),
-        "The larger of two whole numbers is the same in either order.",
     ),
     (
         "kernels.cpu.winograd",
@@ -225,12 +207,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.cpu.rows",
-        "a, b = (maximum(load(vector, x, at + j), a), maximum(load(vector, x, at + j + lanes(vector)), b))",
-        ("a, b = (maximum(load(vector, x, at + j), a), maximum(b, load(vector, x, at + j + lanes(vector))))",),
-        "Only NaN makes a difference, and a row with one becomes NaN whatever its maximum is.",
-    ),
-    (
-        "kernels.cpu.rows",
         "ask_ahead(shape, x, at + start + j)",
         ("ask_ahead(shape, x, at - start + j)",),
         "Which memory is asked for ahead: that changes no result.",
@@ -240,12 +216,6 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "grain = max(1, 8192 // (BLOCK * lines.positions * lines.channels))",
         ("grain = max(1, 8191 // (BLOCK * lines.positions * lines.channels))",),
         "Only how much work a thread is given at once.",
-    ),
-    (
-        "kernels.cpu.covering",
-        "for b in range(max(top, 0), min(below, i1)):",
-        ("for b in range(max(0, top), min(below, i1)):",),
-        "The larger of two whole numbers is the same in either order.",
     ),
     (
         "kernels.cpu.mathematics",
