@@ -421,6 +421,18 @@ def test_a_read_only_folder_is_read(program, tmp_path, monkeypatch):
     assert message.endswith("hits 1"), message
 
 
+def test_a_full_disk_is_a_warning_once(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    monkeypatch.setattr(cache.tempfile, "mkstemp", refuse)
+    with pytest.warns(RuntimeWarning, match="cannot be kept in .*: No space left on device") as found:
+        cache.keep("one", b"kernel")
+        cache.keep("another", b"kernel")
+    assert len(found) == 1
+
+
 def test_no_place_for_a_cache_is_a_warning(program, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     message = program(environment={"TOMOGRAD_CACHE": str(tmp_path / "file")})

@@ -243,6 +243,92 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
                 "Level('sse', 16, 15), Level('neon', 16, 32), Level('scalar', 0, 16)]}"
             ),
         ),
-        "How many registers tiles are made for: with one less, smaller ones may be chosen.",
+        "How many registers tiles are made for: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.output_tiles",
+        "chunk = min(CHUNK_CYCLES / tile_cycles, 256, -(-tiles * blocks // (8 * parts)))",
+        ("chunk = min(CHUNK_CYCLES / tile_cycles, 256, -(+tiles * blocks // (8 * parts)))",),
+        "Only how many tiles are computed before the next block of weights: their sums are the same.",
+    ),
+    (
+        "kernels.cpu.output_tiles",
+        "calls = min(kw - 1, -(-max(c.before[2], 1) // c.dilation[2]))",
+        ("calls = min(kw - 1, -(-max(c.before[2], 1) // c.dilation[1]))",),
+        "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.weight_tiles",
+        "return (rows if share > 0 else 0, -(-share // (rows * pixels)))",
+        ("return (rows if share > 0 else 0, +(-share // (rows * pixels)))",),
+        "Which memory is asked for ahead: that changes no result.",
+    ),
+    (
+        "kernels.cpu.weight_tiles",
+        "added = 2 * by_pixels * sums_bytes if by_pixels > 1 else 0",
+        ("added = 2 * by_pixels * sums_bytes if by_pixels >= 1 else 0",),
+        "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.gradient_tiles",
+        "right = (size - 1 - span - origin) // stride + 1 if size > span + origin else 0",
+        ("right = (size - 2 - span - origin) // stride + 1 if size > span + origin else 0",),
+        "One pixel more may be added by itself: the sums are taken in another order.",
+    ),
+    (
+        "kernels.cpu.tile_kernel",
+        "following = table[3 * t + 3]",
+        ("following = table[3 * t + 2]",),
+        "Which memory is asked for ahead: that changes no result.",
+    ),
+    (
+        "kernels.cpu.winograd_filters",
+        "q, target = (first, (channel - start) // width * block + (channel - start) % width)",
+        ("q, target = (first, (channel - start) // width * block + (channel + start) % width)",),
+        "The first channel is a multiple of the width, so the remainder is the same.",
+    ),
+    (
+        "kernels.cpu.depthwise",
+        "return across * down * each + at_edge * EDGE_CYCLES * places",
+        ("return across * down * each - at_edge * EDGE_CYCLES * places",),
+        "What a way is taken to cost: another may be chosen, which takes the sums in another order.",
+    ),
+    (
+        "kernels.cpu.depthwise",
+        "room = rounded_up(max(channels, lanes), LINE_BYTES // dtype.itemsize)",
+        ("room = rounded_up(max(channels, lanes), LINE_BYTES * dtype.itemsize)",),
+        "Only how much memory a part has: more than it needs.",
+    ),
+    (
+        "kernels.cpu.bodies",
+        "self.count, self.seconds, self.announced = (0, 0.0, bool(os.environ.get('TOMOGRAD_QUIET')))",
+        ("self.count, self.seconds, self.announced = (0, 0.001, bool(os.environ.get('TOMOGRAD_QUIET')))",),
+        "That kernels take long to compile is said a thousandth of a second earlier.",
+    ),
+    (
+        "kernels.cpu.compiling",
+        "llvm.ffi.lib.LLVMPY_LoadLibraryPermanently(None, _error)",
+        ("pass",),
+        "LLVM does the same when an engine for machine code is made, which comes first.",
+    ),
+    (
+        "kernels.cpu.separable",
+        "if (number == 1) & (not some):",
+        ("if (number == 2) & (not some):",),
+        "Called for two rows or more, so that no row is alone unless others were added before.",
+    ),
+    (
+        "kernels.cpu.lane_maps",
+        (
+            "return (np.zeros(0, int), np.zeros(0, int), np.zeros((0, width), int), np.zeros((0, width)), "
+            "np.zeros(0, bool))"
+        ),
+        (
+            (
+                "return (np.zeros(0, int), np.zeros(1, int), np.zeros((0, width), int), np.zeros((0, width)), "
+                "np.zeros(0, bool))"
+            ),
+        ),
+        "No axis is without entries: each window has a position of the image, each pixel a neighbour.",
     ),
 ]
