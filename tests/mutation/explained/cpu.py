@@ -19,19 +19,19 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "kernels.cpu.tiling",
         "line = LINE_CYCLES if wide * lanes >= channels else 3 * LINE_CYCLES",
         ("line = LINE_CYCLES if wide * lanes > channels else 3 * LINE_CYCLES",),
-        "What a tile is taken to cost: another one may be chosen, which gives the same sums.",
+        "What a tile is taken to cost: another may be chosen, which takes the sums in another order.",
     ),
     (
         "kernels.cpu.tiling",
         "return (tiles * (cycles + loads / 32 + 0.5), -rows * width * wide)",
         ("return (tiles * (cycles + loads / 32 + 0.5), +rows * width * wide)",),
-        "Which of two tiles that are taken to cost the same is chosen: both give the same sums.",
+        "Which of two tiles that are taken to cost the same is chosen: one takes the sums in another order.",
     ),
     (
         "kernels.cpu.dense",
         "transpose_b = bool(transpose_b) or n == 1",
         ("transpose_b = bool(transpose_b) or n == 0",),
-        "A single column is the same memory as a row: read as a row it is faster, the sums are the same.",
+        "A single column is the same memory as a row, as which it is read faster: the sums are taken in another order.",
     ),
     (
         "kernels.cpu.average_pooling",
