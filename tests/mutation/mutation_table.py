@@ -37,7 +37,7 @@ a test is missing.
 
 LIVING = """## Mutants that live
 
-All mutants of `engine/functions`, `kernels/reference`, `kernels/geometry.py` and `kernels/memory.py` were tried. Of
+All mutants of `engine/functions`, `kernels/reference` and `kernels/geometry.py` were tried. Of
 `kernels/cpu`, whose twenty thousand mutants have to be compiled one by one, eight were drawn at random from each of
 {sampled}.
 
