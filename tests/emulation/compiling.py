@@ -62,7 +62,7 @@ def page() -> str:
     lines = [
         "# What CUDA kernels take",
         "",
-        f"Registers of a thread, as NVRTC {version} gives them out; a multiprocessor has 65,536. None is spilled (a test).",
+        f"Registers of a thread, as NVRTC {version} gives them out; a multiprocessor has 65,536. None is spilled.",
         "Written by `python tests/emulation/compiling.py > docs/cuda-registers.md`.",
         "",
         f"| source | kernel | {' | '.join(ARCHITECTURES)} |",
