@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -20,3 +22,15 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, ulps: float = 64, sca
     finite = np.abs(expected[np.isfinite(expected)])
     scale = max(finite.max(initial=0), np.finfo(actual.dtype).tiny) if scale is None else scale
     np.testing.assert_allclose(actual, expected, rtol=0, atol=ulps * np.finfo(actual.dtype).eps * scale)
+
+
+def assert_close_beside_one(actual: np.ndarray, expected: np.ndarray, ulps: float = 16) -> None:
+    """Within `ulps` epsilons of 1 + |expected|, and infinite and NaN in the same places."""
+    eps = np.finfo(actual.dtype).eps
+    np.testing.assert_allclose(actual, expected, rtol=ulps * eps, atol=ulps * eps)
+
+
+def assert_all_close(actual: Sequence[np.ndarray], expected: Sequence[np.ndarray], scale: float) -> None:
+    """`assert_close` of one array after the other."""
+    for array, other in zip(actual, expected, strict=True):
+        assert_close(array, other, scale=scale)

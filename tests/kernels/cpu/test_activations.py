@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
+from numerics import assert_close_beside_one as close
 
 from tomograd.kernels import ACTIVATION_NAMES, cpu, reference
 from tomograd.kernels.cpu.rows import NARROW
@@ -13,12 +14,6 @@ from tomograd.testing.strategies import LAYOUTS, arrays, laid_out, shapes
 EXTREMES = [0.0, -0.0, 1e4, -1e4, 1e-30, -1e-30, 88.5, -88.5, 104.0, -104.0, 20.0, -20.0, 3.0, -3.0]
 # Known at compile time, in groups of 4 or 8 columns that overlap or do not, wide with and without a rest.
 WIDTHS = st.sampled_from([0, 1, 2, 3, 4, 7, 8, 17, NARROW, NARROW + 1, 64, 1000])
-
-
-def close(actual, expected, ulps=16):
-    """Within `ulps` epsilons of 1 + |expected|, and infinite and NaN in the same places."""
-    eps = np.finfo(actual.dtype).eps
-    np.testing.assert_allclose(actual, expected, rtol=ulps * eps, atol=ulps * eps)
 
 
 @given(x=arrays(shapes()), name=st.sampled_from(ACTIVATION_NAMES), parameter=st.sampled_from([0.0, 0.2, 1.0, 2.5]))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_arguments import gamma_and_beta, wide
 from numerics import assert_close
 
 from tomograd.kernels import cpu, reference
@@ -15,14 +16,6 @@ dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(LAYOUTS)
 BATCHES = [(2, 7, 5, 3), (2, 64, 66, 16), (3, 50, 1), (2, 9, 400), (1, 200, 201, 1), (30000, 2), (1, 1, 4), (5, 6, 0),
            (3, 40, 41, 17), (300, 1001), (2, 31, 33, 64), (700, 96), (5, 2100)]  # fmt: skip
-
-
-def parameters(rng, channels, dtype):
-    return rng.standard_normal(channels).astype(dtype), rng.standard_normal(channels).astype(dtype)
-
-
-def wide(*arrays):
-    return [a.astype(np.float64) for a in arrays]
 
 
 def close(actual, expected, dtype, ulps=64, scale=None):
@@ -50,7 +43,7 @@ def test_batch_norm_and_its_gradient(shape, dtype, layout, activation):
     rng = np.random.default_rng(0)
     x = laid_out((rng.standard_normal(shape) * 3 + 1).astype(dtype), layout)
     dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
-    gamma, beta = parameters(rng, shape[-1], dtype)
+    gamma, beta = gamma_and_beta(rng, shape[-1], dtype)
     results = cpu.batch_norm(x, gamma, beta, 1e-3, activation)
     close(results[0], reference.batch_norm(*wide(x, gamma, beta), 1e-3, activation)[0], dtype)
     require_statistics_of_a_batch(x, gamma, beta)
@@ -69,7 +62,7 @@ def test_batch_norm_with_given_statistics_and_its_gradient(shape, dtype, layout,
     x = laid_out((rng.standard_normal(shape) * 3 + 1).astype(dtype), layout)
     dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
     variance = rng.uniform(0.5, 9, shape[-1]).astype(dtype)
-    known = (*parameters(rng, shape[-1], dtype), rng.standard_normal(shape[-1]).astype(dtype), variance)
+    known = (*gamma_and_beta(rng, shape[-1], dtype), rng.standard_normal(shape[-1]).astype(dtype), variance)
     inference = cpu.batch_norm_inference(x, *known, 1e-3, activation)
     close(inference, reference.batch_norm_inference(*wide(x, *known), 1e-3, activation), dtype)
     gradients = cpu.batch_norm_inference_gradient(dy, x, *known, 1e-3, activation)
@@ -83,7 +76,7 @@ def test_batch_norm_with_given_statistics_and_its_gradient(shape, dtype, layout,
 def test_a_large_mean_costs_no_digits_of_the_variance(channels):
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((2, 128, 130, channels)) + 1e4).astype(np.float32)
-    _, mean, variance = cpu.batch_norm(x, *parameters(rng, channels, np.float32), 1e-3)
+    _, mean, variance = cpu.batch_norm(x, *gamma_and_beta(rng, channels, np.float32), 1e-3)
     np.testing.assert_allclose(mean, x.mean((0, 1, 2), dtype=np.float64), rtol=1e-7)
     np.testing.assert_allclose(variance, x.var((0, 1, 2), dtype=np.float64), rtol=1e-5)
 
@@ -109,7 +102,7 @@ def test_a_center_guessed_badly_costs_no_digits(channels):
             continue
         places = [start + k * rows // normalization.GUESSED for k in range(normalization.GUESSED)]
         x[places] += 1000
-    _, mean, variance = cpu.batch_norm(x, *parameters(np.random.default_rng(0), channels, np.float32), 1e-3)
+    _, mean, variance = cpu.batch_norm(x, *gamma_and_beta(np.random.default_rng(0), channels, np.float32), 1e-3)
     np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64), rtol=1e-5)
     np.testing.assert_allclose(variance, x.var(0, dtype=np.float64), rtol=1e-5)
 
@@ -129,7 +122,7 @@ def test_an_infinity_or_nan_stays_in_its_channel():
 def test_a_constant_channel_has_no_variance():
     x = np.full((3, 100, 100, 4), 0.1, np.float32)
     x[..., 2] = -1e6 / 3
-    _, mean, variance = cpu.batch_norm(x, *parameters(np.random.default_rng(0), 4, np.float32), 1e-3)
+    _, mean, variance = cpu.batch_norm(x, *gamma_and_beta(np.random.default_rng(0), 4, np.float32), 1e-3)
     np.testing.assert_allclose(mean, x[0, 0, 0], rtol=1e-7)
     assert (variance <= (1e-6 * x[0, 0, 0]) ** 2).all() and (variance >= 0).all()
 
@@ -137,7 +130,7 @@ def test_a_constant_channel_has_no_variance():
 def test_relu_is_cut_in_the_gradient_where_it_was_cut_in_the_result():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4, 40, 40, 5)).astype(np.float32)
-    gamma, beta = parameters(rng, 5, np.float32)
+    gamma, beta = gamma_and_beta(rng, 5, np.float32)
     gamma[1] = 0
     y, mean, variance = cpu.batch_norm(x, gamma, beta, 1e-3, "relu")
     ones = np.ones_like(x)
@@ -171,7 +164,7 @@ def test_group_norm_and_its_gradient(case, dtype, layout):
     rng = np.random.default_rng(0)
     x = laid_out((rng.standard_normal(shape) * 2 + 1).astype(dtype), layout)
     dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
-    gamma, beta = parameters(rng, shape[-1], dtype)
+    gamma, beta = gamma_and_beta(rng, shape[-1], dtype)
     results = cpu.group_norm(x, groups, gamma, beta, 1e-3)
     for result, expected in zip(results, reference.group_norm(*wide(x), groups, *wide(gamma, beta), 1e-3), strict=True):
         close(result, expected, dtype)
@@ -188,7 +181,7 @@ def test_group_norm_and_its_gradient(case, dtype, layout):
 def test_a_large_mean_costs_no_digits_of_a_groups_variance(shape, groups):
     rng = np.random.default_rng(0)
     x = (rng.standard_normal(shape) + 1e4).astype(np.float32)
-    _, mean, variance = cpu.group_norm(x, groups, *parameters(rng, shape[-1], np.float32), 1e-3)
+    _, mean, variance = cpu.group_norm(x, groups, *gamma_and_beta(rng, shape[-1], np.float32), 1e-3)
     of_groups = x.reshape(len(x), -1, groups, shape[-1] // groups).astype(np.float64)
     np.testing.assert_allclose(mean, of_groups.mean((1, 3)), rtol=2e-7)
     np.testing.assert_allclose(variance, of_groups.var((1, 3)), rtol=1e-5)
@@ -197,7 +190,7 @@ def test_a_large_mean_costs_no_digits_of_a_groups_variance(shape, groups):
 def test_results_do_not_depend_on_the_number_of_threads():
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 2, 96, 97, 24)).astype(np.float32)
-    gamma, beta = parameters(rng, 24, np.float32)
+    gamma, beta = gamma_and_beta(rng, 24, np.float32)
 
     def results():
         y, mean, variance = cpu.batch_norm(x, gamma, beta, 1e-3)

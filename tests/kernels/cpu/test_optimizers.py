@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numerics import assert_close
+from kernel_arguments import optimizer_states
+from numerics import assert_all_close
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import optimizers
@@ -16,18 +17,6 @@ several = st.lists(shapes(), min_size=1, max_size=5)
 decays = st.sampled_from([0.0, 0.1])
 
 
-def states(shapes, dtype, number):
-    """`number` lists of arrays of these shapes, and the same in float64 for the reference."""
-    rng = np.random.default_rng(0)
-    lists = [[np.asarray(rng.standard_normal(shape), dtype) for shape in shapes] for _ in range(number)]
-    return lists, [[array.astype(np.float64) for array in arrays] for arrays in lists]
-
-
-def assert_all_close(ours, expected, scale):
-    for array, other in zip(ours, expected, strict=True):
-        assert_close(array, other, scale=scale)
-
-
 @given(
     shapes=several,
     dtype=dtypes,
@@ -36,7 +25,7 @@ def assert_all_close(ours, expected, scale):
     decay=decays,
 )
 def test_sgd(shapes, dtype, layout, kind, decay):
-    (parameters, gradients, velocities), (p, g, v) = states(shapes, dtype, 3)
+    (parameters, gradients, velocities), (p, g, v) = optimizer_states(shapes, dtype, 3)
     gradients = [laid_out(gradient, layout) for gradient in gradients]
     if kind == "plain":
         velocities = v = None
@@ -50,7 +39,7 @@ def test_sgd(shapes, dtype, layout, kind, decay):
 
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS), decay=decays)
 def test_adam(shapes, dtype, layout, decay):
-    (parameters, gradients, first, second), (p, g, m, v) = states(shapes, dtype, 4)
+    (parameters, gradients, first, second), (p, g, m, v) = optimizer_states(shapes, dtype, 4)
     for arrays in (second, v):
         for array in arrays:
             array *= array
@@ -74,7 +63,7 @@ def test_adam(shapes, dtype, layout, decay):
     decay=decays,
 )
 def test_rmsprop(shapes, dtype, layout, momentum, centered, decay):
-    (parameters, gradients), (p, g) = states(shapes, dtype, 2)
+    (parameters, gradients), (p, g) = optimizer_states(shapes, dtype, 2)
     gradients = [laid_out(gradient, layout) for gradient in gradients]
     ours, theirs = ([[np.zeros_like(array) for array in arrays] for _ in range(3)] for arrays in (parameters, p))
     for given_slots in (ours, theirs):
@@ -93,7 +82,7 @@ def test_rmsprop(shapes, dtype, layout, momentum, centered, decay):
 
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS))
 def test_squared_norm(shapes, dtype, layout):
-    (arrays,), _ = states(shapes, dtype, 1)
+    (arrays,), _ = optimizer_states(shapes, dtype, 1)
     arrays = [laid_out(array, layout) for array in arrays]
     expected = reference.squared_norm(arrays)
     assert cpu.squared_norm(arrays) == pytest.approx(expected, rel=1e-12)
@@ -112,7 +101,7 @@ def test_parts_begin_and_end_within_arrays(monkeypatch):
     """Many parts over arrays of all sizes, as for threads: each element is updated once."""
     monkeypatch.setattr(optimizers, "GRAIN", 1)
     sizes = [0, 1, 13, 0, 5, 64, 0, 300, 0]
-    (parameters, gradients, first, second), (p, g, m, v) = states([(size,) for size in sizes], np.float64, 4)
+    (parameters, gradients, first, second), (p, g, m, v) = optimizer_states([(size,) for size in sizes], np.float64, 4)
     second, v = [np.abs(x) for x in second], [np.abs(x) for x in v]
     cpu.adam_step(parameters, gradients, first, second, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
     reference.adam_step(p, g, m, v, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)

@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numerics import assert_close_beside_one as close
 
 from tomograd.kernels import ACTIVATION_NAMES, reference
 from tomograd.testing.strategies import arrays, shapes
 
 EXTREMES = [0.0, -0.0, 1e4, -1e4, 1e-30, -1e-30, 88.5, -88.5, 104.0, -104.0, 20.0, -20.0, np.inf, -np.inf, np.nan]
-
-
-def close(actual, expected, ulps=16):
-    """Within `ulps` epsilons of 1 + |expected|, and infinite and NaN in the same places."""
-    eps = np.finfo(actual.dtype).eps
-    np.testing.assert_allclose(actual, expected, rtol=ulps * eps, atol=ulps * eps)
 
 
 @given(x=arrays(shapes()), name=st.sampled_from(ACTIVATION_NAMES), parameter=st.sampled_from([0.0, 0.2, 1.0, 2.5]))

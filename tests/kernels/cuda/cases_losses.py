@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numerics import assert_close_beside_one
 from same_bits import require_the_same_bits
 
 from tomograd.kernels import reference
@@ -20,9 +21,8 @@ def wide(*arrays):
 
 
 def close(actual, expected, dtype, ulps=24):
-    eps = np.finfo(dtype).eps
     assert actual.dtype == dtype and actual.flags.c_contiguous
-    np.testing.assert_allclose(actual, expected, rtol=ulps * eps, atol=ulps * eps)
+    assert_close_beside_one(actual, expected, ulps)
 
 
 # ---- of rows ---------------------------------------------------------------------------------------------------------

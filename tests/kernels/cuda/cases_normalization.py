@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_arguments import gamma_and_beta, wide
 from numerics import assert_close
 from same_bits import require_the_same_bits
 
@@ -17,14 +18,6 @@ BATCHES = [(2, 7, 5, 3), (2, 44, 46, 16), (3, 50, 1), (2, 9, 400), (1, 150, 201,
            (3, 30, 31, 17), (20, 1031), (2, 11, 33, 64), (200, 96), (3, 2100)]  # fmt: skip
 
 
-def parameters(rng, channels, dtype):
-    return rng.standard_normal(channels).astype(dtype), rng.standard_normal(channels).astype(dtype)
-
-
-def wide(*arrays):
-    return [a.astype(np.float64) for a in arrays]
-
-
 def close(actual, expected, dtype, ulps=64, scale=None):
     assert actual.dtype == dtype and actual.flags.c_contiguous
     assert_close(actual, expected, ulps, scale)
@@ -35,7 +28,7 @@ def test_batch_norm_and_its_gradient(cuda, shape, dtype, layout, activation):
     rng = np.random.default_rng(0)
     x = laid_out((rng.standard_normal(shape) * 3 + 1).astype(dtype), layout)
     dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
-    gamma, beta = parameters(rng, shape[-1], dtype)
+    gamma, beta = gamma_and_beta(rng, shape[-1], dtype)
     results = cuda.batch_norm(x, gamma, beta, 1e-3, activation)
     for result, expected in zip(results, reference.batch_norm(*wide(x, gamma, beta), 1e-3, activation), strict=True):
         close(result, expected, dtype, ulps=16 if dtype == np.float32 else 128)  # the reference errs too
@@ -55,7 +48,7 @@ def test_batch_norm_with_given_statistics_and_its_gradient(cuda, shape, dtype, l
     x = laid_out((rng.standard_normal(shape) * 3 + 1).astype(dtype), layout)
     dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
     variance = rng.uniform(0.5, 9, shape[-1]).astype(dtype)
-    known = (*parameters(rng, shape[-1], dtype), rng.standard_normal(shape[-1]).astype(dtype), variance)
+    known = (*gamma_and_beta(rng, shape[-1], dtype), rng.standard_normal(shape[-1]).astype(dtype), variance)
     inference = cuda.batch_norm_inference(x, *known, 1e-3, activation)
     close(inference, reference.batch_norm_inference(*wide(x, *known), 1e-3, activation), dtype)
     gradients = cuda.batch_norm_inference_gradient(dy, x, *known, 1e-3, activation)
@@ -69,7 +62,7 @@ def test_batch_norm_with_given_statistics_and_its_gradient(cuda, shape, dtype, l
 def test_a_large_mean_costs_no_digits_of_the_variance(cuda, channels):
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((2, 64, 30, channels)) + 1e4).astype(np.float32)
-    _, mean, variance = cuda.batch_norm(x, *parameters(rng, channels, np.float32), 1e-3)
+    _, mean, variance = cuda.batch_norm(x, *gamma_and_beta(rng, channels, np.float32), 1e-3)
     np.testing.assert_allclose(mean, x.mean((0, 1, 2), dtype=np.float64), rtol=1e-7)
     np.testing.assert_allclose(variance, x.var((0, 1, 2), dtype=np.float64), rtol=1e-6)
 
@@ -88,7 +81,7 @@ def test_a_center_far_from_all_others_costs_no_digits(cuda, channels):
     """The first number of every channel, which the others are taken relative to, is a thousand deviations off."""
     x = np.random.default_rng(0).standard_normal((700, channels)).astype(np.float32) + 5
     x[0] += 1000
-    _, mean, variance = cuda.batch_norm(x, *parameters(np.random.default_rng(0), channels, np.float32), 1e-3)
+    _, mean, variance = cuda.batch_norm(x, *gamma_and_beta(np.random.default_rng(0), channels, np.float32), 1e-3)
     np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64), rtol=2e-5)
     np.testing.assert_allclose(variance, x.var(0, dtype=np.float64), rtol=1e-5)
 
@@ -110,7 +103,7 @@ def test_an_infinity_or_nan_stays_in_its_channel(cuda, first):
 def test_a_constant_channel_has_no_variance(cuda):
     x = np.full((3, 50, 60, 4), 0.1, np.float32)
     x[..., 2] = -1e6 / 3
-    _, mean, variance = cuda.batch_norm(x, *parameters(np.random.default_rng(0), 4, np.float32), 1e-3)
+    _, mean, variance = cuda.batch_norm(x, *gamma_and_beta(np.random.default_rng(0), 4, np.float32), 1e-3)
     np.testing.assert_array_equal(mean, x[0, 0, 0])
     np.testing.assert_array_equal(variance, 0)
 
@@ -118,7 +111,7 @@ def test_a_constant_channel_has_no_variance(cuda):
 def test_relu_is_cut_in_the_gradient_where_it_was_cut_in_the_result(cuda):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4, 20, 20, 5)).astype(np.float32)
-    gamma, beta = parameters(rng, 5, np.float32)
+    gamma, beta = gamma_and_beta(rng, 5, np.float32)
     gamma[1] = 0
     y, mean, variance = cuda.batch_norm(x, gamma, beta, 1e-3, "relu")
     ones = np.ones_like(x)
@@ -157,7 +150,7 @@ def test_group_norm_and_its_gradient(cuda, case, dtype, layout):
     rng = np.random.default_rng(0)
     x = laid_out((rng.standard_normal(shape) * 2 + 1).astype(dtype), layout)
     dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
-    gamma, beta = parameters(rng, shape[-1], dtype)
+    gamma, beta = gamma_and_beta(rng, shape[-1], dtype)
     results = cuda.group_norm(x, groups, gamma, beta, 1e-3)
     for result, expected in zip(results, reference.group_norm(*wide(x), groups, *wide(gamma, beta), 1e-3), strict=True):
         close(result, expected, dtype)
@@ -183,7 +176,7 @@ def test_rows_too_long_for_a_block(cuda, monkeypatch):
 @pytest.mark.parametrize("shape", [(4, 16), (4, 500), (2, 5, 40, 3)])
 def test_a_group_far_from_zero_keeps_its_digits(cuda, shape):
     x = (np.random.default_rng(0).standard_normal(shape) + 1e4).astype(np.float32)
-    _, mean, variance = cuda.group_norm(x, 1, *parameters(np.random.default_rng(0), shape[-1], np.float32), 1e-3)
+    _, mean, variance = cuda.group_norm(x, 1, *gamma_and_beta(np.random.default_rng(0), shape[-1], np.float32), 1e-3)
     axes = tuple(range(1, x.ndim))
     np.testing.assert_allclose(mean[:, 0], x.mean(axes, dtype=np.float64), rtol=1e-7)
     np.testing.assert_allclose(variance[:, 0], x.var(axes, dtype=np.float64), rtol=1e-6)
@@ -206,7 +199,7 @@ def test_arrays_that_begin_in_the_middle_of_sixteen_bytes(cuda, offset):
 def test_the_same_bits_in_every_order(cuda, on_gpu):
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 2, 60, 49, 6)).astype(np.float32)
-    gamma, beta = parameters(rng, 6, np.float32)
+    gamma, beta = gamma_and_beta(rng, 6, np.float32)
 
     def run():
         y, mean, variance = cuda.batch_norm(x, gamma, beta, 1e-3, "relu")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numerics import assert_close
+from kernel_arguments import optimizer_states
+from numerics import assert_all_close
 from same_bits import require_the_same_bits
 
 from tomograd.kernels import reference
@@ -16,18 +17,6 @@ several = st.lists(shapes(), min_size=1, max_size=5)
 decays = st.sampled_from([0.0, 0.1])
 
 
-def states(shapes, dtype, number):
-    """`number` lists of arrays of these shapes, and the same in float64 for the reference."""
-    rng = np.random.default_rng(0)
-    lists = [[np.asarray(rng.standard_normal(shape), dtype) for shape in shapes] for _ in range(number)]
-    return lists, [[array.astype(np.float64) for array in arrays] for arrays in lists]
-
-
-def assert_all_close(ours, expected, scale):
-    for array, other in zip(ours, expected, strict=True):
-        assert_close(array, other, scale=scale)
-
-
 @given(
     shapes=several,
     dtype=dtypes,
@@ -36,7 +25,7 @@ def assert_all_close(ours, expected, scale):
     decay=decays,
 )
 def test_sgd(cuda, shapes, dtype, layout, kind, decay):
-    (parameters, gradients, velocities), (p, g, v) = states(shapes, dtype, 3)
+    (parameters, gradients, velocities), (p, g, v) = optimizer_states(shapes, dtype, 3)
     gradients = [laid_out(gradient, layout) for gradient in gradients]
     if kind == "plain":
         velocities = v = None
@@ -50,7 +39,7 @@ def test_sgd(cuda, shapes, dtype, layout, kind, decay):
 
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS), decay=decays)
 def test_adam(cuda, shapes, dtype, layout, decay):
-    (parameters, gradients, first, second), (p, g, m, v) = states(shapes, dtype, 4)
+    (parameters, gradients, first, second), (p, g, m, v) = optimizer_states(shapes, dtype, 4)
     for arrays in (second, v):
         for array in arrays:
             array *= array
@@ -74,7 +63,7 @@ def test_adam(cuda, shapes, dtype, layout, decay):
     decay=decays,
 )
 def test_rmsprop(cuda, shapes, dtype, layout, momentum, centered, decay):
-    (parameters, gradients), (p, g) = states(shapes, dtype, 2)
+    (parameters, gradients), (p, g) = optimizer_states(shapes, dtype, 2)
     gradients = [laid_out(gradient, layout) for gradient in gradients]
     ours, theirs = ([[np.zeros_like(array) for array in arrays] for _ in range(3)] for arrays in (parameters, p))
     for slots in (ours, theirs):
@@ -95,7 +84,7 @@ def many(dtype):
     """More parameters than a launch takes, of many sizes: empty, a few, some whole pieces, a piece and one element; and
     some that begin in the middle of 16 bytes."""
     sizes = [0, 1, 13, 4096, 5, 4097, 0, 8192, 9000, 0] + [3 + n for n in range(66)] + [0]
-    (parameters, gradients, first, second), _ = states([(size + 3,) for size in sizes], dtype, 4)
+    (parameters, gradients, first, second), _ = optimizer_states([(size + 3,) for size in sizes], dtype, 4)
     cut = [[x[n % 4 : n % 4 + size] for n, (x, size) in enumerate(zip(arrays, sizes, strict=True))] for arrays in
            (parameters, gradients, first, second)]  # fmt: skip
     cut[3] = [np.abs(x) for x in cut[3]]
@@ -131,7 +120,7 @@ def test_what_is_not_finite_stays_in_its_element(cuda, dtype):
 
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS))
 def test_squared_norm(cuda, shapes, dtype, layout):
-    (arrays,), _ = states(shapes, dtype, 1)
+    (arrays,), _ = optimizer_states(shapes, dtype, 1)
     arrays = [laid_out(array, layout) for array in arrays]
     norm = cuda.squared_norm(arrays)
     assert isinstance(norm, float)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close
+from numerics import assert_close_beside_one as close
 from same_bits import require_the_same_bits
 
 from tomograd.kernels import reference
@@ -13,12 +14,6 @@ from tomograd.testing.strategies import LAYOUTS, laid_out
 NAMES = ("softmax", "log_softmax", "logsumexp")
 # Up to 4 in a lane, 128 in a warp; beyond, blocks of 64 and more threads, with and without a second round of theirs.
 WIDTHS = st.sampled_from([0, 1, 2, 3, 4, 5, 8, 17, 21, 64, 127, 128, 129, 256, 257, 700, 2053])
-
-
-def close(actual, expected, ulps=16):
-    """Within `ulps` epsilons of 1 + |expected|, and infinite and NaN in the same places."""
-    eps = np.finfo(actual.dtype).eps
-    np.testing.assert_allclose(actual, expected, rtol=ulps * eps, atol=ulps * eps)
 
 
 @given(
