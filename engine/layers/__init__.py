@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import make, serialize
 from .activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from .base import Layer, auto_name, reset_names
+from .base import Layer
 from .convolution import (
     Conv1D,
     Conv1DTranspose,
@@ -38,6 +38,7 @@ from .merging import (
     multiply,
     subtract,
 )
+from .names import auto_name, reset_names
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization
 from .pooling import (
     AveragePooling1D,

@@ -1,17 +1,15 @@
 """Layer: a function with weights, built when it first sees an input, that other layers and models are made of.
 
-Naming, tracking of weights and nested layers, building, the training flag and configurations stand here; what a layer
-computes stands in its own class. A layer called on tensors computes; called on symbols (see `symbolic`) it notes a node
-of a graph.
+Building, calling, the training flag and configurations stand here, the finding of weights and nested layers in
+`tracking`; what a layer computes stands in its own class. A layer called on tensors computes; called on symbols (see
+`symbolic`) it notes a node of a graph.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,13 +19,15 @@ from .. import functions as F
 from .. import initializers, regularizers
 from ..config import Configurable, as_plain, constructor_arguments
 from ..device import device_of_weights
-from ..random import Generator
 from ..tape import no_grad
 from ..tensor import Tensor, as_tensor, is_array
 from ..variable import Variable
+from .names import auto_name
+from .shapes import all_shapes, map_shapes
 from .symbolic import Node, Symbol, flatten, has_symbols, map_structure
+from .tracking import Notes, Tracked
 
-__all__ = ["Layer", "auto_name", "reset_names"]
+__all__ = ["Layer", "is_training"]
 
 # Arguments of Keras's layers that we do not have, with the one value of each that says "without it".
 _ONLY_WITHOUT: dict[str, Any] = {
@@ -48,9 +48,6 @@ _ONLY_WITHOUT: dict[str, Any] = {
 
 _PROBE_BATCH = 3  # the size that stands for an open batch where an output's shape is found by trying
 
-_CONTAINERS = frozenset({list, tuple, dict})  # what attributes may hold weights and layers in
-
-_names_given: dict[str, int] = {}
 _training: ContextVar[bool | None] = ContextVar("training", default=None)
 
 
@@ -59,37 +56,10 @@ def is_training() -> bool:
     return bool(_training.get())
 
 
-# ------------------------------------------------------------------------------------------------------------- names
-
-
-def auto_name(class_name: str) -> str:
-    """The next free name for an object of this class: "conv2d", "conv2d_1", … for Conv2D."""
-    stem = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name.lstrip("_"))
-    stem = re.sub("([a-z])([A-Z])", r"\1_\2", stem).lower()
-    count = _names_given.get(stem, 0)
-    _names_given[stem] = count + 1
-    return f"{stem}_{count}" if count else stem
-
-
-def reset_names() -> None:
-    """Start the counters of `auto_name` again, as for a new program."""
-    _names_given.clear()
-
-
 # ------------------------------------------------------------------------------------------------------------- layers
 
 
-class _Notes:
-    """A layer's own notes, kept in one object so that they are not taken for weights or nested layers."""
-
-    def __init__(self) -> None:
-        self.regularized: list[tuple[Variable, Callable[[Tensor], Tensor]]] = []
-        self.frozen: list[Variable] = []  # weights that `trainable = False` turned off
-        self.nodes: list[Node] = []
-        self.built_shape: Any = None  # the input's shape (or structure of shapes) that the layer was built for
-
-
-class Layer(Configurable):
+class Layer(Tracked):
     """Base class of all layers.
 
     A subclass defines `call(inputs, …)`, and, as far as it needs them, `build(input_shape)`, which makes its weights
@@ -124,7 +94,7 @@ class Layer(Configurable):
         _reject(type(self).__name__, unsupported)
         if name is not None and (not isinstance(name, str) or not name):
             raise TypeError(f"{type(self).__name__}: name = {name!r}: expected a string or None")
-        self._notes = _Notes()
+        self._notes = Notes()
         self.name = name or auto_name(type(self).__name__)
         self.built = False
         self._trainable = bool(trainable)
@@ -191,160 +161,6 @@ class Layer(Configurable):
         if penalty is not None:
             self._notes.regularized.append((variable, penalty))
         return variable
-
-    def _own(self, kind: type) -> list[tuple[str, Any]]:
-        """(path, object) of what the attributes hold of this kind, not looking inside nested layers."""
-        found: list[tuple[str, Any]] = []
-        for attribute, value in vars(self).items():
-            if isinstance(value, kind):
-                found.append((attribute.lstrip("_"), value))
-            elif type(value) in _CONTAINERS:
-                _find(attribute.lstrip("_"), value, kind, found)
-        return found
-
-    def _variables_and_layers(self) -> tuple[list[Variable], list[Layer]]:
-        """What `_own` finds of both kinds, in one pass: every training step asks for it, of every layer."""
-        variables: list[Variable] = []
-        layers: list[Layer] = []
-        stack = [iter(vars(self).values())]
-        while stack:
-            for value in stack[-1]:
-                place = _place_of(type(value))  # type: ignore[arg-type]  # mypy: type[Any] is not Hashable
-                if place == "variable":
-                    variables.append(value)
-                elif place == "layer":
-                    layers.append(value)
-                elif place == "container" and value:
-                    stack.append(iter(value.values() if type(value) is dict else value))
-                    break
-            else:
-                stack.pop()
-        return variables, layers
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers nested directly in this one, in the order in which they became attributes."""
-        return _unique(self._variables_and_layers()[1])
-
-    def all_layers(self) -> list[Layer]:
-        """This layer and all layers nested in it at any depth, each once, outer before inner."""
-        return self._all_layers_and_weights()[0]
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights: the layer's own in the order in which they became attributes, then those of nested layers."""
-        return self._all_layers_and_weights()[1]
-
-    def _all_layers_and_weights(self) -> tuple[list[Layer], list[Variable]]:
-        found: dict[int, Layer] = {}
-        weights: dict[int, Variable] = {}
-        stack: list[Layer] = [self]
-        while stack:
-            layer = stack.pop()
-            if id(layer) not in found:
-                found[id(layer)] = layer
-                variables, layers = layer._variables_and_layers()
-                for variable in variables:
-                    weights.setdefault(id(variable), variable)
-                stack.extend(reversed(layers))
-        return list(found.values()), list(weights.values())
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that are trained."""
-        return [weight for weight in self.weights if weight.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """State, and the weights of layers that are not trainable."""
-        return [weight for weight in self.weights if not weight.trainable]
-
-    variables = weights
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    def named_weights(self) -> dict[str, Variable]:
-        """Every weight under the path of attributes that leads to it, such as "encoder.0.kernel".
-
-        The paths do not depend on the layers' names, so that a model built again in the same way has the same ones. A
-        weight that is reached on two paths stands under the first.
-        """
-        named: dict[str, Variable] = {}
-        seen: set[int] = set()
-
-        def visit(prefix: str, layer: Layer) -> None:
-            if id(layer) in seen:
-                return
-            seen.add(id(layer))
-            for path, variable in layer._own(Variable):
-                if id(variable) not in seen:
-                    seen.add(id(variable))
-                    named[prefix + path] = variable
-            for path, nested in layer._own(Layer):
-                visit(f"{prefix}{path}.", nested)
-
-        visit("", self)
-        return named
-
-    def generators(self) -> list[Generator]:
-        """The random generators that this layer and nested ones hold (those of a Dropout with a seed)."""
-        return _unique(generator for layer in self.all_layers() for _, generator in layer._own(Generator))
-
-    def count_params(self) -> int:
-        """The number of all weights' elements. Raises ValueError if the layer is not built."""
-        if not self.built:
-            raise ValueError(f"{self.name} is not built yet: call it on an input, or build(input_shape), first")
-        return sum(math.prod(weight.shape) for weight in self.weights)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights as NumPy arrays, in the order of `weights`."""
-        return [weight.numpy().copy() for weight in self.weights]
-
-    def set_weights(self, arrays: Sequence[Any]) -> None:
-        """Assign all weights, in the order of `weights`. Raises ValueError for a wrong number or shape."""
-        weights = self.weights
-        if len(arrays) != len(weights):
-            raise ValueError(f"{self.name}: expected {len(weights)} arrays of weights, got {len(arrays)}")
-        arrays = [np.asarray(array) for array in arrays]
-        for weight, array in zip(weights, arrays, strict=True):
-            if weight.shape != array.shape:
-                raise ValueError(
-                    f"{self.name}: weight {weight.name!r} has shape {weight.shape}, the array has shape {array.shape}"
-                )
-        for weight, array in zip(weights, arrays, strict=True):
-            weight.assign(array)
-
-    def to(self, device: str) -> Any:
-        """Move all weights to "cpu", "cuda" or "cuda:N"; returns the layer. Those that are made later are made where a
-        model says (`Model.to`). Raises what `engine.device.move` raises."""
-        for weight in self.weights:
-            weight.move(device)
-        return self
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the layer's weights are trained; setting it sets it for all nested layers too."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self.all_layers():
-            layer._trainable = bool(value)
-            own = [variable for _, variable in layer._own(Variable)]
-            if value:
-                for variable in layer._notes.frozen:
-                    variable.trainable = True
-                layer._notes.frozen = []
-            else:
-                layer._notes.frozen += [variable for variable in own if variable.trainable]
-                for variable in own:
-                    variable.trainable = False
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """The penalties of all regularized weights that are trained, scalars to be added to the loss."""
-        pairs = [pair for layer in self.all_layers() for pair in layer._notes.regularized]
-        return [regularizer(weight) for weight, regularizer in pairs if weight.trainable]
 
     # ------------------------------------------------------------------------------------------------------- calling
 
@@ -465,14 +281,14 @@ class Layer(Configurable):
 
     def _probe(self, input_shape: Any) -> Any:
         """The shapes that `call` gives for zeros of this shape."""
-        shapes = _shapes(input_shape)
+        shapes = all_shapes(input_shape)
         if any(size is None for shape in shapes for size in shape[1:]):
             raise NotImplementedError(
                 f"{type(self).__name__} defines no compute_output_shape, and it cannot be found by trying for the "
                 f"open sizes in {input_shape}"
             )
         open_batch = any(shape[:1] == (None,) for shape in shapes)
-        zeros = _map_shapes(
+        zeros = map_shapes(
             lambda shape: as_tensor(np.zeros([_PROBE_BATCH if size is None else size for size in shape], self.dtype)),
             input_shape,
         )
@@ -548,57 +364,12 @@ def _marks_built(build: Callable[..., None]) -> Callable[..., None]:
     return build_and_mark
 
 
-@functools.cache
-def _place_of(cls: type) -> str:
-    """Which of a layer's parts an object of this class is, if any."""
-    if issubclass(cls, Variable):
-        return "variable"
-    if issubclass(cls, Layer):
-        return "layer"
-    return "container" if cls in _CONTAINERS else ""
-
-
-def _find(path: str, container: Any, kind: type, found: list[tuple[str, Any]]) -> None:
-    """Add (path, object) of what a list, tuple or dict holds of this kind, at any depth."""
-    for key, entry in container.items() if type(container) is dict else enumerate(container):
-        if isinstance(entry, kind):
-            found.append((f"{path}.{key}", entry))
-        elif type(entry) in _CONTAINERS:
-            _find(f"{path}.{key}", entry, kind, found)
-
-
-def _unique(found: Iterable[Any]) -> list[Any]:
-    """Each object once, by identity (a tensor's == compares values)."""
-    return list({id(entry): entry for entry in found}.values())
-
-
 def _shape(leaf: Any) -> Any:
     return tuple(leaf.shape) if isinstance(leaf, (Tensor, Symbol)) or is_array(leaf) else None
 
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and all(
-        size is None or isinstance(size, (int, np.integer)) for size in value
-    )
-
-
-def _map_shapes(function: Callable[[Any], Any], structure: Any) -> Any:
-    """`map_structure` over shapes: the leaves are shapes, which are tuples themselves."""
-    if _is_shape(structure):
-        return function(tuple(structure))
-    if isinstance(structure, dict):
-        return {key: _map_shapes(function, entry) for key, entry in structure.items()}
-    return type(structure)(_map_shapes(function, entry) for entry in structure)
-
-
-def _shapes(structure: Any) -> list[tuple[int | None, ...]]:
-    found: list[Any] = []
-    _map_shapes(found.append, structure)
-    return found
-
-
 def _symbols(shapes: Any, dtype: np.dtype, name: str) -> Any:
-    return _map_shapes(lambda shape: Symbol(shape, dtype, name), shapes)
+    return map_shapes(lambda shape: Symbol(shape, dtype, name), shapes)
 
 
 @functools.cache
