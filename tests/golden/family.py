@@ -1,4 +1,4 @@
-"""A family of golden cases: random inputs, what PyTorch makes of them, and the file that holds both."""
+"""A family of golden cases: random inputs, what PyTorch (or Keras) makes of them, and the file that holds both."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ HERE = Path(__file__).parent
 
 class Family:
     """The cases of one file; `add` computes a case's value and derivatives."""
+
+    folder = HERE
 
     def __init__(self, name: str, seed: int):
         self.name, self.parameters, self.arrays = name, {}, {}
@@ -85,7 +87,7 @@ class Family:
                 packed[kind].append(np.ascontiguousarray(array).reshape(-1).astype(kind))
                 places[name] = [kind, list(array.shape)]
             contents[case] = {"parameters": self.parameters[case], "arrays": places}
-        path = HERE / f"{self.name}.npz"
+        path = self.folder / f"{self.name}.npz"
         np.savez_compressed(
             path,
             torch_version=torch.__version__,

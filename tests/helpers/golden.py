@@ -44,9 +44,9 @@ class Case:
 
 
 @cache
-def cases(family: str) -> list[Case]:
-    """All cases of tests/golden/<family>.npz, in the order in which they were made."""
-    with np.load(FOLDER / f"{family}.npz", allow_pickle=False) as file:
+def cases(family: str, folder: Path = FOLDER) -> list[Case]:
+    """All cases of <folder>/<family>.npz, tests/golden unless given, in the order in which they were made."""
+    with np.load(folder / f"{family}.npz", allow_pickle=False) as file:
         contents = json.loads(str(file["contents"]))
         packed = {kind: file[kind] for kind in ("float32", "float64", "int64", "bool") if kind in file.files}
     found, used = [], dict.fromkeys(packed, 0)
