@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ finds the same names
     from tomograd import (
+        activations,
         callbacks,
         engine,
         functional,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     __version__: str
 
 _MODULES = (
+    "activations",
     "callbacks",
     "engine",
     "functional",
@@ -70,6 +72,7 @@ __all__ = [
     "Tensor",
     "Variable",
     "__version__",
+    "activations",
     "callbacks",
     "enable_grad",
     "engine",

@@ -136,7 +136,7 @@ def _elu(x: Tensor, parameter: float) -> Tensor:
     return where(x > 0, x, parameter * expm1(minimum(x, 0)))
 
 
-def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
+def gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
     """x · gate(x) for a gate that is 0 before −1000 and 1 beyond 1000: there x² may overflow, and x · 0 be NaN."""
     near = clip(x, -1000, 1000)
     return near * gate(near) + relu(x - near)
@@ -155,9 +155,9 @@ COMPOSITIONS: dict[str, Callable[..., Tensor]] = {
     "leaky_relu": lambda x, parameter: where(x > 0, x, parameter * x),
     "elu": _elu,
     "selu": lambda x: SELU_SCALE * _elu(x, SELU_ALPHA),
-    "gelu": lambda x: _gated(x, _NormalCDF()),
-    "gelu_tanh": lambda x: _gated(x, _gate_with_tanh),
-    "silu": lambda x: _gated(x, sigmoid),
+    "gelu": lambda x: gated(x, _NormalCDF()),
+    "gelu_tanh": lambda x: gated(x, _gate_with_tanh),
+    "silu": lambda x: gated(x, sigmoid),
     "sigmoid": lambda x: exp(-_softplus(-x)),
     "tanh": lambda x: 2 * sigmoid(2 * x) - 1,
     "softplus": _softplus,

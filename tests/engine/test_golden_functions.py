@@ -16,7 +16,7 @@ from tomograd.engine import functional as F
 LAYERS = ("convolution", "conv_transpose", "pooling", "normalization", "activation", "loss", "resize")
 FUNCTIONS = (
     "arithmetic", "elementwise", "reduction", "shaping", "indexing", "linear_algebra",
-    "further_activation", "further_normalization", "further_loss", "loss_class",
+    "further_activation", "rarer_activation", "further_normalization", "further_loss", "loss_class",
 )  # fmt: skip
 OTHERS = ("optimizer", "schedule")
 CASES = [(family, case) for family in (*LAYERS, *FUNCTIONS) for case in golden.cases(family)]

@@ -41,6 +41,49 @@ def further_activation() -> FunctionFamily:
     return family
 
 
+def rarer_activation() -> FunctionFamily:
+    """PyTorch has neither squareplus nor the sparse ones: there stands the formula."""
+    family = FunctionFamily("rarer_activation", seed=25)
+    simple = {
+        "celu": F.celu, "hard_shrink": F.hardshrink, "hard_silu": hard_silu, "hard_tanh": F.hardtanh,
+        "log_sigmoid": F.logsigmoid, "mish": F.mish, "soft_shrink": F.softshrink, "tanh_shrink": F.tanhshrink,
+        "sparse_sigmoid": lambda x: (x.clamp(-1, 1) + 1) / 2,
+        "sparse_plus": lambda x: torch.where(x > 1, x, (x.clamp(-1, 1) + 1) ** 2 / 4),
+        "squareplus": lambda x: (x + (x**2 + 4).sqrt()) / 2,
+    }  # fmt: skip
+    for name, function in simple.items():
+        family.case(name, function, {"x": spread(family, 7, 6)})
+    # PyTorch rounds 1/0.3 to float32, in float64 too.
+    of_formula = lambda x: torch.where(x > 0, x, 0.3 * torch.expm1(x / 0.3))  # noqa: E731
+    family.case("celu, 0.3", of_formula, {"x": spread(family, 9)}, {"alpha": 0.3})
+    for name in ("hard_shrink", "soft_shrink"):
+        option = {"threshold": 1.5}
+        family.case(f"{name}, 1.5", lambda x, f=simple[name]: f(x, 1.5), {"x": spread(family, 9)}, option)
+    family.case("squareplus, 0.5", lambda x: (x + (x**2 + 0.5).sqrt()) / 2, {"x": spread(family, 9)}, {"b": 0.5})
+    options = {"threshold": 0.25, "default_value": -2.0}
+    family.case("threshold", lambda x: F.threshold(x, 0.25, -2.0), {"x": spread(family, 9)}, options)
+    for axis in (0, -1):
+        option = {"axis": axis}
+        family.case(f"glu, axis {axis}", lambda x, a=axis: F.glu(x, a), {"x": family.normal(4, 3, 6)}, option)
+        family.case(f"sparsemax, axis {axis}", lambda x, a=axis: sparsemax(x, a), {"x": family.normal(5, 4)}, option)
+    return family
+
+
+def hard_silu(x: torch.Tensor) -> torch.Tensor:
+    """PyTorch's own has no second derivative."""
+    return x * hard_sigmoid(x)
+
+
+def sparsemax(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """Martins & Astudillo's algorithm 1, line by line."""
+    z = x.movedim(axis, -1)
+    ordered = z.sort(-1, descending=True).values
+    k = torch.arange(1, z.shape[-1] + 1)
+    support = (1 + k * ordered > ordered.cumsum(-1)).sum(-1, keepdim=True)
+    tau = (ordered.cumsum(-1).gather(-1, support - 1) - 1) / support
+    return (z - tau).clamp(min=0).movedim(-1, axis)
+
+
 def hard_sigmoid(x: torch.Tensor) -> torch.Tensor:
     """PyTorch's own multiplies with 1/6 as float32 has it, in float64 too, and has no second derivative."""
     return F.relu6(x + 3) / 6
@@ -189,4 +232,4 @@ def _corners(family: FunctionFamily) -> None:
     family.case("sparse_cross_entropy, masked", cross_entropy, {"z": masked, "l": chosen}, order=1)
 
 
-FAMILIES = (further_activation, further_normalization, further_loss)
+FAMILIES = (rarer_activation, further_activation, further_normalization, further_loss)

@@ -21,7 +21,7 @@ def test_an_unknown_name_is_an_attribute_error():
         tg.tensorflow  # noqa: B018
 
 
-@pytest.mark.parametrize("alias", ["layers", "losses", "initializers", "regularizers", "random"])
+@pytest.mark.parametrize("alias", ["activations", "layers", "losses", "initializers", "regularizers", "random"])
 def test_aliases_hold_what_the_engine_offers(alias):
     engine = importlib.import_module(f"tomograd.engine.{alias}")
     public = importlib.import_module(f"tomograd.{alias}")

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 WITH_KINKS = {
     *("power", "maximum", "minimum", "floor_divide", "remainder", "clip", "sqrt", "abs", "sign", "floor", "ceil"),
     *("round", "max", "min", "std", "relu", "leaky_relu", "elu", "selu", "prelu", "relu6", "hard_sigmoid", "max_pool"),
+    *("hard_shrink", "hard_silu", "hard_tanh", "soft_shrink", "sparse_sigmoid", "sparsemax", "threshold"),
     *("dense", "conv", "batch_norm"),  # their fused relu
     *("sparse_cross_entropy", "cross_entropy", "binary_cross_entropy", "dice"),
 }

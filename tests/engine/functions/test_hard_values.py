@@ -59,6 +59,15 @@ def elu_slope(x):
     return np.where(x > 0, 1, np.exp(np.minimum(x, 0)))
 
 
+def soft_plus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def mish_slope(x):
+    t = np.tanh(soft_plus(x))
+    return t + x * (1 - t) * (1 + t) * sigma(x)
+
+
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 # name: (function, value, derivative, (value, derivative) at −∞, the same at ∞). Both in a wider type.
@@ -85,6 +94,42 @@ ONE_TO_ONE = {
     "relu6": (F.relu6, lambda x: np.clip(x, 0, 6), lambda x: (x > 0) & (x <= 6), (0, 0), (6, 0)),
     "hard_sigmoid": (
         F.hard_sigmoid, lambda x: np.clip(x + 3, 0, 6) / 6, lambda x: ((x > -3) & (x <= 3)) / 6, (0, 0), (1, 0)
+    ),
+    "celu": (
+        lambda x: F.celu(x, 2), lambda x: np.where(x > 0, x, 2 * np.expm1(np.minimum(x, 0) / 2)),
+        lambda x: np.where(x > 0, 1, np.exp(np.minimum(x, 0) / 2)), (-2, 0), (INF, 1),
+    ),
+    "hard_shrink": (
+        F.hard_shrink, lambda x: np.where(np.abs(x) > 0.5, x, 0), lambda x: np.abs(x) > 0.5, (-INF, 1), (INF, 1)
+    ),
+    "hard_silu": (
+        F.hard_silu, lambda x: np.maximum(x, -3) * (np.clip(x + 3, 0, 6) / 6),
+        lambda x: np.where(x > 3, 1, np.where(x < -3, 0, (2 * x + 3) / 6)), (0, 0), (INF, 1),
+    ),
+    "hard_tanh": (F.hard_tanh, lambda x: np.clip(x, -1, 1), lambda x: np.abs(x) <= 1, (-1, 0), (1, 0)),
+    "log_sigmoid": (
+        F.log_sigmoid, lambda x: -np.maximum(-x, 0) - np.log1p(np.exp(-np.abs(x))), lambda x: sigma(-x), (-INF, 1),
+        (0, 0),
+    ),
+    "mish": (F.mish, lambda x: x * np.tanh(soft_plus(x)), mish_slope, (0, 0), (INF, 1)),
+    "soft_shrink": (
+        F.soft_shrink, lambda x: np.maximum(x - 0.5, 0) - np.maximum(-x - 0.5, 0), lambda x: np.abs(x) > 0.5,
+        (-INF, 1), (INF, 1),
+    ),
+    "sparse_plus": (
+        F.sparse_plus, lambda x: np.where(x > 1, x, (np.clip(x, -1, 1) + 1) ** 2 / 4),
+        lambda x: (np.clip(x, -1, 1) + 1) / 2, (0, 0), (INF, 1),
+    ),
+    "sparse_sigmoid": (
+        F.sparse_sigmoid, lambda x: (np.clip(x, -1, 1) + 1) / 2, lambda x: (np.abs(x) <= 1) / 2, (0, 0), (1, 0)
+    ),
+    "squareplus": (
+        F.squareplus, lambda x: np.where(x < 0, 2 / (np.hypot(x, 2) + np.abs(x)), (x + np.hypot(x, 2)) / 2),
+        lambda x: np.where(x < 0, 2 / (np.hypot(x, 2) + np.abs(x)), (x + np.hypot(x, 2)) / 2) / np.hypot(x, 2),
+        (0, 0), (INF, 1),
+    ),
+    "threshold": (
+        lambda x: F.threshold(x, 0.25, 9), lambda x: np.where(x > 0.25, x, 9), lambda x: x > 0.25, (9, 0), (INF, 1)
     ),
     "abs": (F.abs, np.abs, np.sign, (INF, -1), (INF, 1)),
     "sign": (F.sign, np.sign, np.zeros_like, (-1, 0), (1, 0)),

@@ -1,0 +1,126 @@
+"""What Keras has and tomograd has not: names with the reason, so that asking for one raises an error that says so.
+
+A module of public names takes `__getattr__ = absent("layers", __name__)` for the names of a subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+_PHOTOGRAPHS = "an augmentation of colour photographs; write it as a step of your data set"
+_TEXT = "a lookup of words or keys; do it before the data reach the model"
+_OTHER_ENGINE = "it wraps a model of another engine"
+_FILES = "reading folders and images is tomograd.imaging's"
+_CODE = "files of tomograd hold no code"
+
+ABSENT: dict[str, dict[str, str]] = {
+    "activations": {},
+    "callbacks": {
+        "OrbaxCheckpoint": "it is JAX's format; ModelCheckpoint and BackupAndRestore write safetensors",
+        "RemoteMonitor": "it sends logs over the network; a LambdaCallback can",
+    },
+    "constraints": {},
+    "initializers": {"STFT": "there are no layers of spectrograms", "STFTInitializer": "as STFT", "stft": "as STFT"},
+    "layers": {
+        **dict.fromkeys(
+            (
+                "AugMix",
+                "AutoContrast",
+                "ContrastLimitedAdaptiveHistogramEqualization",
+                "CutMix",
+                "Equalization",
+                "MixUp",
+                "Pipeline",
+                "RandAugment",
+                "RandomColorDegeneration",
+                "RandomColorJitter",
+                "RandomElasticTransform",
+                "RandomErasing",
+                "RandomGaussianBlur",
+                "RandomGrayscale",
+                "RandomHue",
+                "RandomInvert",
+                "RandomPerspective",
+                "RandomPosterization",
+                "RandomSaturation",
+                "RandomSharpness",
+                "RandomShear",
+                "Solarization",
+            ),
+            _PHOTOGRAPHS,
+        ),
+        **dict.fromkeys(
+            (
+                "CategoryEncoding",
+                "Discretization",
+                "HashedCrossing",
+                "Hashing",
+                "IntegerLookup",
+                "StringLookup",
+                "TextVectorization",
+            ),
+            _TEXT,
+        ),
+        **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _OTHER_ENGINE),
+        **dict.fromkeys(("MelSpectrogram", "STFTSpectrogram"), "a transform of sound"),
+        "MaxNumBoundingBoxes": "there are no layers that take boxes",
+        **dict.fromkeys(
+            ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), "take TimeDistributed convolutions and an LSTM over them"
+        ),
+        "GroupQueryAttention": "take MultiHeadAttention",
+        "InputSpec": "layers check their inputs themselves, in `_check_input_shape`",
+        "ReversibleEmbedding": "take an Embedding, and matmul with its transposed weights",
+    },
+    "losses": {},
+    "metrics": {},
+    "models": {},
+    "optimizers": {
+        "LossScaleOptimizer": "there is no float16 arithmetic that would need it",
+        "MultiOptimizer": "train parts of a model with optimizers of their own in a train_step",
+        "OptimizerMap": "as MultiOptimizer",
+        "legacy": "Keras 2's optimizers",
+    },
+    "optimizers.schedules": {},
+    "regularizers": {},
+    "utils": {
+        **dict.fromkeys(
+            (
+                "array_to_img",
+                "audio_dataset_from_directory",
+                "get_file",
+                "image_dataset_from_directory",
+                "img_to_array",
+                "load_img",
+                "save_img",
+                "text_dataset_from_directory",
+            ),
+            _FILES,
+        ),
+        **dict.fromkeys(
+            (
+                "CustomObjectScope",
+                "custom_object_scope",
+                "deserialize_keras_object",
+                "get_custom_objects",
+                "get_registered_name",
+                "get_registered_object",
+                "register_keras_serializable",
+                "serialize_keras_object",
+            ),
+            f"{_CODE}; tomograd.models.register names a class for load_model",
+        ),
+    },
+}
+
+
+def absent(subject: str, module: str) -> Callable[[str], Any]:
+    """A module's `__getattr__`: an AttributeError that tells a name of Keras's that is missing from an unknown one."""
+
+    def __getattr__(name: str) -> NoReturn:
+        why = ABSENT[subject].get(name)
+        if why is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        raise AttributeError(f"keras.{subject}.{name} is not in tomograd: {why}")
+
+    return __getattr__

@@ -1,0 +1,108 @@
+"""Activation functions under Keras 3's names; `tg.activations`: those of `tg.functional`, or made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import functions as F
+from .absent import absent
+from .functions import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    mish,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    soft_shrink,
+    softmax,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh,
+    tanh_shrink,
+    threshold,
+)
+from .layers.activations import ReLU, get, name_of
+from .tensor import Tensor, as_tensor
+
+__all__ = [
+    "celu",
+    "deserialize",
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "glu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+    "threshold",
+]
+
+hard_swish, swish = hard_silu, silu
+
+
+def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """max(x, 0), with the other arguments as `layers.ReLU` has them."""
+    return ReLU(max_value, negative_slope, threshold, name="relu").call(as_tensor(x))
+
+
+def exponential(x: Any) -> Tensor:
+    """eˣ"""
+    return F.exp(x)
+
+
+def linear(x: Any) -> Tensor:
+    """x"""
+    return as_tensor(x)
+
+
+def serialize(activation: Any) -> Any:
+    """The name under which `get` finds the function. Raises NotImplementedError if it has none."""
+    return name_of(activation)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize` named. custom_objects: further functions by name."""
+    return (custom_objects or {})[config] if config in (custom_objects or {}) else get(config)
+
+
+__getattr__ = absent("activations", __name__)
