@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import random
+from .absent import absent
 from .config import Configurable, make
 
 __all__ = [
@@ -342,3 +343,6 @@ def _not_negative(argument: str, value: float) -> float:
     if not value >= 0.0:
         raise ValueError(f"{argument} = {value!r}: expected a number of at least 0")
     return value
+
+
+__getattr__ = absent("initializers", __name__)

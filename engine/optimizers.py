@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import kernels
 from . import schedules
+from .absent import absent
 from .config import Configurable, as_plain, make
 from .device import move
 from .schedules import LearningRateSchedule
@@ -523,3 +524,6 @@ def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:
         return gradient
     factor = gradient.dtype.type(largest / norm if math.isfinite(norm) else math.nan)
     return library_of(gradient).asarray(gradient * factor)  # NumPy makes a number of a scalar's product
+
+
+__getattr__ = absent("optimizers", __name__)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import functions as F
+from .absent import absent
 from .config import Configurable, make
 from .tensor import Tensor
 
@@ -87,3 +88,6 @@ def _factor(argument: str, value: float) -> float:
     if not (math.isfinite(factor) and factor >= 0.0):
         raise ValueError(f"{argument} = {value!r}: expected a finite number of at least 0")
     return factor
+
+
+__getattr__ = absent("regularizers", __name__)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .absent import absent
 from .config import Configurable, make
 
 __all__ = ["CosineDecay", "ExponentialDecay", "LearningRateSchedule", "PiecewiseConstantDecay", "get"]
@@ -103,3 +104,6 @@ def get(identifier: Any) -> LearningRateSchedule:
 def _positive(argument: str, value: float) -> None:
     if not value > 0:
         raise ValueError(f"{argument} = {value!r}: expected a positive number")
+
+
+__getattr__ = absent("optimizers.schedules", __name__)

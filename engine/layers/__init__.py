@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..absent import absent
 from ..config import make, serialize
 from .activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from .base import Layer
@@ -184,3 +185,6 @@ def deserialize(config: Any, custom_objects: Mapping[str, type[Layer]] | None = 
     custom_objects: further classes by name. Raises ValueError for an unknown class.
     """
     return make(config, Layer, {**CLASSES, **(custom_objects or {})}, "layer")
+
+
+__getattr__ = absent("layers", __name__)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..absent import absent
 from ..config import make
 from .base import Loss
 from .cross_entropies import (
@@ -116,3 +117,6 @@ def get(identifier: Any) -> Loss | Callable[..., Any] | None:
     if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
         return identifier
     return make(identifier, Loss, _NAMES, "loss")
+
+
+__getattr__ = absent("losses", __name__)

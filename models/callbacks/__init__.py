@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...engine.absent import absent
 from .base import Callback, CallbackList, History, LambdaCallback
 from .checkpoints import BackupAndRestore, CSVLogger, ModelCheckpoint
 from .progress import ProgressBar
@@ -22,3 +23,6 @@ __all__ = [
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]
+
+
+__getattr__ = absent("callbacks", __name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...engine.absent import absent
 from ...engine.config import constructor_arguments, make
 from .accuracy import Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
 from .base import Mean, MeanMetricWrapper, Metric
@@ -97,3 +98,6 @@ def _from_name(name: str, cls: type[Metric], from_logits: bool) -> Metric:
         return cls(**arguments)
     except TypeError as error:
         raise ValueError(f"metric {name!r} cannot be made from its name alone: {error}") from None
+
+
+__getattr__ = absent("metrics", __name__)

@@ -26,8 +26,9 @@ def keras_parameters(subject, name):
     }
 
 
-@pytest.mark.parametrize(("subject", "name"), HERE, ids=".".join)
-def test_arguments_stand_in_keras_order_with_its_defaults(subject, name):
+@pytest.mark.parametrize("entry", HERE, ids=".".join)
+def test_arguments_stand_in_keras_order_with_its_defaults(entry):
+    subject, name = entry
     theirs, own = keras_parameters(subject, name), inspect.signature(ours(subject, name)).parameters
     known = DIFFERENT.get((subject, name), {})
     positional = [parameter.name for parameter in own.values() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
@@ -44,20 +45,22 @@ def plain(default):
     return list(map(plain, default)) if isinstance(default, tuple) else default
 
 
-@pytest.mark.parametrize(("subject", "name"), HERE, ids=".".join)
-def test_arguments_that_are_not_here_are_refused_by_name(subject, name):
-    entry = ours(subject, name)
-    own = inspect.signature(entry).parameters
+@pytest.mark.parametrize("entry", HERE, ids=".".join)
+def test_arguments_that_are_not_here_are_refused_by_name(entry):
+    subject, name = entry
+    own_entry = ours(subject, name)
+    own = inspect.signature(own_entry).parameters
     known = DIFFERENT.get((subject, name), {})
     missing = [argument for argument in keras_parameters(subject, name) if argument not in own]
     for argument in missing:
         if argument not in known:
             with pytest.raises((TypeError, ValueError), match=argument):
-                entry(**EXAMPLES.get((subject, name), {}), **{argument: object()})
+                own_entry(**EXAMPLES.get((subject, name), {}), **{argument: object()})
 
 
-@pytest.mark.parametrize(("subject", "name"), [entry for entry in NAMES if entry not in HERE], ids=".".join)
-def test_names_that_are_not_here_say_so(subject, name):
+@pytest.mark.parametrize("entry", [entry for entry in NAMES if entry not in HERE], ids=".".join)
+def test_names_that_are_not_here_say_so(entry):
+    subject, name = entry
     with pytest.raises(AttributeError, match=f"keras.{subject}.{name} is not in tomograd: "):
         ours(subject, name)
 
