@@ -79,7 +79,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "LossScaleOptimizer": "there is no float16 arithmetic that would need it",
         "MultiOptimizer": "train parts of a model with optimizers of their own in a train_step",
         "OptimizerMap": "as MultiOptimizer",
-        "legacy": "Keras 2's optimizers",
     },
     "optimizers.schedules": {},
     "regularizers": {},

@@ -9,6 +9,7 @@ from differences import DIFFERENT, EXAMPLES
 
 from tomograd.engine.absent import ABSENT
 
+REQUIRED = inspect.Parameter.empty
 SUBJECTS = [subject for subject in keras_oracle.signatures() if subject != "Model"]
 NAMES = [(subject, name) for subject in SUBJECTS for name in keras_oracle.signatures()[subject]]
 HERE = [entry for entry in NAMES if entry[1] not in ABSENT[entry[0]]]
@@ -19,11 +20,9 @@ def ours(subject, name):
 
 
 def keras_parameters(subject, name):
-    """Those with names, {name: default}; a parameter without a default has `inspect.Parameter.empty`."""
+    """Those with names, {name: default}; a parameter without a default has `REQUIRED`."""
     listed = keras_oracle.signatures()[subject][name]
-    return {
-        entry[0]: (entry[1] if len(entry) > 1 else inspect.Parameter.empty) for entry in listed if entry[0][0] != "*"
-    }
+    return {entry[0]: (entry[1] if len(entry) > 1 else REQUIRED) for entry in listed if entry[0][0] != "*"}
 
 
 @pytest.mark.parametrize("entry", HERE, ids=".".join)
@@ -38,11 +37,15 @@ def test_arguments_stand_in_keras_order_with_its_defaults(entry):
         assert positional[: len(shared)] == shared  # what is ours alone comes after
     for argument in theirs:
         if argument in own and argument not in known:
-            assert plain(own[argument].default) == theirs[argument], argument
+            assert plain(own[argument].default) == plain(theirs[argument]), argument
 
 
 def plain(default):
-    return list(map(plain, default)) if isinstance(default, tuple) else default
+    """As JSON has it; one number for a tuple of equal ones: strides = 1 is (1, 1)."""
+    if not isinstance(default, (tuple, list)):
+        return default
+    entries = [plain(entry) for entry in default]
+    return entries[0] if entries and all(entry == entries[0] for entry in entries) else entries
 
 
 @pytest.mark.parametrize("entry", HERE, ids=".".join)
@@ -51,11 +54,17 @@ def test_arguments_that_are_not_here_are_refused_by_name(entry):
     own_entry = ours(subject, name)
     own = inspect.signature(own_entry).parameters
     known = DIFFERENT.get((subject, name), {})
-    missing = [argument for argument in keras_parameters(subject, name) if argument not in own]
+    theirs = keras_parameters(subject, name)
+    missing = [argument for argument in theirs if argument not in own]
+    needed = {
+        argument: EXAMPLES.get(argument)
+        for argument, default in theirs.items()
+        if default is REQUIRED and argument in own
+    }
     for argument in missing:
         if argument not in known:
             with pytest.raises((TypeError, ValueError), match=argument):
-                own_entry(**EXAMPLES.get((subject, name), {}), **{argument: object()})
+                own_entry(**needed, **{argument: object()})
 
 
 @pytest.mark.parametrize("entry", [entry for entry in NAMES if entry not in HERE], ids=".".join)
