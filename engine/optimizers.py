@@ -3,9 +3,9 @@
     optimizer = AdamW(learning_rate=1e-3)
     optimizer.apply(gradients, variables)
 
-A step is: clip the gradients, shrink the weights (`weight_decay`, decoupled from the gradient), update. It runs in
-place, one launch of one kernel for all weights of a type. Gradients that are NaN or infinite are passed on as they are:
-whoever's training diverges is to see it.
+A step is: clip the gradients, shrink the weights (`weight_decay`, decoupled from the gradient), update, and hold the
+weights to their constraints. It runs in place, one launch of one kernel for all weights of a type. Gradients that are
+NaN or infinite are passed on as they are: whoever's training diverges is to see it.
 """
 
 from __future__ import annotations
@@ -175,6 +175,7 @@ class Optimizer(Configurable):
             self.update_steps(like_gradients, like_variables, like_slots, rate)
         for variable in variables:
             variable.changed()
+            variable.constrain()
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Any, Variable]]) -> int:
         """One step, from (gradient, variable) pairs; the number of steps so far."""

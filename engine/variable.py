@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .device import is_on, move
+from .tape import no_grad
 from .tensor import Tensor
 
 
@@ -12,14 +14,32 @@ class Variable(Tensor):
     """A leaf tensor with a name: a trainable weight (it requires a gradient) or a state (such as a moving average).
 
     data: its first value, copied. name: what summaries and checkpoints call it. trainable: whether it is trained;
-    True only for floating types. dtype: the type to convert to.
+    True only for floating types. dtype: the type to convert to. constraint: what each step of an optimizer replaces the
+    values by, a function of the variable (see `constraints`), or None.
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("constraint", "name")
 
-    def __init__(self, data: Any, name: str = "variable", trainable: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        data: Any,
+        name: str = "variable",
+        trainable: bool = True,
+        dtype: Any = None,
+        constraint: Callable[[Tensor], Any] | None = None,
+    ) -> None:
         super().__init__(data, requires_grad=trainable, dtype=dtype)
         self.name = name
+        self.constraint = constraint
+
+    def constrain(self) -> None:
+        """Replace the values by what the constraint, if there is one, leaves of them.
+
+        Raises ValueError if it gives another shape.
+        """
+        if self.constraint is not None:
+            with no_grad():
+                self.assign(self.constraint(self))
 
     def move(self, device: str) -> None:
         """Take the values, and the gradient if there is one, to a device: the variable stays the same object."""
@@ -41,4 +61,4 @@ class Variable(Tensor):
         return f"<Variable {self.name}: shape {self.shape}, {self.dtype}{'' if self.trainable else ', not trainable'}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._on_cpu(), self.name, self._requires_grad)
+        return type(self), (self._on_cpu(), self.name, self._requires_grad, None, self.constraint)

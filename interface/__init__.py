@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from tomograd import (
         activations,
         callbacks,
+        constraints,
         engine,
         functional,
         imaging,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
 _MODULES = (
     "activations",
     "callbacks",
+    "constraints",
     "engine",
     "functional",
     "imaging",
@@ -74,6 +76,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "constraints",
     "enable_grad",
     "engine",
     "functional",

@@ -46,6 +46,8 @@ def can_fold(layer: Any, norm: Any) -> bool:
         and computes_as(norm, (layers.BatchNormalization,))
         and layer.activation is as_tensor
         and layer.dtype == norm.dtype
+        and layer.activity_regularizer is None
+        and norm.activity_regularizer is None
     )
 
 

@@ -140,9 +140,10 @@ class _Entry:
 
 
 def _is_known(layer: Any, known: set[type]) -> bool:
-    """Whether a layer computes what its class says, and this with kernels alone."""
+    """Whether a layer computes what its class says, and this with kernels alone, and adds nothing to the loss."""
     activation = getattr(layer, "activation", None)
-    return computes_as(layer, known) and (activation is None or activation in _ACTIVATIONS)
+    plain = (activation is None or activation in _ACTIVATIONS) and layer.activity_regularizer is None
+    return plain and computes_as(layer, known)
 
 
 class _Recorded:

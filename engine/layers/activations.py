@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .. import constraints, initializers, regularizers
 from .. import functions as F
-from .. import initializers, regularizers
 from ..functions.activations import BY_NAME
 from ..tensor import Tensor
 from .base import Layer
@@ -148,12 +148,14 @@ class PReLU(_Elementwise):
         self,
         alpha_initializer: Any = "zeros",
         alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
         shared_axes: int | Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.alpha_initializer = initializers.get(alpha_initializer)
         self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
 
     def build(self, input_shape: Any) -> None:
@@ -164,7 +166,13 @@ class PReLU(_Elementwise):
             shape[axis - 1] = 1
         if None in shape:
             raise ValueError(f"{self.name}: input {input_shape} has open sizes: name their axes in shared_axes")
-        self.alpha = self.add_weight(shape, self.alpha_initializer, regularizer=self.alpha_regularizer, name="alpha")
+        self.alpha = self.add_weight(
+            shape,
+            self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+            name="alpha",
+        )
 
     def call(self, inputs: Tensor) -> Tensor:
         return F.prelu(inputs, self.alpha)

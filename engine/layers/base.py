@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
+from .. import constraints, initializers, regularizers
 from .. import functions as F
-from .. import initializers, regularizers
 from ..config import Configurable, as_plain, constructor_arguments
 from ..device import device_of_weights
 from ..tape import no_grad
@@ -31,16 +32,8 @@ __all__ = ["Layer", "is_training"]
 
 # Arguments of Keras's layers that we do not have, with the one value of each that says "without it".
 _ONLY_WITHOUT: dict[str, Any] = {
-    "activity_regularizer": None,
     "autocast": True,
-    "beta_constraint": None,
-    "bias_constraint": None,
     "data_format": None,
-    "depthwise_constraint": None,
-    "embeddings_constraint": None,
-    "gamma_constraint": None,
-    "kernel_constraint": None,
-    "alpha_constraint": None,
     "lora_alpha": None,
     "lora_rank": None,
     "quantization_config": None,
@@ -49,6 +42,10 @@ _ONLY_WITHOUT: dict[str, Any] = {
 _PROBE_BATCH = 3  # the size that stands for an open batch where an output's shape is found by trying
 
 _training: ContextVar[bool | None] = ContextVar("training", default=None)
+
+# The number of the outermost call that is going on in this thread; 0 where a layer is tried for its output's shape.
+_call_number: ContextVar[int | None] = ContextVar("call_number", default=None)
+_call_numbers = itertools.count(1)
 
 
 def is_training() -> bool:
@@ -68,8 +65,10 @@ class Layer(Tracked):
     Variables, layers, and lists, tuples and dicts of them that are kept as attributes are found and tracked.
 
     name: "conv2d", "conv2d_1", … if not given. trainable: whether its weights are trained. dtype: "float32" or
-    "float64", the type of its weights, to which floating inputs are converted. input_shape: the shape of one input
-    without the batch, for the first layer of a Sequential; input_dim = n is short for input_shape = (n,).
+    "float64", the type of its weights, to which floating inputs are converted. activity_regularizer: a penalty of the
+    layer's outputs (see `regularizers`), which is divided by the size of the batch and added to the loss. input_shape:
+    the shape of one input without the batch, for the first layer of a Sequential; input_dim = n is short for
+    input_shape = (n,).
 
     Raises TypeError for an unknown argument, ValueError for one of Keras's that this layer does not support.
     """
@@ -87,6 +86,7 @@ class Layer(Tracked):
         name: str | None = None,
         trainable: bool = True,
         dtype: Any = None,
+        activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
         input_dim: int | None = None,
         **unsupported: Any,
@@ -99,6 +99,7 @@ class Layer(Tracked):
         self.built = False
         self._trainable = bool(trainable)
         self.dtype = _floating(dtype, type(self).__name__)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         if input_dim is not None:
             if input_shape is not None:
                 raise ValueError(f"{self.name}: give either input_shape or input_dim, not both")
@@ -136,12 +137,15 @@ class Layer(Tracked):
         dtype: Any = None,
         trainable: bool = True,
         regularizer: Any = None,
+        constraint: Any = None,
         name: str | None = None,
     ) -> Variable:
         """A new weight, named "LAYER/NAME". Keep it as an attribute: that is how it is found.
 
         initializer: a name, an Initializer or a callable; "glorot_uniform" if not given (as in Keras), and "zeros" for
-        types that are not floating. trainable: False for state such as a moving average.
+        types that are not floating. trainable: False for state such as a moving average. regularizer: a penalty of the
+        weight, added to the loss; constraint: what the optimizer leaves of it after each step: names, objects or
+        callables, see `regularizers` and `constraints`.
         """
         dtype = np.dtype(dtype or self.dtype)
         initializer = initializers.get(initializer or ("glorot_uniform" if dtype.kind == "f" else "zeros"))
@@ -152,7 +156,8 @@ class Layer(Tracked):
         if values.shape != shape:
             raise ValueError(f"{self.name}: the initializer gave shape {values.shape} for a weight of shape {shape}")
         full_name = f"{self.name}/{name or 'variable'}"
-        variable = Variable(values, name=full_name, trainable=trainable and self._trainable, dtype=dtype)
+        trained = trainable and self._trainable
+        variable = Variable(values, full_name, trained, dtype, constraints.get(constraint))
         if (device := device_of_weights()) is not None:
             variable.move(device)
         if trainable and not self._trainable:
@@ -190,17 +195,46 @@ class Layer(Tracked):
 
     def _call(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         """`call` with the training flag settled, and set for the layers nested in this one."""
-        around = is_training()
-        training = around if training is None else bool(training)
+        around = _training.get()  # None outside of all calls
+        training = bool(around) if training is None else bool(training)
         if "training" in _arguments(type(self).call):
             arguments = {**arguments, "training": training}
         if training is around:
-            return self.call(inputs, **arguments)
+            return self._noted(self.call(inputs, **arguments))
         token = _training.set(training)
+        numbered = _call_number.set(self._notes.begin(next(_call_numbers))) if _call_number.get() is None else None
         try:
-            return self.call(inputs, **arguments)
+            return self._noted(self.call(inputs, **arguments))
         finally:
             _training.reset(token)
+            if numbered is not None:
+                _call_number.reset(numbered)
+
+    def _noted(self, outputs: Any) -> Any:
+        """The outputs, after their penalty has been added to the losses."""
+        if self.activity_regularizer is not None:
+            for output in flatten(outputs):
+                if isinstance(output, Tensor):
+                    penalty = as_tensor(self.activity_regularizer(output))
+                    share = 1.0 if output.ndim == 0 else 1.0 / output.shape[0] if output.shape[0] else 0.0
+                    self.add_loss(penalty * share)
+        return outputs
+
+    def add_loss(self, loss: Any) -> None:
+        """To be called from within `call`: add a scalar tensor, or several, to the loss of this step of training.
+
+        `losses`, of this layer and of those around it, holds them until the outermost of these is called again.
+
+        Raises ValueError for what is no scalar tensor, RuntimeError outside of a call.
+        """
+        number = _call_number.get()
+        if number is None:
+            raise RuntimeError(f"{self.name}: add_loss can only be called while a layer is called, from within `call`")
+        for leaf in flatten(loss):
+            if not isinstance(leaf, Tensor) or leaf.ndim:
+                raise ValueError(f"{self.name}: add_loss: expected a tensor of shape (), got {leaf!r}")
+        if number:
+            self._notes.add(number, flatten(loss))
 
     def _call_on_symbols(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         shape = map_structure(_shape, inputs)
@@ -292,8 +326,12 @@ class Layer(Tracked):
             lambda shape: as_tensor(np.zeros([_PROBE_BATCH if size is None else size for size in shape], self.dtype)),
             input_shape,
         )
-        with no_grad():
-            outputs = self._call(zeros, False, {})
+        token = _call_number.set(0)
+        try:
+            with no_grad():
+                outputs = self._call(zeros, False, {})
+        finally:
+            _call_number.reset(token)
 
         def shape_of(output: Tensor) -> Any:
             return (None, *output.shape[1:]) if open_batch and output.shape[:1] == (_PROBE_BATCH,) else output.shape
@@ -305,6 +343,8 @@ class Layer(Tracked):
     def get_config(self) -> dict[str, Any]:
         """name, trainable, dtype and the constructor's arguments, in the types that JSON knows."""
         config: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": str(self.dtype)}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = self._plain("activity_regularizer", self.activity_regularizer)
         overridden = type(self).get_config is not Layer.get_config
         for argument in constructor_arguments(type(self), Layer):
             if argument in config:

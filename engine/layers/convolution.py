@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels.geometry import conv_output_size, conv_transpose_geometry, per_dimension, resolve_padding
+from .. import constraints, initializers, regularizers
 from .. import functions as F
-from .. import initializers, regularizers
 from ..tensor import Tensor
 from . import activations
 from .core import known_channels, positive, require_channels
@@ -50,6 +50,7 @@ class _Convolution(SpatialLayer):
         use_bias: bool,
         bias_initializer: Any,
         bias_regularizer: Any,
+        bias_constraint: Any,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_format, **kwargs)
@@ -64,12 +65,17 @@ class _Convolution(SpatialLayer):
         self.use_bias = use_bias
         self.bias_initializer = initializers.get(bias_initializer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def _add_bias(self, channels: int) -> None:
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                (channels,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
+                (channels,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
             )
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -130,11 +136,14 @@ class Conv(_Convolution):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **kwargs,
+            bias_regularizer, bias_constraint, activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
         if self.padding == "causal" and self.dimensions != 1:
             raise ValueError(f'{self.name}: padding = "causal": only Conv1D has it')
@@ -144,6 +153,7 @@ class Conv(_Convolution):
             raise ValueError(f"{self.name}: filters = {filters} is not a multiple of groups = {groups}")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def build(self, input_shape: Any) -> None:
         self.input_channels = channels = known_channels(input_shape, self.name)
@@ -153,6 +163,7 @@ class Conv(_Convolution):
             (*self.kernel_size, channels // self.groups, self.filters),
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
             name="kernel",
         )
         self._add_bias(self.filters)
@@ -215,11 +226,14 @@ class ConvTranspose(_Convolution):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **kwargs,
+            bias_regularizer, bias_constraint, activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
         if self.padding == "causal":
             raise ValueError(f'{self.name}: padding = "causal": only Conv1D has it')
@@ -227,6 +241,7 @@ class ConvTranspose(_Convolution):
         self.output_padding = output_padding
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def build(self, input_shape: Any) -> None:
         self.input_channels = channels = known_channels(input_shape, self.name)
@@ -234,6 +249,7 @@ class ConvTranspose(_Convolution):
             (*self.kernel_size, self.filters, channels),
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
             name="kernel",
         )
         self._add_bias(self.filters)
@@ -299,17 +315,21 @@ class DepthwiseConv(_Convolution):
         bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **kwargs,
+            bias_regularizer, bias_constraint, activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
         if self.padding == "causal":
             raise ValueError(f'{self.name}: padding = "causal": only Conv1D has it')
         self.depth_multiplier = positive(depth_multiplier, "depth_multiplier", self.name)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
 
     def build(self, input_shape: Any) -> None:
         self.input_channels = channels = known_channels(input_shape, self.name)
@@ -317,6 +337,7 @@ class DepthwiseConv(_Convolution):
             (*self.kernel_size, channels, self.depth_multiplier),
             self.depthwise_initializer,
             regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
             name="kernel",
         )
         self._add_bias(channels * self.depth_multiplier)

@@ -29,6 +29,22 @@ class Notes:
         self.frozen: list[Variable] = []  # weights that `trainable = False` turned off
         self.nodes: list[Node] = []
         self.built_shape: Any = None  # the input's shape (or structure of shapes) that the layer was built for
+        self.call = 0  # the number of the outermost call in which the layer, or itself as the outermost, added losses
+        self.added: list[Tensor] = []  # the losses that it added in that call
+
+    def begin(self, call: int) -> int:
+        """Note that the layer is called with none around it; returns the number of the call."""
+        self.call, self.added = call, []
+        return call
+
+    def add(self, call: int, losses: list[Tensor]) -> None:
+        """Note losses that the layer adds in this call; those of an earlier one are forgotten."""
+        if self.call != call:
+            self.begin(call)
+        self.added += losses
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"added": []}  # copies have not been called
 
 
 class Tracked(Configurable):
@@ -190,9 +206,13 @@ class Tracked(Configurable):
 
     @property
     def losses(self) -> list[Tensor]:
-        """The penalties of all regularized weights that are trained, scalars to be added to the loss."""
-        pairs = [pair for layer in self.all_layers() for pair in layer._notes.regularized]
-        return [regularizer(weight) for weight, regularizer in pairs if weight.trainable]
+        """Scalars to be added to the loss: what the layers added in the latest call (`add_loss`, and the penalties of
+        their outputs), and the penalties of all regularized weights that are trained."""
+        notes = [layer._notes for layer in self.all_layers()]
+        latest = max(note.call for note in notes)
+        added = [loss for note in notes if note.call == latest for loss in note.added]
+        pairs = [pair for note in notes for pair in note.regularized]
+        return added + [regularizer(weight) for weight, regularizer in pairs if weight.trainable]
 
 
 @functools.cache
