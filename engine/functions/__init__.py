@@ -38,6 +38,7 @@ from .arithmetic import (
     subtract,
     where,
 )
+from .attention import attention_weights, masked_softmax, scaled_dot_product_attention
 from .broadcasting import broadcast_to, repeat, sum, sum_to, tile
 from .convolution import conv, conv_transpose
 from .dropout import dropout
@@ -108,6 +109,7 @@ __all__ = [
     "argmax",
     "argmin",
     "astype",
+    "attention_weights",
     "average_pool",
     "batch_norm",
     "binary_cross_entropy",
@@ -151,6 +153,7 @@ __all__ = [
     "log_softmax",
     "logaddexp",
     "logsumexp",
+    "masked_softmax",
     "matmul",
     "max",
     "max_pool",
@@ -175,6 +178,7 @@ __all__ = [
     "reshape",
     "resize",
     "round",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sign",

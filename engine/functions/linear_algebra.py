@@ -111,10 +111,21 @@ def _stacked(a: Tensor, b: Tensor) -> Tensor:
         rows = math.prod(a.shape[:-1])
         return reshape(MatMul()(reshape(a, (rows, k)), b), (*a.shape[:-1], n))
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    count = math.prod(stack)
-    a = reshape(broadcast_to(a, (*stack, m, k)), (count, m, k))
-    b = reshape(broadcast_to(b, (*stack, k, n)), (count, k, n))
-    return reshape(MatMul()(a, b), (*stack, m, n))
+    return reshape(MatMul()(_flat_stack(a, stack), _flat_stack(b, stack)), (*stack, m, n))
+
+
+def _flat_stack(a: Tensor, stack: tuple[int, ...]) -> Tensor:
+    """Matrices a (…, m, n), whose axes before broadcast to `stack`, as (product of the stack, m, n)."""
+    return reshape(broadcast_to(a, (*stack, *a.shape[-2:])), (math.prod(stack), *a.shape[-2:]))
+
+
+def matmul_transposed(a: Tensor, b: Tensor) -> Tensor:
+    """a·bᵀ for floating tensors of one type, a (…, m, k) and b (…, n, k) → (…, m, n): the product of each row of a with
+    each row of b, without b written out the other way round. The axes before broadcast."""
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return reshape(
+        _product(_flat_stack(a, stack), _flat_stack(b, stack), False, True), (*stack, a.shape[-2], b.shape[-2])
+    )
 
 
 def dense(x: Any, weight: Any, bias: Any = None, activation: str | Callable | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from itertools import chain
 from . import (
     activations,
     arithmetic,
+    attention,
     convolution,
     dropout_and_embedding,
     elementwise,
@@ -44,6 +45,7 @@ FAMILIES: dict[str, list[Entry]] = {
         linear_algebra,
         activations,
         rarer_activations,
+        attention,
         convolution,
         pooling,
         resizing,

@@ -24,7 +24,10 @@ CASES = [(family, case) for family in (*LAYERS, *FUNCTIONS) for case in golden.c
 # The functions of tomograd.functional without a golden case, and why.
 WITHOUT = {
     "activation_function": "computes nothing: it finds a function by its name",
+    "attention_weights": "compared with the plain formula in tests/engine/functions/test_attention.py",
     "dropout": "random: PyTorch draws other numbers",
+    "masked_softmax": "compared with the plain formula in tests/engine/functions/test_attention.py",
+    "scaled_dot_product_attention": "compared with the plain formula in tests/engine/functions/test_attention.py",
     "to_device": "computes nothing: it copies to another device",
 }
 
