@@ -11,6 +11,7 @@ from typing import Any
 from ..absent import absent
 from ..config import make, serialize
 from .activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from .attention import AdditiveAttention, Attention, MultiHeadAttention
 from .base import Layer
 from .convolution import (
     Conv1D,
@@ -23,6 +24,7 @@ from .convolution import (
     DepthwiseConv2D,
 )
 from .core import Dense, Embedding, Identity, InputLayer, Rescaling
+from .einsum_dense import EinsumDense
 from .merging import (
     Add,
     Average,
@@ -76,6 +78,8 @@ __all__ = [
     "ELU",
     "Activation",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -101,6 +105,7 @@ __all__ = [
     "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GlobalAveragePooling1D",
@@ -130,6 +135,7 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Node",
     "PReLU",

@@ -239,13 +239,17 @@ class Layer(Tracked):
     def _call_on_symbols(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         shape = map_structure(_shape, inputs)
         self._prepare_for(shape)
-        output_shape = self.compute_output_shape(shape)
+        output_shape = self._shapes_of_call(shape, arguments)
         dtypes = [leaf.dtype for leaf in flatten(inputs) if isinstance(leaf, (Symbol, Tensor))]
         dtype = self.compute_output_dtype(dtypes)
         outputs = _symbols(output_shape, dtype, self.name)
         given = arguments if training is None else {**arguments, "training": bool(training)}
         self._notes.nodes.append(Node(self, inputs, given, outputs))
         return outputs
+
+    def _shapes_of_call(self, input_shape: Any, arguments: dict[str, Any]) -> Any:
+        """The shape (or shapes) of what a call with these further arguments gives; some ask for a further output."""
+        return self.compute_output_shape(input_shape)
 
     @property
     def nodes(self) -> list[Node]:

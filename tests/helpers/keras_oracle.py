@@ -49,11 +49,14 @@ def made(case: golden.Case, dtype: str) -> Any:
     return getattr(tg.layers, case.parameters["cls"])(**case.parameters["config"], dtype=dtype)
 
 
-def check_layer(case: golden.Case, dtype: str, layer: Any = None, masks: dict[str, str] | None = None) -> None:
+def check_layer(
+    case: golden.Case, dtype: str, layer: Any = None, masks: dict[str, str] | None = None, least: float = 1e-3
+) -> None:
     """Outputs, changed weights and gradients of the case's layer (or the one given) are those that Keras gave.
 
     masks: which arrays of the case are given to the call, {argument: name of the array}; by default those that are
-    named "mask", "query_mask", ….
+    named "mask", "query_mask", …. least: what the largest element counts for at least, where arrays should be 0 and
+    are made of numbers of this size.
     """
     layer = layer or made(case, dtype)
     xs, weights = numbered(case, "x", dtype), numbered(case, "w", dtype)
@@ -68,15 +71,15 @@ def check_layer(case: golden.Case, dtype: str, layer: Any = None, masks: dict[st
     expected = numbered(case, "y", dtype)
     assert len(ys) == len(expected)
     for y, wanted in zip(ys, expected, strict=True):
-        close(y.numpy(), wanted, dtype, "output")
+        close(y.numpy(), wanted, dtype, "output", least)
     for index, weight in enumerate(layer.weights):
         wanted = case.array(f"w{index}_after" if f"w{index}_after" in case.values else f"w{index}", dtype)
-        close(weight.numpy(), wanted, dtype, f"weight {weight.name} after the call")
+        close(weight.numpy(), wanted, dtype, f"weight {weight.name} after the call", least)
     if "dy0" in case.values:
-        _check_gradients(case, dtype, layer, inputs, ys)
+        _check_gradients(case, dtype, layer, inputs, ys, least)
 
 
-def _check_gradients(case: golden.Case, dtype: str, layer: Any, inputs: list[Any], ys: list[Any]) -> None:
+def _check_gradients(case: golden.Case, dtype: str, layer: Any, inputs: list[Any], ys: list[Any], least: float) -> None:
     cotangents = numbered(case, "dy", dtype)
     total = sum(tg.functional.sum(y * dy) for y, dy in zip(ys, cotangents, strict=True) if y.requires_grad)
     wanted = {f"x{i}": x for i, x in enumerate(inputs)} | {f"w{i}": w for i, w in enumerate(layer.weights)}
@@ -86,7 +89,7 @@ def _check_gradients(case: golden.Case, dtype: str, layer: Any, inputs: list[Any
     gradients = tg.grad(total, list(wanted.values()), allow_unused=True)
     for name, tensor, gradient in zip(wanted, wanted.values(), gradients, strict=True):
         own = np.zeros(tensor.shape, dtype) if gradient is None else gradient.numpy()
-        close(own, case.array(f"d_{name}", dtype), dtype, f"gradient of {name}")
+        close(own, case.array(f"d_{name}", dtype), dtype, f"gradient of {name}", least)
 
 
 def check_loss(case: golden.Case, dtype: str) -> None:
@@ -109,9 +112,9 @@ def check_metric(case: golden.Case, tolerance: float = 1e-6) -> None:
         np.testing.assert_allclose(result, case.array(f"y{number}"), rtol=tolerance, atol=tolerance)
 
 
-def close(actual: np.ndarray, expected: np.ndarray, dtype: str, what: str) -> None:
-    """`actual` has the expected shape and type, and is close, relative to the largest element."""
+def close(actual: np.ndarray, expected: np.ndarray, dtype: str, what: str, least: float = 1e-3) -> None:
+    """`actual` has the expected shape and type, and is close, relative to the largest element or `least`."""
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, Keras has {expected.shape}"
     assert actual.dtype.kind != "f" or actual.dtype == dtype, f"{what}: {actual.dtype}"
     largest = float(np.abs(expected, where=np.isfinite(expected), out=np.zeros(expected.shape)).max(initial=0))
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE[dtype] * max(largest, 1e-3), err_msg=what)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE[dtype] * max(largest, least), err_msg=what)
