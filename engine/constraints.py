@@ -8,10 +8,11 @@ tensor or array of its shape. Weights that are not trained are left as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import functions as F
+from .absent import absent
 from .config import Configurable, make, serialize
 from .tensor import Tensor
 
@@ -140,12 +141,18 @@ def get(identifier: Any) -> Constraint | Callable[[Tensor], Any] | None:
     return make(identifier, Constraint, _NAMES, "constraint")
 
 
-def deserialize(config: Any) -> Constraint:
-    """The constraint for what `serialize` gave. Raises ValueError for an unknown class."""
-    return make(config, Constraint, _NAMES, "constraint")
+def deserialize(config: Any, custom_objects: Mapping[str, type[Constraint]] | None = None) -> Constraint:
+    """The constraint for what `serialize` gave; custom_objects: further classes, by name.
+
+    Raises ValueError for an unknown class.
+    """
+    return make(config, Constraint, {**_NAMES, **(custom_objects or {})}, "constraint")
 
 
 def _limit(argument: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0.0):
         raise ValueError(f"{argument} = {value!r}: expected a finite number of at least 0")
     return value
+
+
+__getattr__ = absent("constraints", __name__)

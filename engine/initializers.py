@@ -1,8 +1,9 @@
 """First values of weights: constants, and random values scaled by the number of a weight's inputs and outputs.
 
-Classes and strings have Keras's names and defaults. A random initializer without a seed draws from the generator that
-`random.seed` sets, new values at every call; with an integer seed it gives the same values at every call. (In Keras
-an initializer object without a seed repeats itself too, so that two layers sharing it start equal; here they do not.)
+Classes and strings have Keras's names and defaults; all of its initializers but STFT are here. A random initializer
+without a seed draws from the generator that `random.seed` sets, new values at every call; with an integer seed it gives
+the same values at every call. (In Keras an initializer object without a seed repeats itself too, so that two layers
+sharing it start equal; here they do not.)
 
 Sources: Glorot & Bengio 2010 (glorot), He et al. 2015 (he), LeCun et al. 1998 (lecun), Saxe et al. 2014 (orthogonal).
 """
@@ -10,14 +11,14 @@ Sources: Glorot & Bengio 2010 (glorot), He et al. 2015 (he), LeCun et al. 1998 (
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import random
 from .absent import absent
-from .config import Configurable, make
+from .config import Configurable, make, serialize
 
 __all__ = [
     "Constant",
@@ -26,11 +27,13 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Identity",
+    "IdentityInitializer",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
     "Orthogonal",
+    "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
@@ -38,6 +41,7 @@ __all__ = [
     "Zeros",
     "compute_fans",
     "constant",
+    "deserialize",
     "get",
     "glorot_normal",
     "glorot_uniform",
@@ -50,6 +54,7 @@ __all__ = [
     "orthogonal",
     "random_normal",
     "random_uniform",
+    "serialize",
     "truncated_normal",
     "variance_scaling",
     "zeros",
@@ -59,14 +64,23 @@ __all__ = [
 TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
 
 
-def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight of this shape.
+def compute_fans(
+    shape: Sequence[int], input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight of this shape: the product of its sizes in `input_axes`, and in `output_axes`.
+
+    Where these are not given:
 
     A vector (n,): n and n. A matrix (C_in, C_out): C_in and C_out. A convolution's (*kernel, C_in/groups, C_out):
     the product of the kernel's sizes (the receptive field) times the last axis but one, and times the last axis. A
     transposed convolution's weight (*kernel, C_out, C_in) is read by the same rule, as in Keras.
     """
     shape = tuple(shape)
+    if input_axes is not None and output_axes is not None:
+        for axis in (*input_axes, *output_axes):
+            if not -len(shape) <= axis < len(shape):
+                raise ValueError(f"axis {axis} of input_axes or output_axes: a weight of shape {shape} has none such")
+        return math.prod(shape[axis] for axis in input_axes), math.prod(shape[axis] for axis in output_axes)
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size
@@ -79,6 +93,10 @@ class Initializer(Configurable):
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(shape, dtype)")
+
+    def clone(self) -> Initializer:
+        """Another one with the same arguments."""
+        return type(self).from_config(self.get_config())
 
 
 class Zeros(Initializer):
@@ -178,6 +196,9 @@ class VarianceScaling(RandomInitializer):
     n is fan_in, fan_out or their mean ("fan_avg"), as `mode` says. `distribution` is "truncated_normal" (or "normal",
     the same; its standard deviation is corrected for what is cut off), "untruncated_normal" or "uniform" (over
     ±sqrt(3·scale/n)).
+
+    input_axes, output_axes: which axes of the weight count its inputs and its outputs, where these are not as
+    `compute_fans` says. Either both are given or none (Keras ignores one of them alone), else ValueError.
     """
 
     MODES = ("fan_in", "fan_out", "fan_avg")
@@ -189,6 +210,8 @@ class VarianceScaling(RandomInitializer):
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
         seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__(seed)
         if not scale > 0.0:
@@ -197,11 +220,15 @@ class VarianceScaling(RandomInitializer):
             raise ValueError(f"mode = {mode!r}: expected one of {', '.join(self.MODES)}")
         if distribution not in self.DISTRIBUTIONS:
             raise ValueError(f"distribution = {distribution!r}: expected one of {', '.join(self.DISTRIBUTIONS)}")
+        if (input_axes is None) != (output_axes is None):
+            raise ValueError(f"input_axes = {input_axes!r}, output_axes = {output_axes!r}: give both or none")
         self.scale, self.mode, self.distribution = scale, mode, distribution
+        self.input_axes = None if input_axes is None else list(input_axes)
+        self.output_axes = None if output_axes is None else list(output_axes)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         shape = tuple(shape)
-        fan_in, fan_out = compute_fans(shape)
+        fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
         generator = self.generator()
@@ -216,46 +243,49 @@ class VarianceScaling(RandomInitializer):
         return values.astype(dtype or np.float32)
 
 
+Axes = Sequence[int] | None
+
+
 class GlorotUniform(VarianceScaling):
     """Uniform over ±sqrt(6 / (fan_in + fan_out)): the default for kernels."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_avg", "uniform", seed)
+    def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(1.0, "fan_avg", "uniform", seed, input_axes, output_axes)
 
 
 class GlorotNormal(VarianceScaling):
     """Truncated normal with standard deviation sqrt(2 / (fan_in + fan_out))."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+    def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed, input_axes, output_axes)
 
 
 class HeUniform(VarianceScaling):
     """Uniform over ±sqrt(6 / fan_in)."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(2.0, "fan_in", "uniform", seed)
+    def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
 class HeNormal(VarianceScaling):
     """Truncated normal with standard deviation sqrt(2 / fan_in), for layers before a ReLU."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+    def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(2.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
 class LecunUniform(VarianceScaling):
     """Uniform over ±sqrt(3 / fan_in)."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_in", "uniform", seed)
+    def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
 class LecunNormal(VarianceScaling):
     """Truncated normal with standard deviation sqrt(1 / fan_in)."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_in", "truncated_normal", seed)
+    def __init__(self, seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(1.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
 class Orthogonal(RandomInitializer):
@@ -286,6 +316,7 @@ constant, identity, ones, orthogonal, zeros = Constant, Identity, Ones, Orthogon
 glorot_normal, glorot_uniform, he_normal, he_uniform = GlorotNormal, GlorotUniform, HeNormal, HeUniform
 lecun_normal, lecun_uniform, variance_scaling = LecunNormal, LecunUniform, VarianceScaling
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 
 _CLASSES = (
     Constant,
@@ -313,8 +344,6 @@ _NAMES: dict[str, type[Initializer]] = {
     "one": Ones,
     "normal": RandomNormal,
     "uniform": RandomUniform,
-    "IdentityInitializer": Identity,
-    "OrthogonalInitializer": Orthogonal,
 }
 
 
@@ -327,6 +356,14 @@ def get(identifier: Any) -> Any:
     if callable(identifier) and not isinstance(identifier, type):
         return identifier
     return make(identifier, Initializer, _NAMES, "initializer")
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, type[Initializer]] | None = None) -> Initializer:
+    """The initializer for what `serialize` gave; custom_objects: further classes, by name.
+
+    Raises ValueError for an unknown class.
+    """
+    return make(config, Initializer, {**_NAMES, **(custom_objects or {})}, "initializer")
 
 
 def _truncated_standard_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

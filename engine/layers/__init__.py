@@ -57,7 +57,7 @@ from .pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from .regularization import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
+from .regularization import ActivityRegularization, Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .reshaping import (
     Cropping1D,
     Cropping2D,
@@ -77,6 +77,7 @@ from .symbolic import Input, Node, Symbol
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AdditiveAttention",
     "Attention",

@@ -347,7 +347,7 @@ class MultiHeadAttention(Layer):
     # ------------------------------------------------------------------------------------------------------------ masks
 
     def _of_positions(self, mask: Any, x: Tensor, axes: tuple[int, ...], new: int) -> Array | None:
-        """A mask (N, …) of x's positions, for weights (N, others …, heads, T, S): along T (new = −1) or S (new = −2)."""
+        """A mask (N, …) of x's positions, for weights (N, others …, heads, T, S), along T (new = −1) or S (new = −2)."""
         if mask is None:
             return None
         shown = _boolean(mask, x)

@@ -1,4 +1,4 @@
-"""Layers that are random in training and the identity otherwise: Dropout and its spatial kind."""
+"""Layers that are the identity but for training: Dropout and its spatial kind, and a penalty of what passes through."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import functions as F
+from .. import regularizers
 from ..random import Generator
 from ..tensor import Tensor
 from .base import Layer
 from .spatial import require_spatial
 
-__all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
+__all__ = ["ActivityRegularization", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
 
 
 class _Dropout(Layer):
@@ -95,3 +96,29 @@ class SpatialDropout3D(_SpatialDropout):
     """Dropout of whole channels of volumes."""
 
     dimensions = 3
+
+
+class ActivityRegularization(Layer):
+    """The input itself; l1 · Σ|x| + l2 · Σx², divided by the size of the batch, is added to the loss.
+
+    Raises ValueError for a factor that is negative or not finite.
+    """
+
+    casts_integers = True
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        if "activity_regularizer" in kwargs:
+            raise TypeError("ActivityRegularization: activity_regularizer is made of l1 and l2: leave it out")
+        super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **kwargs)
+        self.l1, self.l2 = l1, l2
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return config

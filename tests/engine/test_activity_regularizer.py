@@ -175,3 +175,17 @@ def test_add_loss():
     with pytest.raises(ValueError, match=r"expected a tensor of shape \(\)"):
         Wrong()(X)
     assert copy.deepcopy(layer).losses == []
+
+
+def test_the_layer_that_only_penalizes():
+    layer = layers.ActivityRegularization(l1=0.5, l2=0.25)
+    assert np.array_equal(layer(X).numpy(), X)
+    expected = (0.5 * np.abs(X).sum() + 0.25 * (X**2).sum()) / 4
+    assert [loss.item() for loss in layer.losses] == [pytest.approx(expected)]
+    config = layer.get_config()
+    assert (config["l1"], config["l2"]) == (0.5, 0.25)
+    assert "activity_regularizer" not in config
+    with pytest.raises(TypeError, match="made of l1 and l2"):
+        layers.ActivityRegularization(activity_regularizer="l2")
+    with pytest.raises(ValueError, match=r"l1 = -1\.0"):
+        layers.ActivityRegularization(l1=-1.0)

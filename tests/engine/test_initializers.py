@@ -158,3 +158,54 @@ def test_what_is_none_is_refused():
         initializers.RandomNormal(stddev=-1.0)
     with pytest.raises(ValueError, match="minval"):
         initializers.RandomUniform(1.0, 0.0)
+
+
+# ------------------------------------------------------------------------------------------- further names, and axes
+
+
+def test_axes_of_inputs_and_outputs():
+    assert compute_fans((2, 3, 5, 7), [0, 1], [-1]) == (6, 7)
+    assert compute_fans((2, 3), (1,), (0,)) == (3, 2)
+    with pytest.raises(ValueError, match=r"axis 2 of input_axes or output_axes: a weight of shape \(2, 3\)"):
+        compute_fans((2, 3), [2], [0])
+    with pytest.raises(ValueError, match="give both or none"):
+        initializers.HeNormal(input_axes=[0])
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_the_variance_goes_by_the_axes_that_are_given(name):
+    shape, axes = (40, 30, 3, 20), {"input_axes": [0, 2], "output_axes": [1, 3]}
+    made = type(initializers.get(name))(seed=3, **axes)
+    gain, mode = SCALED[name]
+    variance = gain / (120 if mode == "in" else (120 + 600) / 2)
+    assert made(shape, "float64").var() == pytest.approx(variance, rel=0.03)
+    again = initializers.deserialize(json.loads(json.dumps(initializers.serialize(made))))
+    np.testing.assert_array_equal(again(shape), made(shape))
+    np.testing.assert_array_equal(made.clone()(shape), made(shape))
+
+
+@given(
+    distribution=st.sampled_from(["truncated_normal", "untruncated_normal", "uniform", "normal"]),
+    mode=st.sampled_from(["fan_in", "fan_out", "fan_avg"]),
+    scale=st.floats(0.1, 10.0),
+    seed=st.integers(0, 1000),
+)
+def test_variance_scaling_by_its_moments(distribution, mode, scale, seed):
+    fan = {"fan_in": 100, "fan_out": 300, "fan_avg": 200}[mode]
+    values = initializers.VarianceScaling(scale, mode, distribution, seed)((100, 300), "float64")
+    variance = scale / fan
+    assert values.var() == pytest.approx(variance, rel=0.06)
+    assert abs(values.mean()) < 5 * math.sqrt(variance / values.size)
+    # kurtosis: 1.8 of a uniform distribution, 3 of a normal one, 2.37 of one that is cut off at two deviations
+    kurtosis = ((values / values.std()) ** 4).mean()
+    expected = {"uniform": 1.8, "untruncated_normal": 3.0}.get(distribution, 2.367)
+    assert kurtosis == pytest.approx(expected, rel=0.06)
+
+
+def test_second_names():
+    assert initializers.IdentityInitializer is initializers.Identity
+    assert initializers.OrthogonalInitializer is initializers.Orthogonal
+    assert type(initializers.get("OrthogonalInitializer")) is initializers.Orthogonal
+    assert type(initializers.get("IdentityInitializer")) is initializers.Identity
+    with pytest.raises(ValueError, match="'stft' is not known"):
+        initializers.get("stft")

@@ -55,6 +55,7 @@ CATALOGUE = {
     "Flatten": (lambda: L.Flatten(), (2, 3, 2)),
     "Reshape": (lambda: L.Reshape((3, -1)), (2, 3, 2)),
     "Permute": (lambda: L.Permute((3, 1, 2)), (2, 3, 4)),
+    "ActivityRegularization": (lambda: L.ActivityRegularization(l1=0.1, l2=0.2), (3, 2)),
     "Activation": (lambda: L.Activation("softplus"), (5,)),
     "ReLU": (lambda: L.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.25), (9,)),
     "ReLU-slope": (lambda: L.ReLU(negative_slope=0.2), (9,)),
