@@ -1,23 +1,26 @@
 """Files of arrays: safetensors, written so that a file is whole or not there, and the state of a training.
 
 `save` and `load` know arrays by name and strings of metadata, nothing of models; no pickle, so that loading a file from
-elsewhere runs no code. `collect_state` and `restore_state` gather and put back all that a training depends on: weights,
+elsewhere runs no code. A file carries the SHA-256 of all its bytes, which `load` compares: a bit that has turned over
+on a disk is an error, not a weight. (The digest stands in the metadata, under "tomograd.sha256", and is taken with
+zeros in its place. Files that other programs wrote have none and are read as they are.) The same arrays and metadata
+give the same bytes. `collect_state` and `restore_state` gather and put back all that a training depends on: weights,
 the optimizer's state, random states and counters. A run that is stopped at any moment and goes on from its last
 checkpoint ends with the very numbers of a run that was not.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import random
+from . import files, random
 
 if TYPE_CHECKING:
     from .layers.base import Layer
@@ -25,7 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckpointError", "collect_state", "load", "read_metadata", "restore_state", "save"]
 
-FORMAT = "tomograd training state 1"
+FORMAT = "tomograd training state 2"
+DIGEST = "tomograd.sha256"
+
+_CODES = {
+    "bool": "BOOL", "int8": "I8", "uint8": "U8", "int16": "I16", "uint16": "U16", "int32": "I32", "uint32": "U32",
+    "int64": "I64", "uint64": "U64", "float16": "F16", "float32": "F32", "float64": "F64",
+}  # fmt: skip
 
 
 class CheckpointError(ValueError):
@@ -35,52 +44,94 @@ class CheckpointError(ValueError):
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def save(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Any],
+    metadata: Mapping[str, str] | None = None,
+    keep: str | os.PathLike[str] | None = None,
+) -> None:
     """Write arrays, and strings about them, as a safetensors file.
 
     The file is written under another name in the same folder, brought to the disk and then renamed: whatever happens
-    meanwhile, `path` holds the old file or the new one.
+    meanwhile, `path` holds the old file or the new one. keep: another name in the folder, under which the old file
+    goes on.
 
-    Raises TypeError for names or metadata that are not strings and for arrays of other types than numbers, OSError
-    where the folder cannot be written to. A failed write leaves nothing behind.
+    Raises TypeError for names or metadata that are not strings and for arrays of other types than numbers, ValueError
+    for names that are the format's own, OSError, which names `path` and the reason, where it cannot be written. A
+    failed write leaves nothing behind.
     """
     tensors = {_string(name, "an array's name"): _plain_array(name, array) for name, array in arrays.items()}
     strings = {_string(key, "a metadata key"): _string(text, "metadata") for key, text in (metadata or {}).items()}
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder: expected the name of a file to write")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target} cannot be written: there is no folder {target.parent}")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    # Opened before anything is serialised: a folder that is missing or read-only is an OSError that says so.
-    with open(temporary, "xb") as file:
-        mode = os.stat(file.fileno()).st_mode
-    try:
-        _write(temporary, tensors, strings)
-        os.chmod(temporary, mode)  # safetensors makes files for their owner alone
-        _to_disk(temporary)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _to_disk(target.parent)
+    if "__metadata__" in tensors or DIGEST in strings:
+        raise ValueError(f"'__metadata__' and {DIGEST!r} are names of the format itself")
+    # Large numbers first: each array then starts at a multiple of its numbers' size, as the format's own writers do.
+    tensors = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
+    zeros = "0" * 64
+    header = _header(tensors, {**strings, DIGEST: zeros})
+    digest = hashlib.sha256(header)
+    for array in tensors.values():
+        digest.update(_bytes_of(array))
+    header = _header(tensors, {**strings, DIGEST: digest.hexdigest()})
+    with files.written(path, keep) as file:
+        file.write(header)
+        for array in tensors.values():
+            file.write(_bytes_of(array))
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """The header with its length in front: the format's description is at https://github.com/huggingface/safetensors"""
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    at = 0
+    for name, array in tensors.items():
+        offsets = [at, at := at + array.nbytes]
+        entries[name] = {"dtype": _CODES[array.dtype.name], "shape": list(array.shape), "data_offsets": offsets}
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _bytes_of(array: np.ndarray) -> Any:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def load(path: str | os.PathLike[str], needs_digest: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata of a safetensors file.
 
     Raises CheckpointError, which names the file and the reason, for a file that is missing, truncated, damaged or of
-    another kind.
+    another kind; if `needs_digest`, also for one without a digest.
     """
     with _opened(path) as file:
         metadata = dict(file.metadata() or {})
-        return {name: np.array(file.get_tensor(name)) for name in file.keys()}, metadata  # noqa: SIM118
+        arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    digest = metadata.pop(DIGEST, None)
+    if digest is None and needs_digest:
+        raise CheckpointError(f"{os.fspath(path)}: has no digest: it is damaged, or tomograd did not write it")
+    if digest is not None and digest != _digest_of(Path(path), digest):
+        raise CheckpointError(
+            f"{os.fspath(path)}: damaged: its content is not the one whose digest (SHA-256) was written into it"
+        )
+    return arrays, metadata
+
+
+def _digest_of(path: Path, written: str) -> str:
+    """The digest of a file into which the digest `written` was put."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        length = file.read(8)
+        header = file.read(int.from_bytes(length, "little"))
+        field = f'"{DIGEST}":"'.encode()
+        digest.update(length + header.replace(field + written.encode(), field + b"0" * 64, 1))
+        while chunk := file.read(files.CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The metadata of a safetensors file, without reading its arrays. Raises CheckpointError as `load`."""
     with _opened(path) as file:
-        return dict(file.metadata() or {})
+        metadata = dict(file.metadata() or {})
+    metadata.pop(DIGEST, None)
+    return metadata
 
 
 class _opened:
@@ -127,33 +178,11 @@ def _reason(error: BaseException) -> str:
     return f"not a whole safetensors file ({text})" if not isinstance(error, OSError) else text
 
 
-def _write(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    try:
-        save_file(tensors, str(path), metadata=metadata or None)
-    except SafetensorError as error:
-        raise OSError(f"{path}: could not be written: {error}") from None
-
-
-def _to_disk(path: Path) -> None:
-    """Bring a file's content, or a folder's entries, to the disk."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # a folder on Windows cannot be opened; its entries are journalled there
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _plain_array(name: Any, array: Any) -> np.ndarray:
     array = np.asarray(array.get() if hasattr(array, "get") else array, order="C")
-    if array.dtype.kind not in "fiub":
+    if array.dtype.name not in _CODES:
         raise TypeError(f"array {name!r} is of type {array.dtype}: expected floating, integer or boolean numbers")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 def _string(value: Any, what: str) -> str:

@@ -1,6 +1,7 @@
 """Checkpoints: files that are whole or not there, clear errors for damaged ones, and a broken run that ends with the
 very numbers of an unbroken one."""
 
+import errno
 import json
 import os
 import struct
@@ -137,35 +138,93 @@ def test_bytes_after_the_end_are_refused(file):
         checkpoints.load(file)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(file, monkeypatch):
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(file, monkeypatch, step):
     before = file.read_bytes()
 
     def fail(*arguments):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no room")
 
-    monkeypatch.setattr(checkpoints, "_to_disk", fail)
-    with pytest.raises(OSError, match="no space"):
-        checkpoints.save(file, {"a": np.zeros(1000)})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, fail)
+        with pytest.raises(OSError, match=r"No space left on device.*left as it was.*state\.safetensors") as caught:
+            checkpoints.save(file, {"a": np.zeros(1000)})
+    assert caught.value.errno == errno.ENOSPC
     assert file.read_bytes() == before
     assert os.listdir(file.parent) == [file.name]
 
 
 def test_the_file_reaches_the_disk_before_its_name_does(tmp_path, monkeypatch):
     events = []
-    to_disk, replace = checkpoints._to_disk, os.replace
-    monkeypatch.setattr(checkpoints, "_to_disk", lambda path: (events.append(("sync", path)), to_disk(path)))
+    to_disk, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append(("sync", os.fstat(handle))), to_disk(handle)))
     monkeypatch.setattr(os, "replace", lambda a, b: (events.append(("rename", b)), replace(a, b)))
     checkpoints.save(tmp_path / "x", {"a": np.zeros(3)})
     assert [event for event, _ in events] == ["sync", "rename", "sync"]
-    assert events[0][1].parent == tmp_path
-    assert events[2][1] == tmp_path
+    assert events[0][1].st_ino == (tmp_path / "x").stat().st_ino
+    assert events[2][1].st_ino == tmp_path.stat().st_ino
 
 
 def test_where_nothing_can_be_written(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no folder .*no$"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*no: "):
         checkpoints.save(tmp_path / "no" / "x", {"a": np.zeros(1)})
     with pytest.raises(IsADirectoryError, match="is a folder"):
         checkpoints.save(tmp_path, {"a": np.zeros(1)})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="no folder"):
+        checkpoints.save(tmp_path / "file" / "x", {"a": np.zeros(1)})
+
+
+def test_every_flipped_bit_is_refused(file, tmp_path):
+    raw = file.read_bytes()
+    name = checkpoints.DIGEST.encode()
+    unseen = range(raw.index(name), raw.index(name) + len(name))  # then the file looks as if it had no digest
+    flipped = tmp_path / "flipped.safetensors"
+    for place in range(len(raw)):
+        changed = bytearray(raw)
+        changed[place] ^= 1 << (place % 8)
+        flipped.write_bytes(changed)
+        if place in unseen:
+            assert checkpoints.DIGEST not in checkpoints.read_metadata(file)
+        else:
+            with pytest.raises(CheckpointError, match=r"flipped\.safetensors: "):
+                checkpoints.load(flipped)
+        with pytest.raises(CheckpointError, match=r"flipped\.safetensors: "):
+            checkpoints.load(flipped, needs_digest=True)
+
+
+def test_other_programs_files_have_no_digest_and_are_read(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    save_file({"a": np.arange(3.0)}, str(tmp_path / "theirs"), metadata={"epoch": "3"})
+    arrays, metadata = checkpoints.load(tmp_path / "theirs")
+    assert arrays["a"].tolist() == [0, 1, 2]
+    assert metadata == {"epoch": "3"}
+    with pytest.raises(CheckpointError, match="theirs: has no digest"):
+        checkpoints.load(tmp_path / "theirs", needs_digest=True)
+    checkpoints.save(tmp_path / "ours", ARRAYS)
+    theirs = load_file(str(tmp_path / "ours"))
+    assert theirs.keys() == ARRAYS.keys()
+    assert all(np.array_equal(theirs[name], ARRAYS[name]) for name in ARRAYS)
+
+
+def test_the_same_arrays_give_the_same_bytes(tmp_path):
+    metadata = {name: name for name in "zyxabc"}
+    checkpoints.save(tmp_path / "a", ARRAYS, metadata)
+    checkpoints.save(tmp_path / "b", dict(reversed(ARRAYS.items())), metadata)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@given(st.dictionaries(names, any_arrays, max_size=4))
+def test_numbers_start_at_multiples_of_their_size(tmp_path_factory, arrays):
+    path = tmp_path_factory.mktemp("aligned") / "x"
+    checkpoints.save(path, arrays)
+    raw = path.read_bytes()
+    (size,) = struct.unpack("<Q", raw[:8])
+    assert size % 8 == 0
+    header = json.loads(raw[8 : 8 + size])
+    for name, array in arrays.items():
+        assert header[name]["data_offsets"][0] % array.dtype.itemsize == 0
 
 
 @pytest.mark.parametrize(
@@ -177,10 +236,13 @@ def test_where_nothing_can_be_written(tmp_path):
         ({1: np.zeros(1)}, None),
         ({"a": np.zeros(1)}, {"epoch": 3}),
         ({"a": np.zeros(1)}, {3: "epoch"}),
+        ({"a": np.zeros(1, np.longdouble)}, None),
+        ({"__metadata__": np.zeros(1)}, None),
+        ({"a": np.zeros(1)}, {checkpoints.DIGEST: "1"}),
     ],
 )
 def test_what_cannot_be_saved(tmp_path, arrays, metadata):
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, ValueError)):
         checkpoints.save(tmp_path / "x", arrays, metadata)
     assert os.listdir(tmp_path) == []
 
@@ -262,7 +324,8 @@ path, number = sys.argv[1], int(sys.argv[2])
 checkpoints.save(path, {"a": np.zeros(4)})
 moments = {"count": 0}
 def die(event, arguments):
-    if event in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(os.path.dirname(path)):
+    ours = str(arguments[0]).startswith(os.path.dirname(path)) if arguments else False
+    if ours and event in ("open", "os.scandir", "os.rename", "os.remove"):
         moments["count"] += 1
         if moments["count"] == number:
             os._exit(9)
