@@ -142,20 +142,24 @@ def _note(text: str) -> None:
 
 def _files(inputs: list[Path]) -> list[tuple[Path, str]]:
     """(file, name of its results) of those named, and of the images in the folders named: there with their sub-folders.
+    A file that is named several times counts once.
 
     Raises UserError for a missing file, an empty folder, and two files whose results would have one name.
     """
-    files: list[tuple[Path, str]] = []
+    files: dict[Path, tuple[Path, str]] = {}
     for entry in inputs:
         if not entry.exists():
             raise UserError(entry, "no such file or folder")
-        files.extend(_inside(entry) if entry.is_dir() else [(entry, _stem(entry))])
+        for file, name in _inside(entry) if entry.is_dir() else [(entry, _stem(entry))]:
+            files.setdefault(file.resolve(), (file, name))
     owners: dict[str, Path] = {}
-    for file, name in files:
-        other = owners.setdefault(name, file)
-        if other != file:
-            raise UserError(file, f"its mask would have the same name as that of {other}; predict them one by one")
-    return files
+    for file, name in files.values():
+        if name in owners:
+            raise UserError(
+                file, f"its mask would have the same name as that of {owners[name]}; predict them one by one"
+            )
+        owners[name] = file
+    return list(files.values())
 
 
 def _inside(folder: Path) -> list[tuple[Path, str]]:

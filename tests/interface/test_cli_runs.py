@@ -235,6 +235,14 @@ def test_predict_a_folder_and_a_volume(here, tomograd, mask_model):
     assert Path("masks/b/volume_mask_002.png").exists()
 
 
+def test_predict_counts_a_file_that_is_named_twice_once(here, tomograd, mask_model, masks_npz):
+    np.save("one.npy", np.load(masks_npz)["images"][0])
+    result = tomograd("predict", mask_model, "one.npy", here / "one.npy")
+    assert result.code == 0, result.err
+    assert "masks of 1 file in predictions" in result.out
+    assert result.out.count("one.npy:") == 1
+
+
 def test_predict_dicom_keeps_the_geometry(here, tomograd, mask_model):
     scan = imaging.write_study("study", patients=1, slices=1, size=48, seed=0).images[0]
     result = tomograd("predict", mask_model, scan)
