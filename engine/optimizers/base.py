@@ -1,32 +1,21 @@
-"""Optimizers: one step of the weights along their gradients, with Keras 3's names, defaults and formulas.
-
-    optimizer = AdamW(learning_rate=1e-3)
-    optimizer.apply(gradients, variables)
-
-A step is: clip the gradients, shrink the weights (`weight_decay`, decoupled from the gradient), update, and hold the
-weights to their constraints. It runs in place, one launch of one kernel for all weights of a type. Gradients that are
-NaN or infinite are passed on as they are: whoever's training diverges is to see it.
-"""
+"""What all optimizers share: the learning rate, a step from checked gradients, state that is saved and resumed."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import kernels
-from . import schedules
-from .absent import absent
-from .config import Configurable, as_plain, make
-from .device import move
-from .schedules import LearningRateSchedule
-from .tensor import Array, Tensor, library_of
-from .variable import Variable
-
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+from .. import schedules
+from ..config import Configurable, as_plain
+from ..device import move
+from ..schedules import LearningRateSchedule
+from ..tensor import Array, Tensor, library_of
+from ..variable import Variable
+from .checks import in_range
+from .clipping import alike, clipped
 
 # Arguments of Keras's optimizers that we do not have, with the one value of each that says "without it".
 _ONLY_WITHOUT: dict[str, Any] = {
@@ -167,11 +156,11 @@ class Optimizer(Configurable):
         if not self.built:
             self.build(variables)
         arrays, variables = self._present(gradients, variables)
-        arrays = self._clipped(arrays)
+        arrays = clipped(arrays, self.clipnorm, self.clipvalue, self.global_clipnorm)
         rate = self.learning_rate
         self.iterations += 1
         slots = [self._arrays[self._index[id(variable)]] for variable in variables]
-        for like_gradients, like_variables, like_slots in _alike(arrays, variables, slots):
+        for like_gradients, like_variables, like_slots in alike(arrays, variables, slots):
             self.update_steps(like_gradients, like_variables, like_slots, rate)
         for variable in variables:
             variable.changed()
@@ -222,19 +211,6 @@ class Optimizer(Configurable):
         if missing:
             warnings.warn(f"{self.name}: no gradient for {', '.join(missing)}: left as they are", stacklevel=3)
         return arrays, present
-
-    def _clipped(self, gradients: list[Array]) -> list[Array]:
-        """The gradients, clipped as asked for. NaN stays NaN: no comparison lets one pass as small."""
-        if self.clipvalue is not None:
-            low, high = -self.clipvalue, self.clipvalue
-            return [library_of(gradient).asarray(gradient.clip(low, high)) for gradient in gradients]
-        if self.clipnorm is not None:
-            norms = [kernels.of(gradient).squared_norm([gradient]) for gradient in gradients]
-            return [_scaled(gradient, self.clipnorm, norm) for gradient, norm in zip(gradients, norms, strict=True)]
-        if self.global_clipnorm is not None:
-            total = sum(kernels.of(group[0]).squared_norm(group) for (group,) in _alike(gradients))
-            return [_scaled(gradient, self.global_clipnorm, total) for gradient in gradients]
-        return gradients
 
     # ---------------------------------------------------------------------------------------------------------- state
 
@@ -300,231 +276,3 @@ class Optimizer(Configurable):
         elif callable(self._learning_rate):
             raise NotImplementedError(f"{self.name}: a learning rate that is a function cannot be written down")
         return config
-
-
-class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum μ and Nesterov's correction: see `kernels.reference.sgd_step`.
-
-    w ← w − η·g; with momentum v ← μ·v − η·g, w ← w + v; with nesterov w ← w + μ·v − η·g.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
-        self.momentum = in_range(self.name, "momentum", momentum, least=0.0, most=1.0)
-        self.nesterov = bool(nesterov)
-
-    def used_slots(self) -> tuple[str, ...]:
-        return ("velocity",) if self.momentum else ()
-
-    def update_steps(
-        self,
-        gradients: Sequence[Array],
-        variables: Sequence[Variable],
-        slots: Sequence[dict[str, Array]],
-        learning_rate: float,
-    ) -> None:
-        weights = [variable.array for variable in variables]
-        velocities = [own["velocity"] for own in slots] if self.momentum else None
-        kernels.of(weights[0]).sgd_step(
-            weights, gradients, velocities, learning_rate, self.momentum, self.nesterov, self.weight_decay or 0.0
-        )
-
-
-class Adam(Optimizer):
-    """Adam (Kingma & Ba 2014): see `kernels.reference.adam_step`. amsgrad is not supported: True is a ValueError."""
-
-    slots = ("first_moment", "second_moment")
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, amsgrad=amsgrad, **kwargs
-        )
-        self.amsgrad = False
-        self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
-        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
-        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
-
-    def update_steps(
-        self,
-        gradients: Sequence[Array],
-        variables: Sequence[Variable],
-        slots: Sequence[dict[str, Array]],
-        learning_rate: float,
-    ) -> None:
-        weights = [variable.array for variable in variables]
-        kernels.of(weights[0]).adam_step(
-            weights,
-            gradients,
-            [own["first_moment"] for own in slots],
-            [own["second_moment"] for own in slots],
-            self.iterations,
-            learning_rate,
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-            self.weight_decay or 0.0,
-        )
-
-
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2017): Adam whose `weight_decay` is 0.004 by default."""
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        weight_decay: float = 0.004,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, clipnorm, clipvalue, global_clipnorm, name,
-            **kwargs,
-        )  # fmt: skip
-        if weight_decay is None:
-            raise ValueError(f"{self.name}: weight_decay = None: expected a number; Adam goes without")
-
-
-class RMSprop(Optimizer):
-    """RMSprop (Hinton, lecture 6e of 2012), with Keras's formula: see `kernels.reference.rmsprop_step`.
-
-    v ← ρ·v + (1 − ρ)·g²,  u = η·g / sqrt(v + ε),  or with `centered` u = η·g / sqrt(v − a² + ε), a ← ρ·a + (1 − ρ)·g;
-    w ← w − u, or with momentum μ: m ← μ·m + u, w ← w − m.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
-        self.rho = in_range(self.name, "rho", rho, least=0.0, below=1.0)
-        self.momentum = in_range(self.name, "momentum", momentum, least=0.0, most=1.0)
-        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
-        self.centered = bool(centered)
-
-    def used_slots(self) -> tuple[str, ...]:
-        return ("velocity", *(("momentum",) if self.momentum else ()), *(("average",) if self.centered else ()))
-
-    def update_steps(
-        self,
-        gradients: Sequence[Array],
-        variables: Sequence[Variable],
-        slots: Sequence[dict[str, Array]],
-        learning_rate: float,
-    ) -> None:
-        weights = [variable.array for variable in variables]
-        kernels.of(weights[0]).rmsprop_step(
-            weights,
-            gradients,
-            [own["velocity"] for own in slots],
-            [own["momentum"] for own in slots] if self.momentum else None,
-            [own["average"] for own in slots] if self.centered else None,
-            learning_rate,
-            self.rho,
-            self.momentum,
-            self.epsilon,
-            self.weight_decay or 0.0,
-        )
-
-
-_NAMES: dict[str, type[Optimizer]] = {
-    **{cls.__name__: cls for cls in (SGD, Adam, AdamW, RMSprop)},
-    **{cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop)},
-}
-
-
-def get(identifier: Any) -> Optimizer:
-    """The optimizer for a name ("adam", "SGD", …), an Optimizer, or its configuration.
-
-    Raises ValueError for an unknown name, TypeError for anything else.
-    """
-    return make(identifier, Optimizer, _NAMES, "optimizer")
-
-
-# ------------------------------------------------------------------------------------------------------------ helpers
-
-
-def in_range(
-    name: str,
-    argument: str,
-    value: Any,
-    least: float = -math.inf,
-    most: float = math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> float:
-    """`value` as a float, if it is a finite number with least ≤ value ≤ most and above < value < below.
-
-    Raises TypeError for what is not a number, ValueError for one out of range.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: {argument} = {value!r}: expected a number")
-    if not (math.isfinite(value) and least <= value <= most and above < value < below):
-        bounds = [f"at least {least}"] * (least > -math.inf) + [f"more than {above}"] * (above > -math.inf)
-        bounds += [f"at most {most}"] * (most < math.inf) + [f"less than {below}"] * (below < math.inf)
-        raise ValueError(f"{name}: {argument} = {value!r}: expected a finite number, {' and '.join(bounds)}")
-    return float(value)
-
-
-def _alike(arrays: Sequence[Array], *others: Sequence[Any]) -> list[tuple[list[Any], ...]]:
-    """The arrays, and with them the entries of the other sequences, in groups of one type and one place."""
-    groups: dict[Any, tuple[list[Any], ...]] = {}
-    for entries in zip(arrays, *others, strict=True):
-        array = entries[0]
-        place = array.dtype if isinstance(array, np.ndarray) else (array.dtype, array.device.id)
-        group = groups.setdefault(place, tuple([] for _ in entries))
-        for gathered, entry in zip(group, entries, strict=True):
-            gathered.append(entry)
-    return list(groups.values())
-
-
-def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:
-    """The gradient times min(1, largest / norm), and NaN where the norm is NaN or infinite."""
-    norm = math.sqrt(squared_norm)
-    if norm <= largest:
-        return gradient
-    factor = gradient.dtype.type(largest / norm if math.isfinite(norm) else math.nan)
-    return library_of(gradient).asarray(gradient * factor)  # NumPy makes a number of a scalar's product
-
-
-__getattr__ = absent("optimizers", __name__)

@@ -1,0 +1,30 @@
+"""The check of an optimizer's numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def in_range(
+    name: str,
+    argument: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """`value` as a float, if it is a finite number with least ≤ value ≤ most and above < value < below.
+
+    Raises TypeError for what is not a number, ValueError for one out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: {argument} = {value!r}: expected a number")
+    if not (math.isfinite(value) and least <= value <= most and above < value < below):
+        bounds = [f"at least {least}"] * (least > -math.inf) + [f"more than {above}"] * (above > -math.inf)
+        bounds += [f"at most {most}"] * (most < math.inf) + [f"less than {below}"] * (below < math.inf)
+        raise ValueError(f"{name}: {argument} = {value!r}: expected a finite number, {' and '.join(bounds)}")
+    return float(value)
