@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .interface import ACTIVATION_NAMES, INTERFACE, twin_of
+from .interface import ACTIVATION_NAMES, INTERFACE, RECURRENT_ACTIVATIONS, twin_of
 from .precision import PRECISIONS, precision
 
 BACKENDS = ("reference", "cpu", "cuda")
@@ -32,6 +32,7 @@ __all__ = [
     "BACKENDS",
     "INTERFACE",
     "PRECISIONS",
+    "RECURRENT_ACTIVATIONS",
     "backend",
     "of",
     "precision",

@@ -5,7 +5,7 @@ a call written for one backend is a call for all. The arguments are already norm
 
 - arrays are float32 or float64 (those of COPYING and ARITHMETIC: of any type), all of one type in a call, and the
   result has that type; they may be non-contiguous or read-only and are never modified (except by the optimizer steps,
-  which work in place, and where there is an argument `destination`);
+  which work in place, recurrent cells, which leave their gates in z, and where there is an argument `destination`);
 - activations have the layout (N, *spatial, C): the batch first, one to three spatial dimensions, the channels last;
 - `strides`, `dilation_rate`, `pool_size`, `kernel_size`, `input_size`, `output_size` are tuples of one int for each
   spatial dimension, `padding` a tuple of (before, after) pairs; `kernels.geometry` makes them from what users write;
@@ -55,6 +55,7 @@ LOSSES = (
     "dice",
     "dice_gradient",
 )
+RECURRENCE = ("simple_rnn", "simple_rnn_gradient", "lstm", "lstm_gradient", "gru", "gru_gradient")
 OPTIMIZERS = ("sgd_step", "adam_step", "rmsprop_step", "squared_norm")
 RESIZE = ("resize", "resize_gradient")
 COPYING = ("copy", "concatenate", "split")
@@ -67,6 +68,7 @@ INTERFACE: tuple[str, ...] = (
     *ACTIVATIONS,
     *NORMALIZATION,
     *LOSSES,
+    *RECURRENCE,
     *OPTIMIZERS,
     *RESIZE,
     *COPYING,
@@ -85,6 +87,8 @@ ACTIVATION_NAMES = (
     "tanh",
     "softplus",
 )
+
+RECURRENT_ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "hard_sigmoid")  # that recurrent cells are fused with
 
 Kernel = TypeVar("Kernel", bound=Callable)
 

@@ -82,6 +82,7 @@ from .rarer_activations import (
     tanh_shrink,
     threshold,
 )
+from .recurrence import gru, lstm, simple_rnn
 from .reductions import all, any, argmax, argmin, max, mean, min, prod, std, var
 from .resizing import resize
 from .shaping import (
@@ -139,6 +140,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gru",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -154,6 +156,7 @@ __all__ = [
     "logaddexp",
     "logsumexp",
     "masked_softmax",
+    "lstm",
     "matmul",
     "max",
     "max_pool",
@@ -183,6 +186,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "silu",
+    "simple_rnn",
     "sin",
     "soft_shrink",
     "softmax",

@@ -55,6 +55,7 @@ from .normalization import (
     group_norm_gradient,
 )
 from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
+from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
 
 __all__ = [
@@ -86,9 +87,13 @@ __all__ = [
     "dice_gradient",
     "group_norm",
     "group_norm_gradient",
+    "gru",
+    "gru_gradient",
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",
+    "lstm",
+    "lstm_gradient",
     "matmul",
     "max_pool",
     "max_pool_gather",
@@ -97,6 +102,8 @@ __all__ = [
     "resize_gradient",
     "rmsprop_step",
     "sgd_step",
+    "simple_rnn",
+    "simple_rnn_gradient",
     "softmax",
     "softmax_gradient",
     "sparse_cross_entropy",

@@ -60,6 +60,7 @@ from .normalization import (
 )
 from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
+from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
 from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, softmax_gradient
 
@@ -114,9 +115,13 @@ __all__ = [
     "dice_gradient",
     "group_norm",
     "group_norm_gradient",
+    "gru",
+    "gru_gradient",
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",
+    "lstm",
+    "lstm_gradient",
     "matmul",
     "max_pool",
     "max_pool_gather",
@@ -125,6 +130,8 @@ __all__ = [
     "resize_gradient",
     "rmsprop_step",
     "sgd_step",
+    "simple_rnn",
+    "simple_rnn_gradient",
     "softmax",
     "softmax_gradient",
     "sparse_cross_entropy",

@@ -26,6 +26,7 @@ from . import (
     normalization,
     pooling,
     rarer_activations,
+    recurrence,
     reductions,
     resizing,
     shaping,
@@ -50,6 +51,7 @@ FAMILIES: dict[str, list[Entry]] = {
         pooling,
         resizing,
         normalization,
+        recurrence,
         losses,
         dropout_and_embedding,
     )

@@ -20,6 +20,7 @@ WITH_KINKS = {
     *("round", "max", "min", "std", "relu", "leaky_relu", "elu", "selu", "prelu", "relu6", "hard_sigmoid", "max_pool"),
     *("hard_shrink", "hard_silu", "hard_tanh", "soft_shrink", "sparse_sigmoid", "sparsemax", "threshold"),
     *("dense", "conv", "batch_norm"),  # their fused relu
+    *("simple_rnn", "lstm", "gru"),  # cells with relu or hard_sigmoid
     *("sparse_cross_entropy", "cross_entropy", "binary_cross_entropy", "dice"),
 }
 SMOOTH = [e for e in ENTRIES.values() if not e.kinks and not e.constant]
