@@ -36,6 +36,11 @@ def signatures() -> dict[str, Any]:
     return json.loads((FOLDER / "signatures.json").read_text(encoding="utf-8"))["subjects"]
 
 
+def version() -> str:
+    """The version of Keras that wrote them."""
+    return json.loads((FOLDER / "signatures.json").read_text(encoding="utf-8"))["keras"]
+
+
 def numbered(case: golden.Case, stem: str, dtype: str) -> list[np.ndarray]:
     """The case's arrays "x0", "x1", … of a stem."""
     found = []
@@ -99,7 +104,7 @@ def check_loss(case: golden.Case, dtype: str) -> None:
     weight = case.array("sample_weight", dtype) if "sample_weight" in case.values else None
     y = loss(case.array("y_true", dtype), y_pred, weight)
     close(y.numpy(), case.array("y", dtype), dtype, "loss")
-    (gradient,) = tg.grad(y, [y_pred], [tg.Tensor(case.array("dy", dtype))])
+    (gradient,) = tg.grad(y, [y_pred], tg.Tensor(case.array("dy", dtype)))
     close(gradient.numpy(), case.array("d_y_pred", dtype), dtype, "gradient")
 
 
@@ -112,9 +117,12 @@ def check_metric(case: golden.Case, tolerance: float = 1e-6) -> None:
         np.testing.assert_allclose(result, case.array(f"y{number}"), rtol=tolerance, atol=tolerance)
 
 
-def close(actual: np.ndarray, expected: np.ndarray, dtype: str, what: str, least: float = 1e-3) -> None:
-    """`actual` has the expected shape and type, and is close, relative to the largest element or `least`."""
+def close(
+    actual: np.ndarray, expected: np.ndarray, dtype: str, what: str, least: float = 1e-3, like: str | None = None
+) -> None:
+    """`actual` has the expected shape and type, and is close, relative to the largest element or `least`; as close as
+    the type `like` has it, where Keras itself computed no better."""
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, Keras has {expected.shape}"
     assert actual.dtype.kind != "f" or actual.dtype == dtype, f"{what}: {actual.dtype}"
     largest = float(np.abs(expected, where=np.isfinite(expected), out=np.zeros(expected.shape)).max(initial=0))
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE[dtype] * max(largest, least), err_msg=what)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE[like or dtype] * max(largest, least), err_msg=what)

@@ -10,6 +10,37 @@ from typing import Any
 # (subject, name) → argument, or "order", → why
 DIFFERENT: dict[tuple[str, str], dict[str, str]] = {}
 
+# What behaves otherwise: (what, in Keras, here)
+BEHAVIOUR: list[tuple[str, str, str]] = [
+    (
+        "data layout",
+        "`data_format` chooses",
+        'channels last, `(N, *spatial, C)`; `data_format="channels_first"` is an error',
+    ),
+    (
+        "float64",
+        "computed in float32 outside of TensorFlow, whatever `floatx` says",
+        "computed in float64",
+    ),
+    (
+        "shapes in losses and metrics",
+        "broadcast silently: (N,) against (N, 1) gives N × N numbers",
+        "one axis of size 1 at the end is matched; all else is an error",
+    ),
+    (
+        "sample weights",
+        "line up with the last axes",
+        "line up with the first axes: one weight for each example, or for each of its positions",
+    ),
+    (
+        "`sparsemax`",
+        "wrong on PyTorch: rows do not add up to 1",
+        "the projection onto the simplex",
+    ),
+    ("a loss that is NaN", "training goes on", "an error that says where it came from, before any weight is changed"),
+    ("files", "`.keras`, `.h5`, pickled code for lambdas", "safetensors with a configuration, no code"),
+]
+
 # Values for arguments that must be given, wherever they stand.
 EXAMPLES: dict[str, Any] = {
     "activation": "relu",
