@@ -7,6 +7,7 @@ from typing import Any
 
 from . import functions as F
 from .absent import absent
+from .deferred import Deferred
 from .functions import (
     celu,
     elu,
@@ -82,6 +83,8 @@ hard_swish, swish = hard_silu, silu
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """max(x, 0), with the other arguments as `layers.ReLU` has them."""
+    if isinstance(x, Deferred):
+        return ReLU(max_value, negative_slope, threshold)(x)
     return ReLU(max_value, negative_slope, threshold, name="relu").call(as_tensor(x))
 
 
@@ -90,9 +93,9 @@ def exponential(x: Any) -> Tensor:
     return F.exp(x)
 
 
-def linear(x: Any) -> Tensor:
+def linear(x: Any) -> Any:
     """x"""
-    return as_tensor(x)
+    return x if isinstance(x, Deferred) else as_tensor(x)
 
 
 def serialize(activation: Any) -> Any:

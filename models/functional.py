@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from ..engine.layers.core import InputLayer
 from ..engine.layers.symbolic import Node, Symbol, flatten, map_structure
-from ..engine.tensor import Tensor
 from . import folding
+from .constants import CONSTANTS, written_constant
 from .model import Model
 from .replaying import Replays
 from .saving import layer_from_config, layer_to_config
@@ -216,11 +216,11 @@ class Functional(Model):
         """Through the layers' own compute_output_shape."""
         shapes = dict(zip(map(id, self.inputs), _shapes(input_shape, len(self.inputs)), strict=True))
 
-        def shape(leaf: Any) -> Any:
-            return shapes[id(leaf)] if isinstance(leaf, Symbol) else tuple(leaf.shape)
+        def shape(symbol: Symbol) -> Any:
+            return shapes[id(symbol)]
 
         for node in self._graph.nodes:
-            results = node.layer.compute_output_shape(map_structure(shape, node.inputs))
+            results = node.layer.output_shapes(node, shape)
             for symbol, result in zip(node.output_symbols(), _shapes(results, len(node.output_symbols())), strict=True):
                 shapes[id(symbol)] = result
         return map_structure(shape, self._graph.outputs)
@@ -281,21 +281,21 @@ class _Places:
             return {type(structure).__name__: [self.write(entry) for entry in structure]}
         if isinstance(structure, Symbol):
             return {"symbol": self.numbers[id(structure)]}
-        if isinstance(structure, Tensor):
-            raise NotImplementedError("a graph that holds a constant tensor cannot be written into a configuration")
-        return {"value": structure}
+        return written_constant(structure)
 
 
 def _read(written: Any, symbols: list[Symbol]) -> Any:
     ((kind, value),) = written.items()
     if kind == "symbol":
         return symbols[value]
+    if kind in CONSTANTS:
+        return CONSTANTS[kind](value)
     if kind == "dict":
         return {key: _read(entry, symbols) for key, entry in value.items()}
     if kind in ("list", "tuple"):
         entries = [_read(entry, symbols) for entry in value]
         return tuple(entries) if kind == "tuple" else entries
-    return value
+    raise ValueError(f"{kind!r} is no part of a graph's configuration that is known")
 
 
 def check_shape(what: str, expected: tuple[int | None, ...], given: Any) -> None:

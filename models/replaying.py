@@ -43,7 +43,7 @@ MOST = 4  # recordings of a model, for different inputs
 _LAYERS = {
     cls
     for cls in vars(layers).values()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, layers.Embedding)
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, layers.Embedding, layers.Operation)
 }
 _ACTIVATIONS = set(BY_NAME.values())
 

@@ -1,9 +1,14 @@
 """Differentiable functions, by subject; `tg.functional`.
 
 Each takes tensors, arrays or numbers and returns a tensor. Names and arguments are NumPy's where NumPy has the
-function, and the field's standard ones elsewhere. Layout is channels last: (N, *spatial, C).
+function, and the field's standard ones elsewhere. Layout is channels last: (N, *spatial, C). Called on symbols
+(`Input`), all but NOT_OF_SYMBOLS note a node of the graph, in place of computing.
 """
 
+from ..deferred import noting as _noting
+from .activations import (
+    BY_NAME as _BY_NAME,
+)
 from .activations import (
     activation_function,
     elu,
@@ -221,3 +226,12 @@ __all__ = [
     "where",
     "zeros_like",
 ]
+
+# What has no place in a graph of layers: what gives no tensor, moves one, or draws or keeps something at each call,
+# which are a layer's to do (Dropout, BatchNormalization).
+NOT_OF_SYMBOLS = frozenset({"activation_function", "batch_norm", "dropout", "to_device"})
+
+_plain = {name: globals()[name] for name in __all__ if name not in NOT_OF_SYMBOLS}
+_noted = {function: _noting(function, name) for name, function in _plain.items()}
+globals().update({name: _noted[function] for name, function in _plain.items()})
+_BY_NAME.update({name: _noted[function] for name, function in _BY_NAME.items() if function in _noted})

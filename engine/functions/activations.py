@@ -359,7 +359,7 @@ def split_activation(
     activation: str | Callable[[Tensor], Tensor] | None,
 ) -> tuple[str | None, Callable[[Tensor], Tensor] | None]:
     """(what a kernel can fuse: "relu" or None; the function to apply afterwards, or None)."""
-    if activation == "relu" or activation is relu:
+    if activation == "relu" or activation is relu or activation is BY_NAME["relu"]:
         return "relu", None
     function = activation_function(activation)
     return None, None if function is as_tensor else function

@@ -43,6 +43,7 @@ from .merging import (
 )
 from .names import auto_name, reset_names
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization
+from .operations import Operation
 from .pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -139,6 +140,7 @@ __all__ = [
     "MultiHeadAttention",
     "Multiply",
     "Node",
+    "Operation",
     "PReLU",
     "Permute",
     "ReLU",

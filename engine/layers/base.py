@@ -273,6 +273,14 @@ class Layer(Tracked):
             )
         return self._notes.nodes[0]
 
+    def output_shapes(self, node: Node, shape_of: Callable[[Symbol], Any]) -> Any:
+        """The output's shape (or a list of shapes) of a call on symbols, where the symbols have other shapes."""
+
+        def shape(leaf: Any) -> Any:
+            return shape_of(leaf) if isinstance(leaf, Symbol) else tuple(leaf.shape)
+
+        return self.compute_output_shape(map_structure(shape, node.inputs))
+
     def compute_output_dtype(self, input_dtypes: list[np.dtype]) -> np.dtype:
         """The type of the output: the layer's own, except that integers stay as they are where `call` keeps them."""
         if not self.casts_integers and input_dtypes and all(dtype.kind in "iub" for dtype in input_dtypes):

@@ -2,6 +2,7 @@
 
     x = Input(shape=(28, 28, 1))            # Symbol of shape (None, 28, 28, 1): None is the batch
     y = Dense(10)(Flatten()(x))             # layers called on symbols compute nothing: each call is noted as a `Node`
+    z = F.relu(1 - y[:, :3] / 2)            # so are operators and the functions of tg.functional (see `operations`)
 
 Each symbol knows the node that made it, and each node the layer, its inputs and its outputs: walking back from an
 output gives the whole graph. `Model(inputs, outputs)` does that.
@@ -10,9 +11,11 @@ output gives the whole graph. `Model(inputs, outputs)` does that.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+
+from ..deferred import Deferred
 
 if TYPE_CHECKING:
     from .base import Layer
@@ -22,11 +25,14 @@ __all__ = ["Input", "Node", "Shape", "Symbol", "flatten", "has_symbols", "map_st
 Shape = tuple[int | None, ...]
 
 
-class Symbol:
+class Symbol(Deferred):
     """A tensor to come: `shape` (None where the size is open), `dtype`, `name` and the `node` that makes it.
 
-    `index` is the symbol's place among the outputs of that node.
+    `index` is the symbol's place among the outputs of that node. Arithmetic with symbols, tensors, arrays and numbers
+    gives symbols. Symbols are not compared by value: == says whether two are the same.
     """
+
+    __array_ufunc__ = None  # so that array + symbol is left to the symbol
 
     def __init__(self, shape: Sequence[int | None], dtype: Any = "float32", name: str | None = None) -> None:
         self.shape: Shape = tuple(None if size is None else int(size) for size in shape)
@@ -48,6 +54,76 @@ class Symbol:
             f"{self!r} holds no values: apply layers to it (such as Add, Multiply, Activation, Concatenate), then "
             "make a Model(inputs, outputs)"
         )
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"{self!r} holds no values to go through: take parts of it by index, or tg.functional.split")
+
+    # ---------------------------------------------------------------------------------------------------- arithmetic
+
+    def note(self, function: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        from .operations import Operation
+
+        return Operation(function)(list(arguments), **keywords)
+
+    def __add__(self, other: Any) -> Any:
+        return self.note("add", (self, other), {})
+
+    def __radd__(self, other: Any) -> Any:
+        return self.note("add", (other, self), {})
+
+    def __sub__(self, other: Any) -> Any:
+        return self.note("subtract", (self, other), {})
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.note("subtract", (other, self), {})
+
+    def __mul__(self, other: Any) -> Any:
+        return self.note("multiply", (self, other), {})
+
+    def __rmul__(self, other: Any) -> Any:
+        return self.note("multiply", (other, self), {})
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.note("divide", (self, other), {})
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self.note("divide", (other, self), {})
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self.note("floor_divide", (self, other), {})
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self.note("floor_divide", (other, self), {})
+
+    def __mod__(self, other: Any) -> Any:
+        return self.note("remainder", (self, other), {})
+
+    def __rmod__(self, other: Any) -> Any:
+        return self.note("remainder", (other, self), {})
+
+    def __pow__(self, other: Any) -> Any:
+        return self.note("power", (self, other), {})
+
+    def __rpow__(self, other: Any) -> Any:
+        return self.note("power", (other, self), {})
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.note("matmul", (self, other), {})
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self.note("matmul", (other, self), {})
+
+    def __neg__(self) -> Any:
+        return self.note("negative", (self,), {})
+
+    def __pos__(self) -> Symbol:
+        return self
+
+    def __abs__(self) -> Any:
+        return self.note("abs", (self,), {})
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.note("index", (self, index), {})
 
 
 class Node:

@@ -236,7 +236,7 @@ def test_symbols_hold_no_values():
     with pytest.raises(TypeError, match="holds no values"):
         np.asarray(layers.Input((2,)))
     with pytest.raises(TypeError, match="holds no values"):
-        engine.functional.relu(layers.Input((2,)))
+        engine.functional.dropout(layers.Input((2,)), 0.5)
 
 
 def test_the_shape_of_a_custom_layer_is_found_by_trying():

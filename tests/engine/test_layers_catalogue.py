@@ -62,6 +62,7 @@ CATALOGUE = {
     "LeakyReLU": (lambda: L.LeakyReLU(), (5,)),
     "ELU": (lambda: L.ELU(alpha=0.5), (5,)),
     "Softmax": (lambda: L.Softmax(axis=1), (3, 4)),
+    "Operation": (lambda: L.Operation("tanh"), (3, 2)),
     "PReLU": (lambda: L.PReLU("random_normal", shared_axes=[1]), (3, 4)),
     "UpSampling1D": (lambda: L.UpSampling1D(3), (4, 2)),
     "UpSampling2D": (lambda: L.UpSampling2D((2, 3), interpolation="bilinear"), (3, 2, 2)),
