@@ -38,7 +38,9 @@ class Tensor:
     Raises TypeError for data that are not numbers and for a non-floating tensor that is to require a gradient.
     """
 
-    __slots__ = ("__weakref__", "_grad", "_requires_grad", "array", "node", "version")
+    __slots__ = ("__weakref__", "_grad", "_mask", "_requires_grad", "array", "node", "version")
+
+    _mask: Tensor | None  # see `masks`; not set unless there is one
     __array_ufunc__ = None  # ndarray * tensor is tensor.__rmul__, not an array of objects
     __array_priority__ = 1000
 
@@ -153,6 +155,8 @@ class Tensor:
         """The same memory without its history: no gradient flows through it."""
         detached = from_array(self.array)
         detached.version = self.version
+        if (mask := getattr(self, "_mask", None)) is not None:
+            detached._mask = mask
         return detached
 
     def copy(self) -> Tensor:

@@ -11,6 +11,7 @@ from ..engine import functions as F
 from ..engine import losses
 from ..engine.config import as_plain, serialize
 from ..engine.layers.symbolic import flatten
+from ..engine.masks import checked_mask, mask_of
 from ..engine.tensor import Tensor, as_tensor
 from . import metrics as metrics_module
 from .metrics.base import Metric, to_array
@@ -89,13 +90,18 @@ class CompiledLoss:
 
 
 class FunctionLoss:
-    """A function (y_true, y_pred) → values, averaged; with weights (N,) the samples' values are weighed."""
+    """A function (y_true, y_pred) → values, averaged; with weights (N,) the samples' values are weighed, and a mask
+    that travels with y_pred leaves values out of the average."""
 
     def __init__(self, function: Callable[[Any, Tensor], Any]) -> None:
         self.function = function
 
     def __call__(self, y_true: Any, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
         values = as_tensor(self.function(y_true, y_pred))
+        left, mask = values.size, mask_of(y_pred)
+        if mask is not None:
+            mask = checked_mask(mask, values, values.ndim, "the loss function's values")
+            values, left = F.where(mask, values, 0.0), int(mask.array.sum())
         if sample_weight is not None:
             weights = to_array(sample_weight).astype(values.dtype)
             if weights.shape != values.shape[: weights.ndim]:
@@ -104,6 +110,8 @@ class FunctionLoss:
                     f"{values.shape}: it must return one value for each sample to be weighed"
                 )
             values = values * weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
+        if mask is not None:
+            return F.sum(values) * (1.0 / left if left else 0.0)
         return F.mean(values) if values.ndim else values
 
 
@@ -135,6 +143,9 @@ class CompiledMetrics:
 
     "accuracy" becomes binary, categorical or sparse categorical accuracy by the shapes and the loss, and metrics made
     from names are told when the loss takes logits (in Keras they are not, and compare logits with 0.5).
+
+    A mask that travels with an output counts as sample weights of 0 and 1 for all its metrics (in Keras only for those
+    that are means of a function).
     """
 
     def __init__(self, given: Any, weighted: Any, loss: CompiledLoss | None) -> None:
@@ -148,13 +159,16 @@ class CompiledMetrics:
         if not self.given and not self.weighted:
             return
         predictions = [to_array(leaf) for leaf in flatten(y_pred)]
+        masks = [mask_of(leaf) for leaf in flatten(y_pred)]
         truths = by_output(y_true, names, "y")
         if self._slots is None:
             self._make(truths, predictions, names)
         weights = weights_by_output(sample_weight, names)
-        for slots, truth, prediction, weight in zip(self._slots or [], truths, predictions, weights, strict=True):
+        for slots, truth, prediction, weight, mask in zip(
+            self._slots or [], truths, predictions, weights, masks, strict=True
+        ):
             for metric, weighted in slots:
-                metric.update_state(truth, prediction, weight if weighted else None)
+                metric.update_state(truth, prediction, _masked_weight(weight if weighted else None, mask))
 
     def _make(self, truths: list[Any], predictions: list[np.ndarray], names: Sequence[str]) -> None:
         self._shapes = {
@@ -208,6 +222,21 @@ class CompiledMetrics:
             "metrics": _map_specification(_serialize_metric, self.given),
             "weighted_metrics": _map_specification(_serialize_metric, self.weighted),
         }
+
+
+def _masked_weight(weight: Any, mask: Tensor | None) -> Any:
+    """Sample weights that are 0 where the mask is False; the axes of both are leading axes of the prediction."""
+    if mask is None:
+        return weight
+    kept = mask.numpy()
+    if weight is None:
+        return kept.astype(np.float64)
+    weight = to_array(weight)
+    if weight.ndim > kept.ndim and weight.shape[kept.ndim :] == (1,) * (weight.ndim - kept.ndim):
+        weight = weight.reshape(weight.shape[: kept.ndim])
+    axes = max(weight.ndim, kept.ndim)
+    kept, weight = (one.reshape(one.shape + (1,) * (axes - one.ndim)) for one in (kept, weight))
+    return kept * weight
 
 
 def _metrics_by_output(specification: Any, names: Sequence[str]) -> list[list[Any]]:

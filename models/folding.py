@@ -17,6 +17,7 @@ import numpy as np
 
 from ..engine import layers
 from ..engine.layers.base import is_training
+from ..engine.masks import mask_of
 from ..engine.tape import recording
 from ..engine.tensor import Tensor, as_tensor
 
@@ -83,7 +84,8 @@ class Folded:
         return Folded, (self.layer, self.norm)  # copies fold their own weights
 
     def __call__(self, inputs: Any) -> Tensor:
-        if not can_fold(self.layer, self.norm):  # somebody gave the layer an activation since
+        # Somebody gave the layer an activation since, or a mask is to be handed on.
+        if not can_fold(self.layer, self.norm) or mask_of(inputs) is not None:
             return self.norm(self.layer(inputs))
         kernel, bias = self._weights()
         return self.layer.apply(self.layer.accepted(inputs), kernel, bias, self.norm.activation)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..engine.layers.core import InputLayer
+from ..engine.layers.masks import with_masks
 from ..engine.layers.symbolic import Node, Symbol, flatten, map_structure
 from . import folding
 from .constants import CONSTANTS, written_constant
@@ -184,7 +185,8 @@ class Functional(Model):
     def output_shape(self) -> Any:
         return map_structure(lambda symbol: symbol.shape, self._graph.outputs)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        inputs = with_masks(inputs, mask)
         if folding.is_inference():
             return self._replays.answer(inputs, self._graph.run)
         return self._graph.run(inputs)

@@ -23,6 +23,7 @@ from ..engine.config import constructor_arguments, serialize
 from ..engine.device import checked, gpu_library, weights_on
 from ..engine.layers import Layer
 from ..engine.layers.symbolic import flatten, has_symbols, map_structure
+from ..engine.masks import mask_of, with_mask
 from ..engine.tape import enable_grad, grad, no_grad
 from ..engine.tensor import Tensor, as_tensor
 from . import saving, training
@@ -114,7 +115,12 @@ class Model(Layer):
 
     def _convert(self, leaf: Any) -> Any:
         tensor = super()._convert(leaf)
-        return tensor if self._device is None or tensor is None else tensor.to(self._device)
+        if self._device is None or tensor is None:
+            return tensor
+        return with_mask(tensor.to(self._device), mask_of(tensor))
+
+    def _warn_of_lost_mask(self) -> None:
+        """Nothing: the layers within have done with the mask what they do with masks."""
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of this name, or number `index`. ValueError if there is none, or unless one of both is given."""

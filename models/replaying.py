@@ -31,6 +31,7 @@ from ..engine import layers
 from ..engine.functions.activations import BY_NAME
 from ..engine.layers.base import Layer
 from ..engine.layers.symbolic import flatten, map_structure
+from ..engine.masks import mask_of
 from ..engine.tensor import Tensor, from_array
 from ..engine.variable import Variable
 from .folding import Folded, computes_as
@@ -40,10 +41,10 @@ ROOM = 64 * 1024**2  # bytes that a recording may hold
 MOST = 4  # recordings of a model, for different inputs
 
 # Layers whose work in inference is kernels alone. (Those that turn out not to be, for some arguments, are found out.)
+# Not those that make masks, and not those that hold other layers, whose changes would not be seen.
+_OTHERS = (Layer, layers.Embedding, layers.Masking, layers.Operation)
 _LAYERS = {
-    cls
-    for cls in vars(layers).values()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls not in (Layer, layers.Embedding, layers.Operation)
+    cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Layer) and cls not in _OTHERS
 }
 _ACTIVATIONS = set(BY_NAME.values())
 
@@ -75,6 +76,8 @@ class Replays:
     def answer(self, inputs: Any, compute: Callable[[Any], Any]) -> Any:
         """`compute(inputs)`, which calls the layers: by them, or by repeating what they did."""
         if not _enabled or not isinstance(inputs, Tensor) or type(inputs.array) is not np.ndarray or not inputs.size:
+            return compute(inputs)
+        if mask_of(inputs) is not None:  # masks are no work of kernels
             return compute(inputs)
         backend = kernels.of(inputs.array)
         if backend is not kernels.backend("cpu") or backend.recording.is_recording():

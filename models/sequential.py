@@ -7,6 +7,7 @@ from typing import Any
 
 from ..engine.layers import Layer
 from ..engine.layers.core import InputLayer
+from ..engine.layers.masks import with_masks
 from ..engine.layers.symbolic import Input, Symbol
 from . import folding
 from .functional import check_shape
@@ -104,7 +105,8 @@ class Sequential(Model):
         if self._start is not None:
             check_shape(f"{self.name}: input", self._start.shape, shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        inputs = with_masks(inputs, mask)
         if folding.is_inference():
             return self._replays.answer(inputs, self._row)
         for layer in self._layers:

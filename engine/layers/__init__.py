@@ -23,7 +23,7 @@ from .convolution import (
     DepthwiseConv1D,
     DepthwiseConv2D,
 )
-from .core import Dense, Embedding, Identity, InputLayer, Rescaling
+from .core import Dense, Embedding, Identity, InputLayer, Masking, Rescaling
 from .einsum_dense import EinsumDense
 from .merging import (
     Add,
@@ -129,6 +129,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Masking",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",

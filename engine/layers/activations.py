@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..functions.activations import BY_NAME
+from ..masks import as_mask, mask_of
 from ..tensor import Tensor
 from .base import Layer
 
@@ -53,6 +56,7 @@ class _Elementwise(Layer):
     """A layer whose output has the shape of its input."""
 
     casts_integers = True
+    supports_masking = True
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
@@ -125,7 +129,12 @@ class ELU(_Elementwise):
 
 
 class Softmax(_Elementwise):
-    """eˣ / Σ eˣ, the sum over `axis`."""
+    """eˣ / Σ eˣ, the sum over `axis`.
+
+    mask, an argument of the call, boolean, of a shape that broadcasts to the input's: where it is False the result is
+    0, and the sum goes over the others. The mask that travels with an input (…, T, C), which says of steps whether
+    they count, says nothing of channels: it is handed on, and computed with only where it has the input's shape.
+    """
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -133,8 +142,13 @@ class Softmax(_Elementwise):
             raise TypeError(f"{self.name}: axis = {axis!r}: expected an integer")
         self.axis = axis
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return F.softmax(inputs, axis=self.axis)
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        own = mask_of(inputs)
+        if mask is None or (own is not None and mask is own and own.shape != inputs.shape):
+            return F.softmax(inputs, axis=self.axis)
+        mask = as_mask(mask, inputs)
+        lowest = float(np.finfo(inputs.dtype).min)
+        return F.where(mask, F.softmax(F.where(mask, inputs, lowest), axis=self.axis), 0.0)
 
 
 class PReLU(_Elementwise):

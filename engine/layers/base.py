@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -20,9 +21,11 @@ from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..config import Configurable, as_plain, constructor_arguments
 from ..device import device_of_weights
+from ..masks import mask_of, with_mask
 from ..tape import no_grad
 from ..tensor import Tensor, as_tensor, is_array
 from ..variable import Variable
+from .masks import mask_arguments, masked_outputs, masks_of
 from .names import auto_name
 from .shapes import all_shapes, map_shapes
 from .symbolic import Node, Symbol, flatten, has_symbols, map_structure
@@ -64,6 +67,13 @@ class Layer(Tracked):
     argument `training`, it receives the flag: what the call was given, else that of the layer around it, else False.
     Variables, layers, and lists, tuples and dicts of them that are kept as attributes are found and tracked.
 
+    Masks (see `engine.masks`) travel with tensors. A layer with `supports_masking`, set as True in the class or in the
+    constructor, puts on its outputs what `compute_mask(inputs, previous_mask)` gives: its input's mask, unless it is
+    overridden, which alone makes a layer support masks. If `call` has an argument `mask`, it receives the first input's
+    mask, and an argument NAME_mask that of the input NAME. (In Keras `mask` stays empty as soon as a second input is
+    given: an LSTM with an initial_state ignores the mask.) A layer that does not support masks computes as if there
+    were none, and warns, as in Keras 3, whose documentation speaks of an error: its output has no mask.
+
     name: "conv2d", "conv2d_1", … if not given. trainable: whether its weights are trained. dtype: "float32" or
     "float64", the type of its weights, to which floating inputs are converted. activity_regularizer: a penalty of the
     layer's outputs (see `regularizers`), which is divided by the size of the batch and added to the loss. input_shape:
@@ -74,11 +84,17 @@ class Layer(Tracked):
     """
 
     casts_integers = False  # whether integer and boolean inputs are converted to `dtype` too
+    supports_masking = False  # whether outputs get the masks that `compute_mask` gives
+    _makes_masks = False  # whether the class has a compute_mask of its own, to be asked for inputs without masks too
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if "build" in vars(cls):
             cls.build = _marks_built(cls.build)  # type: ignore[method-assign]
+        if "compute_mask" in vars(cls):
+            cls._makes_masks = True
+            if "supports_masking" not in vars(cls):
+                cls.supports_masking = True
 
     def __init__(
         self,
@@ -127,6 +143,10 @@ class Layer(Tracked):
         If a class does not define it, it is found by calling the layer on zeros; then only the batch may be open.
         """
         return self._probe(input_shape)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the output (a list of them for several outputs), from the inputs and their mask or masks."""
+        return previous_mask
 
     # ---------------------------------------------------------------------------------------------------- weights
 
@@ -194,6 +214,18 @@ class Layer(Tracked):
         return tensor
 
     def _call(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
+        """`call` with masks, and with the training flag settled."""
+        masks, call = masks_of(inputs), type(self).call
+        if masks is not None or arguments:
+            arguments = {**arguments, **mask_arguments(call, masks, arguments)}
+            given = arguments.get("mask")
+            masks = masks if given is None else given
+        outputs = self._called(inputs, training, arguments)
+        if masks is None and not self._makes_masks:
+            return outputs
+        return self._masked(inputs, outputs, masks)
+
+    def _called(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         """`call` with the training flag settled, and set for the layers nested in this one."""
         around = _training.get()  # None outside of all calls
         training = bool(around) if training is None else bool(training)
@@ -235,6 +267,22 @@ class Layer(Tracked):
                 raise ValueError(f"{self.name}: add_loss: expected a tensor of shape (), got {leaf!r}")
         if number:
             self._notes.add(number, flatten(loss))
+
+    def _masked(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+        """The outputs with their masks, from those of the inputs."""
+        if self.supports_masking:
+            found = self.compute_mask(inputs, masks)
+            return outputs if found is None else masked_outputs(outputs, found)
+        if masks is not None and masks_of(outputs) is None:
+            self._warn_of_lost_mask()
+        return outputs
+
+    def _warn_of_lost_mask(self) -> None:
+        warnings.warn(
+            f"the input of {self.name} ({type(self).__name__}) has a mask, which this layer does not support: it "
+            "computes as if there were none, and the layers after it will not see the mask",
+            stacklevel=2,
+        )
 
     def _call_on_symbols(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         shape = map_structure(_shape, inputs)
@@ -305,7 +353,7 @@ class Layer(Tracked):
         tensor = as_tensor(leaf)
         kind = tensor.dtype.kind
         if tensor.dtype != self.dtype and (kind == "f" or self.casts_integers):
-            return F.astype(tensor, self.dtype)
+            return with_mask(F.astype(tensor, self.dtype), mask_of(tensor))
         return tensor
 
     def _prepare_for(self, shape: Any) -> None:

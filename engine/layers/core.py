@@ -1,7 +1,8 @@
-"""Layers that stand at the beginning and in between: InputLayer, Identity, Rescaling, Dense, Embedding."""
+"""Layers that stand at the beginning and in between: InputLayer, Identity, Rescaling, Dense, Embedding, Masking."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..masks import mask_of, with_mask
 from ..tensor import Tensor, as_tensor
 from . import activations
 from .base import Layer
 from .symbolic import Node, Symbol
 
-__all__ = ["Dense", "Embedding", "Identity", "InputLayer", "Rescaling"]
+__all__ = ["Dense", "Embedding", "Identity", "InputLayer", "Masking", "Rescaling"]
 
 
 class InputLayer(Layer):
@@ -49,6 +51,8 @@ class InputLayer(Layer):
         self.built = True
         self._notes.nodes.append(Node(self, [], {}, Symbol(given, self.dtype, self.name)))
 
+    supports_masking = True
+
     def call(self, inputs: Tensor) -> Tensor:
         return inputs
 
@@ -59,7 +63,7 @@ class InputLayer(Layer):
         tensor = as_tensor(leaf)
         if tensor.dtype.kind == "f" and self.dtype.kind != "f":
             raise TypeError(f"{self.name}: expected {self.dtype}, got {tensor.dtype}")
-        return F.astype(tensor, self.dtype)
+        return with_mask(F.astype(tensor, self.dtype), mask_of(tensor))
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "batch_shape": list(self.batch_shape), "dtype": str(self.dtype)}
@@ -67,6 +71,8 @@ class InputLayer(Layer):
 
 class Identity(Layer):
     """Gives its input back."""
+
+    supports_masking = True
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs
@@ -79,6 +85,7 @@ class Rescaling(Layer):
     """x · scale + offset, numbers or one for each channel. Integers (pixels of 8 or 16 bits) are converted first."""
 
     casts_integers = True
+    supports_masking = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -101,6 +108,7 @@ class Dense(Layer):
     """
 
     casts_integers = True
+    supports_masking = True
 
     def __init__(
         self,
@@ -164,6 +172,9 @@ class Dense(Layer):
 class Embedding(Layer):
     """Row i of a learned table for every index i: indices (…) → (…, output_dim), the table (input_dim, output_dim).
 
+    mask_zero: index 0 says that there is nothing: the output gets the mask indices ≠ 0 (row 0 of the table is still
+    looked up, and so trained by what does not heed the mask).
+
     Raises ValueError for an index outside 0 … input_dim − 1, TypeError for indices that are not integers.
     """
 
@@ -178,9 +189,7 @@ class Embedding(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if mask_zero:
-            raise ValueError(f"{self.name}: mask_zero = {mask_zero!r} is not supported; leave it out")
-        self.mask_zero = False
+        self.mask_zero = self.supports_masking = bool(mask_zero)
         self.input_dim = positive(input_dim, "input_dim", self.name)
         self.output_dim = positive(output_dim, "output_dim", self.name)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -210,6 +219,44 @@ class Embedding(Layer):
 
     def compute_output_dtype(self, input_dtypes: list[np.dtype]) -> np.dtype:
         return self.dtype
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Where the indices are not 0; None without mask_zero."""
+        return as_tensor(inputs) != 0 if self.mask_zero else None
+
+
+class Masking(Layer):
+    """Masks the steps of a sequence (…, T, C) whose values are all `mask_value`, and sets them to 0.
+
+    mask_value: a number; NaN (beyond Keras, where it masks nothing) for steps whose values are all missing. Layers that
+    support masks skip such steps; the others see zeros.
+    """
+
+    casts_integers = True
+    supports_masking = True
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(mask_value, bool) or not isinstance(mask_value, (int, float, np.number)):
+            raise TypeError(f"{self.name}: mask_value = {mask_value!r}: expected a number")
+        self.mask_value = mask_value
+
+    def call(self, inputs: Tensor) -> Tensor:
+        present = self.compute_mask(inputs)
+        return with_mask(F.where(F.expand_dims(present, -1), inputs, 0.0), present)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Where any of a step's values is another than mask_value."""
+        inputs = as_tensor(inputs)
+        there = inputs == inputs if math.isnan(self.mask_value) else inputs != self.mask_value
+        return F.any(there, axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if len(shape) < 2:
+            raise ValueError(f"{self.name}: expected an input of 2 dimensions or more, (…, T, C), got {tuple(shape)}")
 
 
 # ----------------------------------------------------------------------------------------------------- shared checks

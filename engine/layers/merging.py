@@ -7,8 +7,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import functions as F
-from ..tensor import Tensor
+from ..masks import as_mask, checked_mask
+from ..tensor import Tensor, from_array
 from .base import Layer
 
 __all__ = [
@@ -34,6 +37,7 @@ class _Merge(Layer):
 
     least = 1
     most: int | None = None
+    supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         self.compute_output_shape(input_shape)
@@ -59,6 +63,12 @@ class _Merge(Layer):
         if different:
             return different.pop()
         return None if None in sizes else 1
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """True where any of the inputs' masks is; None if one of the inputs has none."""
+        masks = _list_of_masks(inputs, previous_mask, self.name)
+        present = [mask for mask in masks or [] if mask is not None]
+        return functools.reduce(_either, present) if masks and len(present) == len(masks) else None
 
     def _check_input_shape(self, shape: Any) -> None:
         self.compute_output_shape(shape)
@@ -111,7 +121,13 @@ class Minimum(_Merge):
 
 
 class Concatenate(Layer):
-    """The inputs side by side along `axis` (the channels, if not said otherwise); all other sizes must agree."""
+    """The inputs side by side along `axis` (the channels, if not said otherwise); all other sizes must agree.
+
+    So are their masks, where the axis is one of theirs; else a step counts that counts in any of the inputs. An input
+    without a mask counts everywhere.
+    """
+
+    supports_masking = True
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -121,6 +137,19 @@ class Concatenate(Layer):
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return F.concatenate(list(inputs), axis=self.axis)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The masks side by side, or where any of them is True."""
+        masks = _list_of_masks(inputs, previous_mask, self.name)
+        if masks is None or all(mask is None for mask in masks):
+            return None
+        axis = self.axis % inputs[0].ndim
+        axes = max(mask.ndim for mask in masks if mask is not None)
+        whole = [
+            checked_mask(np.ones((1,), bool) if mask is None else mask, x, axes, self.name)
+            for x, mask in zip(inputs, masks, strict=True)
+        ]
+        return F.concatenate(whole, axis=axis) if axis < axes else functools.reduce(_either, whole)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = _list_of_shapes(input_shape, self.name)
@@ -147,6 +176,22 @@ class Concatenate(Layer):
 
     def _check_input_shape(self, shape: Any) -> None:
         self.compute_output_shape(shape)
+
+
+def _either(mask: Tensor, other: Tensor) -> Tensor:
+    """Where one of two masks is True; they may differ in sizes of 1, and in how many axes they have."""
+    axes = max(mask.ndim, other.ndim)
+    mask, other = (F.reshape(one, one.shape + (1,) * (axes - one.ndim)) for one in (mask, other))
+    return from_array(mask.array | other.array)
+
+
+def _list_of_masks(inputs: Any, masks: Any, name: str) -> list[Tensor | None] | None:
+    """The inputs' masks as boolean tensors; None if there are none."""
+    if masks is None:
+        return None
+    if not isinstance(masks, (list, tuple)) or len(masks) != len(inputs):
+        raise ValueError(f"{name}: expected a list of {len(inputs)} masks, None for inputs without, got {masks!r}")
+    return [None if mask is None else as_mask(mask, x) for x, mask in zip(inputs, masks, strict=True)]
 
 
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..masks import as_mask, checked_mask
 from ..tensor import Tensor
 from . import activations
 from .base import Layer
@@ -23,6 +24,7 @@ class _Normalization(Layer):
     """What all normalisation layers share: epsilon, and gamma and beta if `scale` and `center` ask for them."""
 
     casts_integers = True
+    supports_masking = True
 
     def __init__(
         self,
@@ -89,6 +91,9 @@ class BatchNormalization(_Normalization):
     normalisation's own kernel, which saves a pass over memory each way. BatchNormalization(activation="relu") gives
     the same as BatchNormalization() followed by Activation("relu").
 
+    A mask leaves positions out of a batch's mean and variance; all are normalised with these. (Keras
+    divides by their number + 1e-7, and takes only masks of all axes but the last.)
+
     axis: only the last, -1. Raises ValueError for another, for a batch of no elements in training, and for Keras's
     renorm and synchronized.
     """
@@ -139,18 +144,34 @@ class BatchNormalization(_Normalization):
             (self.channels,), self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Any = None) -> Tensor:
+        training = training and self.trainable
+        statistics: tuple[Tensor, Tensor] = self.moving_mean, self.moving_variance
+        if training and mask is not None:
+            statistics, training = self._masked_statistics(inputs, mask), False
         return F.batch_norm(
             inputs,
             self.gamma,
             self.beta,
-            self.moving_mean,
-            self.moving_variance,
-            training=training and self.trainable,
+            *statistics,
+            training=training,
             momentum=self.momentum,
             epsilon=self.epsilon,
             activation=self.activation,
         )
+
+    def _masked_statistics(self, inputs: Tensor, mask: Any) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each channel over the positions that the mask leaves; the moving averages follow."""
+        mask = as_mask(mask, inputs)
+        mask = checked_mask(mask, inputs, min(mask.ndim, inputs.ndim - 1), self.name)
+        left = inputs[mask]
+        if not left.size:
+            raise ValueError(f"{self.name}: the mask leaves no position of an input of shape {inputs.shape}")
+        axes = tuple(range(left.ndim - 1))
+        mean, variance = F.mean(left, axes), F.var(left, axes)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving.array * self.momentum + batch.array * (1.0 - self.momentum))
+        return mean, variance
 
     def _check_input_shape(self, shape: Any) -> None:
         if self.built:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...kernels.geometry import per_dimension, pool_output_size, resolve_padding
 from .. import functions as F
-from ..tensor import Tensor
+from ..masks import checked_mask
+from ..tensor import Tensor, from_array
 from .spatial import Sizes, SpatialLayer, one_dimension
 
 __all__ = [
@@ -173,9 +174,26 @@ class GlobalAveragePooling(_GlobalPooling):
 
 
 class GlobalAveragePooling1D(GlobalAveragePooling):
-    """Mean over a sequence; see `GlobalAveragePooling`."""
+    """Mean over a sequence; see `GlobalAveragePooling`. Over those of its steps that a mask leaves, if there is one.
+
+    Raises ValueError for a sequence of which the mask leaves nothing (in Keras its mean is NaN).
+    """
 
     dimensions = 1
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        if mask is None:
+            return super().call(inputs)
+        mask = F.expand_dims(checked_mask(mask, inputs, 2, self.name), -1)
+        counts = mask.array.sum(axis=1, keepdims=self.keepdims)
+        if not counts.all():
+            raise ValueError(f"{self.name}: the mask leaves no step of some sequences: their mean is not defined")
+        total = F.sum(F.where(mask, inputs, 0.0), axis=1, keepdims=self.keepdims)
+        return total / from_array(counts.astype(inputs.dtype))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: the steps are gone."""
+        return None
 
 
 class GlobalAveragePooling2D(GlobalAveragePooling):

@@ -19,6 +19,7 @@ class _Dropout(Layer):
     """What both kinds share: the rate and the generator."""
 
     casts_integers = True
+    supports_masking = True
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import functions as F
 from ..config import Configurable
+from ..masks import checked_mask, mask_of
 from ..tensor import Array, Tensor, as_tensor
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
@@ -45,13 +46,22 @@ class Loss(Configurable):
         each example (N,), or one for each position: its leading axes are matched with those of the values, and a size
         of 1 stands for all.
 
+        A mask that travels with y_pred (see `engine.masks`) leaves values out, of a sum and of what a mean divides by,
+        as in Keras; its axes are matched with the leading ones of the values.
+
         Raises ValueError for shapes that do not fit and for a mean over nothing.
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        mask = mask_of(y_pred)
         if y_pred.dtype.kind != "f" or self.dtype not in (None, str(y_pred.dtype)):
             y_pred = F.astype(y_pred, self.dtype or np.float32)
         y_true, y_pred = self.aligned(y_true, y_pred)
-        return self._reduced(self.call(y_true, y_pred), self.valid(y_true, y_pred), sample_weight)
+        values, valid = self.call(y_true, y_pred), self.valid(y_true, y_pred)
+        if mask is not None:
+            mask = checked_mask(mask, values, values.ndim, f"{self.name}: the values of y_pred's mask")
+            values = F.where(mask, values, 0.0)
+            valid = mask.array if valid is None else mask.array & valid
+        return self._reduced(values, valid, sample_weight)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """Both in the shapes that `call` takes, or ValueError. Here as they are: what fits, a subclass knows."""

@@ -82,6 +82,8 @@ CATALOGUE = {
     "Maximum": (lambda: L.Maximum(), [(4,), (4,)]),
     "Minimum": (lambda: L.Minimum(), [(4,), (4,)]),
     "Embedding": (lambda: L.Embedding(7, 3), (4,)),
+    "Embedding-mask": (lambda: L.Embedding(7, 3, mask_zero=True), (4,)),
+    "Masking": (lambda: L.Masking(), (3, 2)),
     "Rescaling": (lambda: L.Rescaling(1 / 255, offset=[0.5, -1.0]), (3, 2)),
     "Identity": (lambda: L.Identity(), (3, 2)),
 }
@@ -91,7 +93,7 @@ def inputs_for(name, dtype, batch=2, seed=0):
     """Random inputs; integers for Embedding."""
     rng = np.random.default_rng(seed)
     shapes = CATALOGUE[name][1]
-    if name == "Embedding":
+    if name.startswith("Embedding"):
         return rng.integers(0, 7, (batch, *shapes))
     if isinstance(shapes, list):
         return [rng.standard_normal((batch, *shape)).astype(dtype) for shape in shapes]
@@ -115,7 +117,7 @@ def test_no_layer_is_missing_from_the_catalogue():
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_shape_is_known_in_advance(name):
     layer, shapes = CATALOGUE[name][0](), CATALOGUE[name][1]
-    dtype = "int64" if name == "Embedding" else "float32"
+    dtype = "int64" if name.startswith("Embedding") else "float32"
     symbols = [L.Input(shape, dtype=dtype) for shape in (shapes if isinstance(shapes, list) else [shapes])]
     symbol = layer(symbols if isinstance(shapes, list) else symbols[0])
     output = layer(inputs_for(name, "float32", batch=3), training=True)

@@ -318,7 +318,6 @@ def test_merging_needs_a_list():
         (lambda: layers.BatchNormalization(momentum=2.0), "momentum"),
         (lambda: layers.GroupNormalization(0), "groups"),
         (lambda: layers.UpSampling2D(interpolation="bicubic"), "interpolation"),
-        (lambda: layers.Embedding(3, 2, mask_zero=True), "mask_zero"),
         (lambda: layers.Permute((1, 1)), "dims"),
         (lambda: layers.Reshape((-1, -1)), "target_shape"),
     ],
