@@ -16,97 +16,185 @@ from collections.abc import Callable
 from typing import Any
 
 from ..absent import absent
-from ..config import make
+from ..config import make, serialize
 from .base import Loss
+from .combinations import (
+    DiceCrossentropy,
+)
 from .cross_entropies import (
     BinaryCrossentropy,
-    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
     SparseCategoricalCrossentropy,
 )
-from .distances import CategoricalHinge, Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredHinge
+from .distances import (
+    CategoricalHinge,
+    Hinge,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    SquaredHinge,
+)
+from .divergences import (
+    KLDivergence,
+    Poisson,
+)
+from .focal import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+)
 from .functions import (
     binary_crossentropy,
     binary_focal_crossentropy,
     categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_generalized_cross_entropy,
     categorical_hinge,
+    circle,
+    cosine_similarity,
     dice,
+    dice_crossentropy,
+    focal_tversky,
     hinge,
     huber,
+    kl_divergence,
+    log_cosh,
     mean_absolute_error,
+    mean_absolute_percentage_error,
     mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
     sparse_categorical_crossentropy,
     squared_hinge,
     tversky,
 )
-from .overlaps import Dice, Tversky
+from .overlaps import (
+    Dice,
+    FocalTversky,
+    Tversky,
+)
+from .similarities import (
+    Circle,
+    CosineSimilarity,
+)
 
 __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
+    "CosineSimilarity",
     "Dice",
+    "DiceCrossentropy",
+    "FocalTversky",
     "Hinge",
     "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
     "Tversky",
     "binary_crossentropy",
     "binary_focal_crossentropy",
     "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
+    "cosine_similarity",
+    "deserialize",
     "dice",
+    "dice_crossentropy",
+    "focal_tversky",
     "get",
     "hinge",
     "huber",
+    "kl_divergence",
+    "log_cosh",
     "mean_absolute_error",
+    "mean_absolute_percentage_error",
     "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "serialize",
     "sparse_categorical_crossentropy",
     "squared_hinge",
     "tversky",
 ]
 
-_NAMES: dict[str, type[Loss]] = {
-    **{
-        cls.__name__: cls
-        for cls in (
-            BinaryCrossentropy,
-            BinaryFocalCrossentropy,
-            CategoricalCrossentropy,
-            CategoricalHinge,
-            Dice,
-            Hinge,
-            Huber,
-            MeanAbsoluteError,
-            MeanSquaredError,
-            SparseCategoricalCrossentropy,
-            SquaredHinge,
-            Tversky,
-        )
-    },
+_CLASSES: tuple[type[Loss], ...] = (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    CategoricalHinge,
+    Circle,
+    CosineSimilarity,
+    Dice,
+    DiceCrossentropy,
+    FocalTversky,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+    Tversky,
+)
+_ALIASES: dict[str, type[Loss]] = {
     "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
     "binary_focal_crossentropy": BinaryFocalCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
+    "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
+    "categorical_generalized_cross_entropy": CategoricalGeneralizedCrossEntropy,
     "categorical_hinge": CategoricalHinge,
+    "circle": Circle,
+    "cosine_similarity": CosineSimilarity,
     "dice": Dice,
+    "dice_crossentropy": DiceCrossentropy,
+    "focal_tversky": FocalTversky,
     "hinge": Hinge,
     "huber": Huber,
+    "huber_loss": Huber,
+    "kl_divergence": KLDivergence,
+    "kld": KLDivergence,
+    "kullback_leibler_divergence": KLDivergence,
+    "log_cosh": LogCosh,
+    "logcosh": LogCosh,
     "mae": MeanAbsoluteError,
-    "MAE": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
     "mean_absolute_error": MeanAbsoluteError,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
     "mean_squared_error": MeanSquaredError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
     "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
+    "msle": MeanSquaredLogarithmicError,
+    "poisson": Poisson,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "squared_hinge": SquaredHinge,
     "tversky": Tversky,
 }
+_NAMES = {cls.__name__: cls for cls in _CLASSES} | _ALIASES
+_NAMES |= {alias.upper(): _ALIASES[alias] for alias in ("bce", "kld", "mae", "mape", "mse", "msle")}
 
 
 def get(identifier: Any) -> Loss | Callable[..., Any] | None:
@@ -117,6 +205,14 @@ def get(identifier: Any) -> Loss | Callable[..., Any] | None:
     if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
         return identifier
     return make(identifier, Loss, _NAMES, "loss")
+
+
+def deserialize(name: Any, custom_objects: dict[str, type[Loss]] | None = None) -> Loss:
+    """The loss for a configuration as `serialize` writes it, or a name; `custom_objects` are looked up first.
+
+    Raises ValueError for an unknown name, TypeError for anything else.
+    """
+    return make(name, Loss, _NAMES | (custom_objects or {}), "loss")
 
 
 __getattr__ = absent("losses", __name__)

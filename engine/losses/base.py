@@ -9,7 +9,7 @@ import numpy as np
 from .. import functions as F
 from ..config import Configurable
 from ..masks import checked_mask, mask_of
-from ..tensor import Array, Tensor, as_tensor
+from ..tensor import Array, Tensor, as_tensor, beside, from_array
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 
@@ -55,7 +55,7 @@ class Loss(Configurable):
         mask = mask_of(y_pred)
         if y_pred.dtype.kind != "f" or self.dtype not in (None, str(y_pred.dtype)):
             y_pred = F.astype(y_pred, self.dtype or np.float32)
-        y_true, y_pred = self.aligned(y_true, y_pred)
+        y_true, y_pred = self.aligned(_beside(y_true, y_pred), y_pred)
         values, valid = self.call(y_true, y_pred), self.valid(y_true, y_pred)
         if mask is not None:
             mask = checked_mask(mask, values, values.ndim, f"{self.name}: the values of y_pred's mask")
@@ -151,6 +151,20 @@ def same_classes(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Ten
     return F.astype(y_true, y_pred.dtype), y_pred
 
 
+def checked_axis(name: str, axis: Any) -> int:
+    """An axis as a configuration gives it. Raises ValueError for anything but a whole number."""
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise ValueError(f"{name}: axis = {axis!r}: expected an integer")
+    return int(axis)
+
+
+def axis_last(name: str, axis: int, x: Tensor) -> Tensor:
+    """x with its axis `axis` moved to the end. Raises ValueError where x has no such axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"{name}: axis = {axis} is out of range for y_pred of shape {x.shape}")
+    return x if axis in (-1, x.ndim - 1) else F.moveaxis(x, axis, -1)
+
+
 def require_fractions(name: str, targets: Tensor) -> None:
     """Raise ValueError for targets outside 0 … 1: a mask of 0 and 255 would train on nonsense, silently in Keras."""
     array = targets.array
@@ -160,13 +174,19 @@ def require_fractions(name: str, targets: Tensor) -> None:
         )
 
 
+def _beside(given: Tensor, prediction: Tensor) -> Tensor:
+    """What is right, or a weight, where the prediction lies: on its GPU, if it has to go there and no gradient does."""
+    array = beside(given.array, prediction.array)
+    return given if array is given.array or given.requires_grad else from_array(array)
+
+
 def _expanded_weights(name: str, sample_weight: Any, values: Tensor) -> Tensor:
     """The weights with as many axes as the values, which they broadcast to: the leading axes are matched.
 
     Keras lines up the last axes instead, so that weights (N,) fail against values (N, H, W), or, where W = N, weigh
     columns; its documentation means what is done here.
     """
-    weights = F.astype(as_tensor(sample_weight), values.dtype)
+    weights = F.astype(_beside(as_tensor(sample_weight), values), values.dtype)
     shape = weights.shape
     if len(shape) == values.ndim + 1 and shape[-1] == 1:
         shape = shape[:-1]

@@ -1,4 +1,4 @@
-"""Cross-entropies: of two classes, of many, from class indices, and the focal kind."""
+"""Cross-entropies: of two classes, of many, from class indices, and one that bears wrong labels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 
 from .. import functions as F
 from ..arrays import total
+from ..functions.arguments import require_in_range
 from ..tensor import Array, Tensor, as_tensor
-from .base import Loss, MeanLoss, require_examples, require_fractions, same_classes
+from .base import Loss, MeanLoss, axis_last, checked_axis, require_examples, require_fractions, same_classes
 
 
 class BinaryCrossentropy(MeanLoss):
-    """−t·log p − (1 − t)·log(1 − p), the mean over the last axis; y_true and y_pred of one shape (N, …).
+    """−t·log p − (1 − t)·log(1 − p), the mean over `axis`; y_true and y_pred of one shape (N, …).
 
     from_logits: y_pred are logits z, p = σ(z), computed without overflow; otherwise probabilities, kept 1e-7 away from
-    0 and 1. label_smoothing s: the targets become t·(1 − s) + s/2. axis: only the last, −1.
+    0 and 1. label_smoothing s: the targets become t·(1 − s) + s/2.
 
     Raises ValueError for targets outside 0 … 1.
     """
@@ -32,58 +33,25 @@ class BinaryCrossentropy(MeanLoss):
     ) -> None:
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
-        self.label_smoothing = _smoothing(self.name, label_smoothing)
-        self.axis = _last_axis(self.name, axis)
+        self.label_smoothing = checked_smoothing(self.name, label_smoothing)
+        self.axis = checked_axis(self.name, axis)
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        y_true, y_pred = super().aligned(y_true, y_pred)
+        return axis_last(self.name, self.axis, y_true), axis_last(self.name, self.axis, y_pred)
 
     def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         require_fractions(self.name, y_true)
-        targets = _smoothed(y_true, self.label_smoothing, 2)
+        targets = smoothed(y_true, self.label_smoothing, 2)
         return F.binary_cross_entropy(y_pred, targets, from_logits=self.from_logits)
 
 
-class BinaryFocalCrossentropy(MeanLoss):
-    """(1 − p_t)^gamma times the binary cross-entropy, where p_t = t·p + (1 − t)·(1 − p) (Lin et al. 2017).
-
-    apply_class_balancing: times t·alpha + (1 − t)·(1 − alpha) too. Other arguments as in BinaryCrossentropy; with
-    from_logits the cross-entropy itself is computed from the logits.
-    """
-
-    def __init__(
-        self,
-        apply_class_balancing: bool = False,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "binary_focal_crossentropy",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name, reduction, dtype)
-        self.apply_class_balancing = bool(apply_class_balancing)
-        self.alpha, self.gamma = alpha, gamma
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = _smoothing(self.name, label_smoothing)
-        self.axis = _last_axis(self.name, axis)
-
-    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        require_fractions(self.name, y_true)
-        targets = _smoothed(y_true, self.label_smoothing, 2)
-        entropy = F.binary_cross_entropy(y_pred, targets, from_logits=self.from_logits)
-        p = F.sigmoid(y_pred) if self.from_logits else y_pred
-        missing = targets * (1.0 - p) + (1.0 - targets) * p  # 1 − p_t
-        loss = missing**self.gamma * entropy
-        if self.apply_class_balancing:
-            loss = (targets * self.alpha + (1.0 - targets) * (1.0 - self.alpha)) * loss
-        return loss
-
-
 class CategoricalCrossentropy(Loss):
-    """−Σ_c t_c·log p_c over the last axis: y_true and y_pred (N, …, C), y_true rows of probabilities (one-hot, say).
+    """−Σ_c t_c·log p_c: y_true and y_pred (N, …, C), y_true rows of probabilities (one-hot, say).
 
     from_logits: y_pred are logits, p = softmax; otherwise probabilities, which are divided by their sum and kept 1e-7
-    away from 0 and 1. label_smoothing s: the targets become t·(1 − s) + s/C. axis: only the last, −1.
+    away from 0 and 1. label_smoothing s: the targets become t·(1 − s) + s/C, where C is the size of `axis` (Keras takes
+    that of the last one, whatever the axis). axis: that of the classes.
     """
 
     def __init__(
@@ -97,15 +65,15 @@ class CategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
-        self.label_smoothing = _smoothing(self.name, label_smoothing)
-        self.axis = _last_axis(self.name, axis)
+        self.label_smoothing = checked_smoothing(self.name, label_smoothing)
+        self.axis = checked_axis(self.name, axis)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        return same_classes(self.name, y_true, y_pred)
+        return classes_last(self.name, self.axis, y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        targets = _smoothed(y_true, self.label_smoothing, y_pred.shape[-1])
-        predictions = y_pred if self.from_logits else _normalized(y_pred)
+        targets = smoothed(y_true, self.label_smoothing, y_pred.shape[-1])
+        predictions = y_pred if self.from_logits else normalized(y_pred)
         return F.cross_entropy(predictions, targets, from_logits=self.from_logits)
 
 
@@ -114,7 +82,8 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: y_pred are logits, p = softmax; otherwise probabilities, which are divided by their sum and kept 1e-7
     away from 0 and 1. ignore_class: a label whose positions count neither in the sum nor in the number that it is
-    divided by. axis: only the last, −1.
+    divided by. axis: that of the classes in y_pred, where y_true has none, or one of size 1. label_smoothing s, which
+    Keras's has not: −(1 − s)·log p[label] − s/C·Σ_c log p_c.
 
     Raises ValueError for labels that are not whole numbers or lie outside 0 … C − 1.
     """
@@ -127,24 +96,18 @@ class SparseCategoricalCrossentropy(Loss):
         axis: int = -1,
         name: str | None = "sparse_categorical_crossentropy",
         dtype: Any = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(name, reduction, dtype)
         if ignore_class is not None and (isinstance(ignore_class, bool) or int(ignore_class) != ignore_class):
             raise TypeError(f"{self.name}: ignore_class = {ignore_class!r}: expected an integer or None")
         self.from_logits = bool(from_logits)
         self.ignore_class = ignore_class
-        self.axis = _last_axis(self.name, axis)
+        self.axis = checked_axis(self.name, axis)
+        self.label_smoothing = checked_smoothing(self.name, label_smoothing)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        require_examples(self.name, y_true, y_pred)
-        if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
-            y_true = F.squeeze(y_true, -1)
-        if y_pred.ndim < 2 or y_true.shape != y_pred.shape[:-1]:
-            raise ValueError(
-                f"{self.name}: y_true has shape {y_true.shape}, y_pred {y_pred.shape}: expected class indices "
-                "(N, …) or (N, …, 1) and predictions (N, …, C)"
-            )
-        return as_tensor(_whole_numbers(self.name, y_true.array)), y_pred
+        return labels_of_rows(self.name, self.axis, y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         labels, valid = y_true.array, self.valid(y_true, y_pred)
@@ -157,14 +120,72 @@ class SparseCategoricalCrossentropy(Loss):
         return F.where(valid, self._cross_entropy(y_pred, labels * valid), 0.0)
 
     def _cross_entropy(self, predictions: Tensor, labels: Array) -> Tensor:
-        predictions = predictions if self.from_logits else _normalized(predictions)
+        predictions = predictions if self.from_logits else normalized(predictions)
+        if self.label_smoothing:
+            classes = predictions.shape[-1]
+            targets = smoothed(F.one_hot(labels, classes, predictions.dtype), self.label_smoothing, classes)
+            return F.cross_entropy(predictions, targets, from_logits=self.from_logits)
         return F.sparse_cross_entropy(predictions, labels, from_logits=self.from_logits)
 
     def valid(self, y_true: Tensor, y_pred: Tensor) -> Array | None:
         return None if self.ignore_class is None else y_true.array != self.ignore_class
 
 
+class CategoricalGeneralizedCrossEntropy(Loss):
+    """(1 − p[label]^q)/q: y_true (N, …) or (N, …, 1) class indices, y_pred probabilities (N, …, C), 0 < q < 1.
+
+    Between the cross-entropy (q → 0) and the absolute error (q = 1): the less a label is believed, the less it pulls,
+    so that some wrong labels do less harm (Zhang and Sabuncu, Generalized cross entropy loss for training deep neural
+    networks with noisy labels, 2018). At p = 0, where the slope is infinite, the gradient is 0. Labels (N, 1) are
+    taken as (N,); Keras sets each of them against every row.
+    """
+
+    def __init__(
+        self,
+        q: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "categorical_generalized_cross_entropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        if not 0.0 < q < 1.0:
+            raise ValueError(f"{self.name}: q = {q!r}: expected a number between 0 and 1, neither of them")
+        self.q = q
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        return labels_of_rows(self.name, -1, y_true, y_pred)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        labels = y_true.array
+        require_in_range(self.name, "the class index", labels, y_pred.shape[-1], "classes")
+        p = F.squeeze(F.take_along_axis(y_pred, labels[..., None], -1), -1)
+        some = p.array > 0
+        return (1.0 - F.where(some, F.where(some, p, 1.0) ** self.q, 0.0)) / self.q
+
+
 # ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def classes_last(name: str, axis: int, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of classes, one shape for both, with the axis of the classes moved to the end."""
+    if y_true.shape == y_pred.shape:
+        y_true, y_pred = axis_last(name, axis, y_true), axis_last(name, axis, y_pred)
+    return same_classes(name, y_true, y_pred)
+
+
+def labels_of_rows(name: str, axis: int, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """Class indices (N, …), whole numbers, and predictions (N, …, C), their axis of classes moved to the end."""
+    require_examples(name, y_true, y_pred)
+    given = y_true.shape, y_pred.shape
+    y_pred = axis_last(name, axis, y_pred)
+    if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
+        y_true = F.squeeze(y_true, axis)
+    if y_pred.ndim < 2 or y_true.shape != y_pred.shape[:-1]:
+        raise ValueError(
+            f"{name}: y_true has shape {given[0]}, y_pred {given[1]}: expected class indices (N, …) or (N, …, 1) and "
+            "predictions (N, …, C)"
+        )
+    return as_tensor(_whole_numbers(name, y_true.array)), y_pred
 
 
 def _whole_numbers(name: str, labels: Array) -> Array:
@@ -184,22 +205,17 @@ def _finite_sum(x: Array) -> bool:
         return bool(np.isfinite(total(x, tuple(range(x.ndim)), False)))
 
 
-def _smoothing(name: str, value: float) -> float:
+def checked_smoothing(name: str, value: float) -> float:
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"{name}: label_smoothing = {value!r}: expected a number from 0 to 1")
     return value
 
 
-def _smoothed(targets: Tensor, smoothing: float, classes: int) -> Tensor:
+def smoothed(targets: Tensor, smoothing: float, classes: int) -> Tensor:
     return targets * (1.0 - smoothing) + smoothing / classes if smoothing else targets
 
 
-def _normalized(probabilities: Tensor) -> Tensor:
-    """Each row divided by its sum."""
-    return probabilities / F.sum(probabilities, -1, keepdims=True)
-
-
-def _last_axis(name: str, axis: int) -> int:
-    if axis != -1:
-        raise ValueError(f"{name}: axis = {axis!r} is not supported: the classes are the last axis, -1")
-    return axis
+def normalized(probabilities: Tensor) -> Tensor:
+    """Each row divided by its sum; zeros stay zeros."""
+    whole = F.sum(probabilities, -1, keepdims=True)
+    return probabilities / F.where(whole.array == 0, 1.0, whole)

@@ -1,10 +1,13 @@
-"""Losses that measure how far a prediction is off: squared and absolute error, Huber; and the hinge losses."""
+"""Losses that measure how far a prediction is off: squared, absolute, relative and logarithmic error, Huber, log-cosh;
+and the hinge losses."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import functions as F
+from ..functions.losses import EPSILON
 from ..tensor import Tensor
 from .base import Loss, MeanLoss, same_classes
 
@@ -37,6 +40,63 @@ class MeanAbsoluteError(MeanLoss):
 
     def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return F.abs(y_pred - y_true)
+
+
+class MeanAbsolutePercentageError(MeanLoss):
+    """The mean over the last axis of 100·|y_pred − y_true| / max(|y_true|, 1e-7).
+
+    A target of 0 has no relative error: the 1e-7, which is Keras's, makes a huge number of it.
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_absolute_percentage_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return 100.0 * F.abs((y_pred - y_true) / F.maximum(F.abs(y_true), EPSILON))
+
+
+class MeanSquaredLogarithmicError(MeanLoss):
+    """The mean over the last axis of (log(1 + y_pred) − log(1 + y_true))², negative numbers taken as 0.
+
+    Exact for small numbers, where Keras takes 1e-7 for everything below that. The gradient is 0 where y_pred < 0.
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_squared_logarithmic_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return F.squared_error(F.log1p(F.maximum(y_pred, 0.0)), F.log1p(F.maximum(y_true, 0.0)))
+
+
+class LogCosh(MeanLoss):
+    """The mean over the last axis of log(cosh(e)), e = y_pred − y_true: nearly e²/2 for small e, |e| − log 2 for large.
+
+    Exact for the smallest errors too, where Keras's e + softplus(−2e) − log 2 cancels to 0 or below it.
+    """
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = "log_cosh", dtype: Any = None
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        error = y_pred - y_true
+        near = abs(error.array) < 1.0
+        # cosh e = 1 + 2·sinh²(e/2), where e^x − 1 gives the sinh; and cosh e = e^|e|·(1 + e^(−2|e|))/2 farther out.
+        growth = F.expm1(0.5 * F.where(near, error, 0.0))
+        sinh = 0.5 * (growth + growth / (growth + 1.0))
+        distance = F.abs(error)
+        return F.where(near, F.log1p(2.0 * F.square(sinh)), distance + F.log1p(F.exp(-2.0 * distance)) - math.log(2.0))
 
 
 class Huber(MeanLoss):

@@ -6,14 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..tensor import Tensor
+from .combinations import DiceCrossentropy
 from .cross_entropies import (
     BinaryCrossentropy,
-    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
     SparseCategoricalCrossentropy,
 )
-from .distances import CategoricalHinge, Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredHinge
-from .overlaps import Dice, Tversky
+from .distances import (
+    CategoricalHinge,
+    Hinge,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    SquaredHinge,
+)
+from .divergences import KLDivergence, Poisson
+from .focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
+from .overlaps import Dice, FocalTversky, Tversky
+from .similarities import CosineSimilarity, circle_against
 
 
 def binary_crossentropy(
@@ -45,11 +59,67 @@ def categorical_crossentropy(
     return CategoricalCrossentropy(from_logits, label_smoothing, axis, None)(y_true, y_pred)
 
 
+def categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: float | Sequence[float] = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Tensor:
+    """`CategoricalFocalCrossentropy`, not reduced."""
+    return CategoricalFocalCrossentropy(alpha, gamma, from_logits, label_smoothing, axis, None)(y_true, y_pred)
+
+
+def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Tensor:
+    """`CategoricalGeneralizedCrossEntropy`, not reduced."""
+    return CategoricalGeneralizedCrossEntropy(q, None)(y_true, y_pred)
+
+
 def sparse_categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """`SparseCategoricalCrossentropy`, not reduced; 0 at ignored positions."""
-    return SparseCategoricalCrossentropy(from_logits, ignore_class, None, axis)(y_true, y_pred)
+    loss = SparseCategoricalCrossentropy(from_logits, ignore_class, None, axis, label_smoothing=label_smoothing)
+    return loss(y_true, y_pred)
+
+
+def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
+    """`KLDivergence`, not reduced."""
+    return KLDivergence(None)(y_true, y_pred)
+
+
+def poisson(y_true: Any, y_pred: Any) -> Tensor:
+    """`Poisson`, not reduced."""
+    return Poisson(None)(y_true, y_pred)
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+    """`CosineSimilarity`, not reduced: −1 for one direction."""
+    return CosineSimilarity(axis, None)(y_true, y_pred)
+
+
+def circle(
+    y_true: Any,
+    y_pred: Any,
+    ref_labels: Any = None,
+    ref_embeddings: Any = None,
+    remove_diagonal: bool = True,
+    gamma: float = 80,
+    margin: float = 0.4,
+) -> Tensor:
+    """`Circle`, not reduced; 0 for rows without a value.
+
+    ref_labels (M,) and ref_embeddings (M, D): what the rows of y_pred are compared with; None: y_pred itself.
+    remove_diagonal then leaves out the pairs of equal places, as for references that begin with y_pred's own rows.
+    """
+    return circle_against(y_true, y_pred, ref_labels, ref_embeddings, remove_diagonal, gamma, margin)
 
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
@@ -60,6 +130,21 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
     """`MeanAbsoluteError`, not reduced."""
     return MeanAbsoluteError(None)(y_true, y_pred)
+
+
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
+    """`MeanAbsolutePercentageError`, not reduced."""
+    return MeanAbsolutePercentageError(None)(y_true, y_pred)
+
+
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
+    """`MeanSquaredLogarithmicError`, not reduced."""
+    return MeanSquaredLogarithmicError(None)(y_true, y_pred)
+
+
+def log_cosh(y_true: Any, y_pred: Any) -> Tensor:
+    """`LogCosh`, not reduced."""
+    return LogCosh(None)(y_true, y_pred)
 
 
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
@@ -92,3 +177,29 @@ def tversky(
 ) -> Tensor:
     """`Tversky`, not reduced: a value for each region."""
     return Tversky(alpha, beta, None, axis=axis)(y_true, y_pred)
+
+
+def focal_tversky(
+    y_true: Any,
+    y_pred: Any,
+    alpha: float = 0.7,
+    beta: float = 0.3,
+    gamma: float = 4.0 / 3.0,
+    axis: int | Sequence[int] | None = None,
+) -> Tensor:
+    """`FocalTversky`, not reduced: a value for each region."""
+    return FocalTversky(alpha, beta, gamma, None, axis=axis)(y_true, y_pred)
+
+
+def dice_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = True,
+    dice_weight: float = 1.0,
+    crossentropy_weight: float = 1.0,
+    include_background: bool = True,
+    smooth: float = 1.0,
+) -> Tensor:
+    """`DiceCrossentropy`, not reduced: a value for each image."""
+    loss = DiceCrossentropy(from_logits, dice_weight, crossentropy_weight, include_background, smooth, None)
+    return loss(y_true, y_pred)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomograd.engine import Tensor, config, losses
+from tomograd.engine import Tensor, config, grad, losses
 from tomograd.testing import gradcheck
 
 RNG = np.random.default_rng(0)
@@ -42,6 +42,19 @@ def huber(e, delta):
     return np.where(np.abs(e) <= delta, e**2 / 2, delta * np.abs(e) - delta**2 / 2)
 
 
+def circle(x, gamma, margin):
+    """Of the classes 1, 0, 1, 0, as the paper writes it."""
+    cosines, values = x @ x.T, []
+    for row in range(4):
+        s_p, s_n = cosines[row, (row + 2) % 4], cosines[row, [(row + 1) % 4, (row + 3) % 4]]
+        a_p, a_n = max(1 + margin - s_p, 0), np.maximum(s_n + margin, 0)
+        n = np.exp(gamma * a_n * (s_n - margin)).sum()
+        values.append(np.log1p(n * np.exp(-gamma * a_p * (s_p - (1 - margin)))))
+    return np.array(values)
+
+
+UNIT = Z / np.linalg.norm(Z, axis=-1, keepdims=True)
+
 # (loss, y_true, y_pred, the loss of each example)
 CASES = {
     "BinaryCrossentropy": (losses.BinaryCrossentropy(), T, P, bce(T, P).mean(-1)),
@@ -73,6 +86,45 @@ CASES = {
     "SquaredHinge": (losses.SquaredHinge(), 2 * T - 1, Z, (np.maximum(1 - (2 * T - 1) * Z, 0) ** 2).mean(-1)),
     "CategoricalHinge": (losses.CategoricalHinge(), np.eye(3)[LABELS], Z,
                          np.maximum(1 + np.where(np.eye(3)[LABELS] == 1, 0, Z).max(-1) - Z[np.arange(4), LABELS], 0)),
+    "SparseCategoricalCrossentropy-smooth": (
+        losses.SparseCategoricalCrossentropy(from_logits=True, label_smoothing=0.3), LABELS, Z,
+        -((0.7 * np.eye(3)[LABELS] + 0.1) * np.log(softmax(Z))).sum(-1),
+    ),
+    "CategoricalFocalCrossentropy": (
+        losses.CategoricalFocalCrossentropy(), ROWS, P,
+        -(ROWS * 0.25 * (1 - P / P.sum(-1, keepdims=True)) ** 2 * np.log(P / P.sum(-1, keepdims=True))).sum(-1),
+    ),
+    "CategoricalFocalCrossentropy-logits": (
+        losses.CategoricalFocalCrossentropy([0.2, 0.3, 0.5], 0.5, True, 0.3), ROWS, Z,
+        -((0.7 * ROWS + 0.1) * [0.2, 0.3, 0.5] * (1 - softmax(Z)) ** 0.5 * np.log(softmax(Z))).sum(-1),
+    ),
+    "CategoricalGeneralizedCrossEntropy": (
+        losses.CategoricalGeneralizedCrossEntropy(0.7), LABELS[:, None], P, (1 - P[np.arange(4), LABELS] ** 0.7) / 0.7,
+    ),
+    "MeanAbsolutePercentageError": (
+        losses.MeanAbsolutePercentageError(), P - 0.5, Z, (100 * np.abs(P - 0.5 - Z) / np.abs(P - 0.5)).mean(-1),
+    ),
+    "MeanSquaredLogarithmicError": (
+        losses.MeanSquaredLogarithmicError(), 9 * P, 1e-3 * P[::-1],
+        ((np.log1p(9 * P) - np.log1p(1e-3 * P[::-1])) ** 2).mean(-1),
+    ),
+    "LogCosh": (losses.LogCosh(), P, Z, np.log(np.cosh(Z - P)).mean(-1)),
+    "KLDivergence": (losses.KLDivergence(), ROWS, P, (ROWS * np.log(ROWS / P)).sum(-1)),
+    "Poisson": (losses.Poisson(), 7 * T, 4 * P, (4 * P - 7 * T * np.log(4 * P + 1e-7)).mean(-1)),
+    "CosineSimilarity": (losses.CosineSimilarity(), P, Z, -(P * Z).sum(-1) / np.sqrt(
+        (P**2).sum(-1) * (Z**2).sum(-1))),
+    "FocalTversky": (losses.FocalTversky(0.6, 0.5, 2.0, axis=1), T, P, np.sqrt(1 - (T * P).sum(-1) / (
+        (T * P).sum(-1) + 0.6 * (T * (1 - P)).sum(-1) + 0.5 * ((1 - T) * P).sum(-1)))),
+    "DiceCrossentropy": (
+        losses.DiceCrossentropy(dice_weight=0.5, crossentropy_weight=2.0), T[:, :, None], Z[:, :, None],
+        0.5 * (1 - (2 * (T * sigmoid(Z)).sum(-1) + 1) / (T.sum(-1) + sigmoid(Z).sum(-1) + 1))
+        + 2 * bce(T, sigmoid(Z)).mean(-1),
+    ),
+    "DiceCrossentropy-probabilities": (
+        losses.DiceCrossentropy(False, smooth=0.0), T, P[..., None],
+        1 - 2 * (T * P).sum(-1) / (T.sum(-1) + P.sum(-1)) + bce(T, P).mean(-1),
+    ),
+    "Circle": (losses.Circle(gamma=8.0, margin=0.3), np.array([1, 0, 1, 0]), UNIT, circle(UNIT, 8.0, 0.3)),
     "Dice": (losses.Dice(axis=1), T, P, 1 - 2 * (T * P).sum(-1) / (T.sum(-1) + P.sum(-1))),
     "Dice-smooth": (losses.Dice(axis=-1, smooth=1.0), T, P,
                     1 - (2 * (T * P).sum(-1) + 1) / (T.sum(-1) + P.sum(-1) + 1)),
@@ -168,6 +220,135 @@ def test_probabilities_of_0_and_1_are_kept_away_from_infinity():
     assert value == pytest.approx(-math.log(1e-7), rel=0.02)
 
 
+def value_and_gradient(loss, y_true, y_pred, dtype=np.float64):
+    prediction = Tensor(np.array(y_pred, dtype), requires_grad=True)
+    value = loss(np.array(y_true), prediction)
+    value.backward()
+    return value.item(), prediction.grad.numpy()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extremes_are_finite_and_right(dtype):
+    """Logits of ±1e4, probabilities of 0 and 1, zeros and huge vectors: (loss, truth, prediction, value)."""
+    clipped = -math.log(1e-7)
+    cases = [
+        (losses.CategoricalFocalCrossentropy(from_logits=True), [[1.0, 0.0]], [[-1e4, 1e4]], 0.25 * 2e4),
+        (losses.CategoricalFocalCrossentropy(from_logits=True, gamma=0.5), [[0.0, 1.0]], [[-1e4, 1e4]], 0.0),
+        (losses.CategoricalFocalCrossentropy(), [[1.0, 0.0]], [[0.0, 1.0]], 0.25 * clipped),
+        (losses.CategoricalFocalCrossentropy(), [[1.0, 0.0]], [[0.0, 0.0]], 0.25 * clipped),
+        (losses.CategoricalFocalCrossentropy(gamma=0.5), [[1.0, 0.0]], [[1.0, 0.0]], 0.0),
+        (losses.BinaryFocalCrossentropy(gamma=0.5, from_logits=True), [[1.0, 0.0]], [[1e4, -1e4]], 0.0),
+        (losses.BinaryFocalCrossentropy(gamma=0.0), [[1.0, 0.0]], [[1.0, 0.0]], 0.0),
+        (losses.CategoricalGeneralizedCrossEntropy(), [0, 1], [[0.0, 1.0], [0.0, 1.0]], 1.0),
+        (losses.KLDivergence(), [[0.0, 1.0]], [[0.0, 1.0]], 0.0),
+        (losses.KLDivergence(), [[0.0, 1.0]], [[0.5, 0.5]], math.log(2)),
+        (losses.KLDivergence(), [[1.0, 0.0]], [[0.0, 1.0]], clipped),
+        (losses.Poisson(), [[0.0, 3.0]], [[0.0, 0.0]], 1.5 * clipped),
+        (losses.CosineSimilarity(), [[0.0, 0.0]], [[1.0, 2.0]], 0.0),
+        (losses.CosineSimilarity(), [[1.0, 2.0]], [[0.0, 0.0]], 0.0),
+        (losses.CosineSimilarity(), [[1.0, 1.0]], [[1e30, 0.0]], -math.sqrt(0.5)),
+        (losses.CosineSimilarity(), [[1e-30, 1e-30]], [[0.0, 1e-30]], -math.sqrt(0.5)),
+        (losses.LogCosh(), [[0.0]], [[1e4]], 1e4 - math.log(2)),
+        (losses.LogCosh(), [[0.0]], [[-1e-6]], 5e-13),
+        (losses.MeanSquaredLogarithmicError(), [[0.0]], [[1e-6]], 1e-12),
+        (losses.MeanSquaredLogarithmicError(), [[-5.0]], [[-7.0]], 0.0),
+        (losses.MeanAbsolutePercentageError(), [[0.0, 1.0]], [[0.0, 2.0]], 50.0),
+        (losses.FocalTversky(axis=1), [[1.0, 0.0]], [[1.0, 0.0]], 0.0),
+        (losses.FocalTversky(axis=1), [[0.0, 0.0]], [[0.0, 0.0]], 0.0),
+        (losses.FocalTversky(axis=1), [[1.0, 0.0]], [[0.0, 1.0]], 1.0),
+        (losses.DiceCrossentropy(), [[1.0, 0.0]], [[[1e4], [-1e4]]], 0.0),
+        (losses.DiceCrossentropy(), [[1.0, 1.0]], [[[-1e4], [-1e4]]], 1e4 + 2 / 3),
+        (losses.DiceCrossentropy(smooth=0.0), [[0.0, 0.0]], [[[-1e4], [-1e4]]], 0.0),
+        (losses.DiceCrossentropy(), [[0, 1]], [[[1e4, -1e4], [-1e4, 1e4]]], 0.0),
+        (losses.DiceCrossentropy(from_logits=False), [[0, 1]], [[[1.0, 0.0], [0.0, 1.0]]], 0.0),
+        (losses.Circle(), [0, 1], [[1.0, 0.0], [0.0, 1.0]], 0.0),
+        (losses.Circle(), [0, 0], [[1.0, 0.0], [0.0, 1.0]], 0.0),
+        (losses.Circle(gamma=1e4, margin=0.25), [0, 0, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]],
+         (0.9375e4 * 2 + 0.9375e4 - 0.0625e4) / 2),
+    ]  # fmt: skip
+    for loss, y_true, y_pred, expected in cases:
+        value, gradient = value_and_gradient(loss, y_true, y_pred, dtype)
+        assert np.isfinite(gradient).all(), loss
+        assert value == pytest.approx(expected, rel=1e-5, abs=1e-6 if expected == 0 else 1e-18), loss
+
+
+def test_the_gradient_of_a_cosine_does_not_depend_on_lengths():
+    direction, target = np.array([[3.0, -4.0]]), np.array([[1.0, 1.0]])
+    _, expected = value_and_gradient(losses.CosineSimilarity(), target, direction)
+    for length in (1e-150, 1e150):
+        _, gradient = value_and_gradient(losses.CosineSimilarity(), target, direction * length)
+        np.testing.assert_allclose(gradient * length, expected, rtol=1e-12)
+    assert (value_and_gradient(losses.CosineSimilarity(), target, 0 * direction)[1] == 0).all()
+
+
+def test_log_cosh_has_its_slopes_at_0():
+    x = Tensor(np.array([[0.0]]), requires_grad=True)
+    (first,) = grad(losses.LogCosh()(np.zeros((1, 1)), x), x, create_graph=True)
+    (second,) = grad(first.sum(), x)
+    assert (first.item(), second.item()) == (0.0, 1.0)
+
+
+def test_a_row_without_a_pair_does_not_enter_the_circle_loss():
+    labels, embeddings = np.array([0, 0, 1]), np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    each = losses.circle(labels, embeddings, gamma=4.0).numpy()
+    assert each[2] == 0
+    assert losses.Circle(gamma=4.0)(labels, embeddings).item() == pytest.approx(each[:2].mean())
+    _, gradient = value_and_gradient(losses.Circle(gamma=4.0), labels, embeddings)
+    assert gradient[2].any(), "it is compared with the others"
+    # The same as references beside the rows themselves.
+    beside = losses.circle(labels, embeddings, labels, embeddings, gamma=4.0).numpy()
+    np.testing.assert_allclose(beside, each)
+    one = losses.circle(labels[:1], embeddings[:1], labels[1:], embeddings[1:], remove_diagonal=False, gamma=4.0)
+    assert one.item() == pytest.approx(each[0])
+
+
+@pytest.mark.parametrize("name", ["BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy",
+                                  "CategoricalFocalCrossentropy", "CosineSimilarity"])  # fmt: skip
+def test_an_axis_is_moved(name):
+    t, p = ROWS.reshape(2, 2, 3), P.reshape(2, 2, 3)
+    made = getattr(losses, name)
+    expected = made(reduction=None)(t, p).numpy()
+    for axis, place in ((1, (0, 2, 1)), (-3, (2, 0, 1))):
+        moved = made(axis=axis, reduction=None)(t.transpose(place), p.transpose(place)).numpy()
+        np.testing.assert_allclose(moved, expected, rtol=1e-14)
+    if "Categorical" in name:
+        smooth = made(axis=1, label_smoothing=0.2, reduction=None)(t.transpose(0, 2, 1), p.transpose(0, 2, 1))
+        np.testing.assert_allclose(smooth.numpy(), made(label_smoothing=0.2, reduction=None)(t, p).numpy(), rtol=1e-14)
+    with pytest.raises(ValueError, match="axis = 3 is out of range"):
+        made(axis=3)(t, p)
+
+
+def test_an_axis_of_classes_for_indices():
+    labels, logits = LABELS.reshape(2, 2), Z.reshape(2, 2, 3)
+    expected = losses.SparseCategoricalCrossentropy(True, reduction=None)(labels, logits).numpy()
+    made = losses.SparseCategoricalCrossentropy(True, axis=1, reduction=None)
+    for truth in (labels, labels[:, None]):
+        np.testing.assert_allclose(made(truth, logits.transpose(0, 2, 1)).numpy(), expected, rtol=1e-14)
+    with pytest.raises(ValueError, match="class index"):
+        losses.SparseCategoricalCrossentropy(label_smoothing=0.1)(np.array([0, 3]), np.full((2, 3), 0.3))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
+def test_dice_and_cross_entropy_are_their_sum(seed, classes, background):
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((2, 3, 5, classes))
+    labels = rng.integers(0, max(classes, 2), (2, 3, 5))
+    together = losses.DiceCrossentropy(dice_weight=0.3, crossentropy_weight=0.7, include_background=background)
+    if classes == 1:
+        dice = losses.Dice(axis=(1, 2, 3), smooth=1.0, reduction=None)(labels, sigmoid(logits)).numpy()
+        entropy = losses.BinaryCrossentropy(True, reduction=None)(labels, logits).numpy().mean((1, 2))
+        truths = [labels, labels[..., None].astype(float)]
+    else:
+        rows = np.eye(classes)[labels]
+        each = losses.Dice(axis=(1, 2), smooth=1.0, reduction=None)(rows, softmax(logits)).numpy()
+        dice = each[:, 0 if background else 1 :].mean(-1)
+        entropy = losses.CategoricalCrossentropy(True, reduction=None)(rows, logits).numpy().mean((1, 2))
+        truths = [labels, labels[..., None], rows]
+    for truth in truths:
+        values = with_reduction(together, None)(truth, logits, np.array([2.0, 0.5])).numpy()
+        np.testing.assert_allclose(values, [2.0, 0.5] * (0.3 * dice + 0.7 * entropy), rtol=1e-12)
+
+
 # ----------------------------------------------------------------------------------------------- shapes and broadcasts
 
 
@@ -207,6 +388,15 @@ def test_masks_with_and_without_a_channel():
         ("sparse_categorical_crossentropy", (2, 8, 8), (2, 8, 9, 3)),
         ("sparse_categorical_crossentropy", (4,), (4,)),
         ("mse", (), ()),
+        ("categorical_generalized_cross_entropy", (4, 3), (4, 3)),
+        ("circle", (4,), (3, 2)),
+        ("circle", (4,), (4,)),
+        ("circle", (4, 2), (4, 2)),
+        ("cosine_similarity", (4, 2), (4, 3)),
+        ("dice_crossentropy", (2, 8, 8), (2, 8, 9, 3)),
+        ("dice_crossentropy", (2,), (2,)),
+        ("dice_crossentropy", (2, 8, 8, 2), (2, 8, 8, 3)),
+        ("kld", (4, 2), (4, 3)),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(name, y_true, y_pred):
@@ -303,7 +493,18 @@ def test_an_axis_out_of_range():
         losses.Dice(axis=4)(np.zeros((2, 3)), np.zeros((2, 3)))
 
 
-@pytest.mark.parametrize("name", ["binary_crossentropy", "binary_focal_crossentropy", "dice", "tversky"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "binary_crossentropy",
+        "binary_focal_crossentropy",
+        "dice",
+        "tversky",
+        "kld",
+        "dice_crossentropy",
+        "focal_tversky",
+    ],
+)
 @pytest.mark.parametrize("wrong", [255.0, -1.0, np.nan])
 def test_targets_of_fractions_are_checked(name, wrong):
     with pytest.raises(ValueError, match="y_true holds values from"):
@@ -339,10 +540,35 @@ def test_configurations(name):
         ("sparse_categorical_crossentropy", losses.SparseCategoricalCrossentropy),
         ("huber", losses.Huber),
         ("dice", losses.Dice),
+        ("kld", losses.KLDivergence),
+        ("KLD", losses.KLDivergence),
+        ("kl_divergence", losses.KLDivergence),
+        ("poisson", losses.Poisson),
+        ("cosine_similarity", losses.CosineSimilarity),
+        ("log_cosh", losses.LogCosh),
+        ("logcosh", losses.LogCosh),
+        ("mape", losses.MeanAbsolutePercentageError),
+        ("MSLE", losses.MeanSquaredLogarithmicError),
+        ("circle", losses.Circle),
+        ("categorical_focal_crossentropy", losses.CategoricalFocalCrossentropy),
+        ("focal_tversky", losses.FocalTversky),
+        ("dice_crossentropy", losses.DiceCrossentropy),
     ],
 )
 def test_names(name, cls):
     assert type(losses.get(name)) is cls
+
+
+def test_written_and_read():
+    loss = losses.deserialize(losses.serialize(losses.CategoricalFocalCrossentropy([0.5, 0.5], axis=1)))
+    assert loss.get_config() == losses.CategoricalFocalCrossentropy([0.5, 0.5], axis=1).get_config()
+
+    class Own(losses.Hinge):
+        pass
+
+    assert type(losses.deserialize("Own", {"Own": Own})) is Own
+    with pytest.raises(ValueError, match="not known"):
+        losses.deserialize("Own")
 
 
 def test_identifiers():
@@ -363,8 +589,15 @@ def test_identifiers():
     [
         (lambda: losses.MeanSquaredError(reduction="average"), "reduction"),
         (lambda: losses.BinaryCrossentropy(label_smoothing=2.0), "label_smoothing"),
-        (lambda: losses.BinaryCrossentropy(axis=1), "axis = 1 is not supported"),
-        (lambda: losses.SparseCategoricalCrossentropy(axis=1), "axis = 1 is not supported"),
+        (lambda: losses.BinaryCrossentropy(axis=True), "axis = True: expected an integer"),
+        (lambda: losses.SparseCategoricalCrossentropy(axis=0.5), "axis = 0.5: expected an integer"),
+        (lambda: losses.CosineSimilarity(axis=(0, 1)), "axis = "),
+        (lambda: losses.CategoricalFocalCrossentropy(gamma=-1.0), "gamma"),
+        (lambda: losses.CategoricalGeneralizedCrossEntropy(q=1.0), "q = 1.0"),
+        (lambda: losses.CategoricalGeneralizedCrossEntropy(q=0.0), "q = 0.0"),
+        (lambda: losses.FocalTversky(gamma=0.0), "gamma"),
+        (lambda: losses.DiceCrossentropy(dice_weight=-1.0), "dice_weight"),
+        (lambda: losses.DiceCrossentropy(smooth=-1.0), "smooth"),
         (lambda: losses.MeanSquaredError(dtype="float16"), "dtype"),
         (lambda: losses.Huber(delta=0.0), "delta"),
         (lambda: losses.Dice(smooth=-1.0), "smooth"),

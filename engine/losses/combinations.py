@@ -1,0 +1,80 @@
+"""Dice and cross-entropy together: the usual loss of medical segmentation.
+
+F. Isensee et al., nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation, 2021, train
+with their sum: the cross-entropy has a slope everywhere, the Dice loss does not care how small the object is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import functions as F
+from ..tensor import Tensor
+from .base import Loss, of_one_shape, require_fractions
+from .cross_entropies import labels_of_rows, normalized
+
+
+class DiceCrossentropy(Loss):
+    """dice_weight · (1 − Dice) + crossentropy_weight · cross-entropy, one value for each image: (N,).
+
+    Two classes in one score: y_pred (N, *spatial, 1), y_true of that shape or (N, *spatial), with values 0 … 1;
+    p = σ(z), the binary cross-entropy, and the Dice coefficient of the foreground.
+    C ≥ 2 classes: y_pred (N, *spatial, C), y_true class indices (N, *spatial) or (N, *spatial, 1), or rows of
+    probabilities (one-hot, say) in y_pred's shape; p = softmax, the categorical cross-entropy, and the mean over the
+    classes of their coefficients, without class 0 unless `include_background`.
+
+    The cross-entropy is the mean over the image's positions, the coefficient (2·Σ p·t + smooth) / (Σ p + Σ t + smooth)
+    is over them all: weights are therefore for images, (N,). smooth: with 1, an image without the object still
+    teaches to predict little of it; with 0 the Dice part of such an image is the constant 1.
+    from_logits: True unless y_pred are probabilities; these are kept 1e-7 away from 0 and 1 for the cross-entropy.
+
+    Keras has none. Raises ValueError for shapes that do not fit, targets outside 0 … 1 and classes out of range.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = True,
+        dice_weight: float = 1.0,
+        crossentropy_weight: float = 1.0,
+        include_background: bool = True,
+        smooth: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "dice_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        for argument, value in (
+            ("dice_weight", dice_weight), ("crossentropy_weight", crossentropy_weight), ("smooth", smooth),
+        ):  # fmt: skip
+            if not value >= 0.0:
+                raise ValueError(f"{self.name}: {argument} = {value!r}: expected a number of at least 0")
+        self.from_logits, self.include_background = bool(from_logits), bool(include_background)
+        self.dice_weight, self.crossentropy_weight, self.smooth = dice_weight, crossentropy_weight, smooth
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        """Both as (N, positions, C), the truth as fractions."""
+        if y_pred.ndim < 2:
+            raise ValueError(f"{self.name}: y_pred has shape {y_pred.shape}: expected (N, *spatial, C), C = 1 or more")
+        several = y_pred.shape[-1] > 1
+        if several and y_true.shape in (y_pred.shape[:-1], (*y_pred.shape[:-1], 1)):
+            labels, _ = labels_of_rows(self.name, -1, y_true, y_pred)
+            y_true = F.one_hot(labels.array, y_pred.shape[-1], y_pred.dtype)
+        y_true, y_pred = of_one_shape(self.name, y_true, y_pred)
+        channels = y_pred.shape[-1] if several else 1
+        shape = (y_pred.shape[0], math.prod(y_pred.shape[1:]) // channels, channels)
+        return F.reshape(y_true, shape), F.reshape(y_pred, shape)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        require_fractions(self.name, y_true)
+        if y_pred.shape[-1] == 1:
+            p = F.sigmoid(y_pred) if self.from_logits else y_pred
+            entropy = F.squeeze(F.binary_cross_entropy(y_pred, y_true, from_logits=self.from_logits), -1)
+        else:
+            p = F.softmax(y_pred) if self.from_logits else normalized(y_pred)
+            scores = y_pred if self.from_logits else p
+            entropy = F.cross_entropy(scores, y_true, from_logits=self.from_logits)
+        overlap = F.dice(p, y_true, self.smooth)
+        if overlap.shape[-1] > 1 and not self.include_background:
+            overlap = overlap[:, 1:]
+        return self.dice_weight * (1.0 - F.mean(overlap, -1)) + self.crossentropy_weight * F.mean(entropy, -1)
