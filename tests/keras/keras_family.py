@@ -108,7 +108,8 @@ class KerasFamily(Family):
     ) -> None:
         """keras.losses.<cls>(**config): "y_true", "y_pred", "sample_weight" if given, "y", "dy" and "d_y_pred"."""
         y_pred = y_pred.clone().requires_grad_()
-        y = getattr(keras.losses, cls)(**config)(y_true, y_pred, sample_weight)
+        given = None if sample_weight is None else sample_weight.clone()  # Keras writes the loss's mask into it
+        y = getattr(keras.losses, cls)(**config)(y_true, y_pred, given)
         dy = self.normal(*y.shape)
         (gradient,) = torch.autograd.grad(y, y_pred, dy)
         named = {"y_true": y_true, "y_pred": y_pred, "y": y, "dy": dy, "d_y_pred": gradient}
