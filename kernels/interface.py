@@ -56,7 +56,20 @@ LOSSES = (
     "dice_gradient",
 )
 RECURRENCE = ("simple_rnn", "simple_rnn_gradient", "lstm", "lstm_gradient", "gru", "gru_gradient")
-OPTIMIZERS = ("sgd_step", "adam_step", "rmsprop_step", "squared_norm")
+OPTIMIZERS = (
+    "sgd_step",
+    "adam_step",
+    "adamax_step",
+    "nadam_step",
+    "lamb_step",
+    "adagrad_step",
+    "adadelta_step",
+    "rmsprop_step",
+    "lion_step",
+    "ftrl_step",
+    "blend",
+    "squared_norm",
+)
 RESIZE = ("resize", "resize_gradient")
 COPYING = ("copy", "concatenate", "split")
 ARITHMETIC = ("add",)

@@ -6,7 +6,6 @@ a model of one large weight and a hundred small ones evenly, and nothing is copi
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from numba.extending import intrinsic
 
 from ..interface import twin_of
 from ..memory import address_of_array
+from ..optimizer_steps import Steps
 from ..reference import optimizers as reference
 from .bodies import (
     INT64,
@@ -29,7 +29,7 @@ from .elementwise import Formula, apply, formula
 from .launch import run, threads
 
 GRAIN = 16384  # elements that are worth a thread
-PLAIN, MOMENTUM, NESTEROV = range(3)  # kinds of gradient descent
+PIECE = 4096  # elements of a parameter whose squares are one sum
 
 
 @intrinsic
@@ -67,15 +67,15 @@ def _update(begin, end, arguments):
 @formula
 def _sgd(arrays, first, last, numbers):
     p, g, v = arrays
-    kind, rate, momentum, decay = numbers
+    moving, nesterov, rate, momentum, decay = numbers
     for i in range(first, last):
         step = rate * g[i]
-        if value(kind) == PLAIN:
+        if not value(moving):
             p[i] = (p[i] - decay * p[i]) - step
         else:
             velocity = momentum * v[i] - step
             v[i] = velocity
-            if value(kind) == NESTEROV:
+            if value(nesterov):
                 p[i] = (p[i] - decay * p[i]) + (momentum * velocity - step)
             else:
                 p[i] = (p[i] - decay * p[i]) + velocity
@@ -83,14 +83,68 @@ def _sgd(arrays, first, last, numbers):
 
 @formula
 def _adam(arrays, begin, end, numbers):
-    p, g, first, second = arrays
-    rate, one_less_beta_1, one_less_beta_2, epsilon, decay = numbers
+    p, g, first, second, largest = arrays
+    amsgrad, rate, one_less_beta_1, one_less_beta_2, epsilon, decay = numbers
     for i in range(begin, end):
         m = first[i] + one_less_beta_1 * (g[i] - first[i])
         v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
         first[i] = m
         second[i] = v
+        if value(amsgrad):
+            before = largest[i]
+            if before > v or before != before:
+                v = before
+            largest[i] = v
         p[i] = (p[i] - decay * p[i]) - rate * m / (np.sqrt(v) + epsilon)
+
+
+@formula
+def _adamax(arrays, begin, end, numbers):
+    p, g, first, norms = arrays
+    rate, one_less_beta_1, beta_2, epsilon, decay = numbers
+    for i in range(begin, end):
+        m = first[i] + one_less_beta_1 * (g[i] - first[i])
+        u, size = beta_2 * norms[i], abs(g[i])
+        if size > u or size != size:
+            u = size
+        first[i] = m
+        norms[i] = u
+        p[i] = (p[i] - decay * p[i]) - rate * m / (u + epsilon)
+
+
+@formula
+def _nadam(arrays, begin, end, numbers):
+    p, g, first, second = arrays
+    of_moment, of_gradient, one_less_beta_1, one_less_beta_2, correction, epsilon, decay = numbers
+    for i in range(begin, end):
+        m = first[i] + one_less_beta_1 * (g[i] - first[i])
+        v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
+        first[i] = m
+        second[i] = v
+        update = (of_moment * m + of_gradient * g[i]) / (np.sqrt(v * correction) + epsilon)
+        p[i] = (p[i] - decay * p[i]) - update
+
+
+@formula
+def _adagrad(arrays, first, last, numbers):
+    p, g, accumulators = arrays
+    rate, epsilon, decay = numbers
+    for i in range(first, last):
+        a = accumulators[i] + g[i] * g[i]
+        accumulators[i] = a
+        p[i] = (p[i] - decay * p[i]) - rate * g[i] / np.sqrt(a + epsilon)
+
+
+@formula
+def _adadelta(arrays, first, last, numbers):
+    p, g, squares, updates = arrays
+    rate, rho, one_less_rho, epsilon, decay = numbers
+    for i in range(first, last):
+        s = rho * squares[i] + one_less_rho * (g[i] * g[i])
+        d = np.sqrt(updates[i] + epsilon) * g[i] / np.sqrt(s + epsilon)
+        squares[i] = s
+        updates[i] = rho * updates[i] + one_less_rho * (d * d)
+        p[i] = (p[i] - decay * p[i]) - rate * d
 
 
 @formula
@@ -109,6 +163,52 @@ def _rmsprop(arrays, first, last, numbers):
             update = momentum * m[i] + update
             m[i] = update
         p[i] = (p[i] - decay * p[i]) - update
+
+
+@formula
+def _lion(arrays, first, last, numbers):
+    p, g, momenta = arrays
+    rate, beta_1, one_less_beta_1, beta_2, one_less_beta_2, decay = numbers
+    for i in range(first, last):
+        direction = beta_1 * momenta[i] + one_less_beta_1 * g[i]
+        momenta[i] = beta_2 * momenta[i] + one_less_beta_2 * g[i]
+        step = rate * direction  # 0 for 0, NaN for NaN
+        if direction > 0:
+            step = rate
+        elif direction < 0:
+            step = -rate
+        p[i] = (p[i] - decay * p[i]) - step
+
+
+@formula
+def _ftrl(arrays, first, last, numbers):
+    p, g, accumulators, linears = arrays
+    rooted, rate, power, l1, l2, shrinkage, decay = numbers
+    for i in range(first, last):
+        before = accumulators[i]
+        after = before + g[i] * g[i]
+        accumulators[i] = after
+        if value(rooted):
+            before, after = np.sqrt(before), np.sqrt(after)
+        else:
+            before, after = before**power, after**power
+        weight = p[i] - decay * p[i]
+        linear = linears[i] + (g[i] + shrinkage * weight - (after - before) / rate * weight)
+        linears[i] = linear
+        clipped = linear
+        if linear > l1:
+            clipped = l1
+        elif linear < -l1:
+            clipped = -l1
+        p[i] = (clipped - linear) / (after / rate + l2)
+
+
+@formula
+def _blend(arrays, first, last, numbers):
+    targets, sources = arrays
+    keep, take = numbers
+    for i in range(first, last):
+        targets[i] = keep * targets[i] + take * sources[i]
 
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
@@ -162,67 +262,114 @@ def _all_contiguous(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [contiguous(array) for array in arrays]
 
 
+# ---- LAMB: two passes, the second with the lengths that the first has added up ---------------------------------------
+
+
+@kernel(fastmath={"contract", "reassoc", "nsz"})
+def _lamb_moments(begin, end, arguments):
+    """For pieces of parameters, of `size` elements each: shrinks the parameter, moves its moments, and adds up the
+    squares of the parameter and of its update in double precision, sums[2·piece] and sums[2·piece + 1]."""
+    given = unpack(arguments)
+    like, number, table, bounds, pieces, size, sums = given[:7]
+    one_less_beta_1, one_less_beta_2, correction_1, correction_2, epsilon, decay = given[7:]
+    a = 0
+    for piece in range(begin, end):
+        while pieces[a + 1] <= piece:
+            a += 1
+        p, g, first, second = _arrays_at(like, table, 4 * a, number)
+        low = (piece - pieces[a]) * size
+        of_parameter = of_update = 0.0
+        for i in range(low, min(low + size, bounds[a + 1] - bounds[a])):
+            weight = p[i] - decay * p[i]
+            m = first[i] + one_less_beta_1 * (g[i] - first[i])
+            v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
+            p[i], first[i], second[i] = weight, m, v
+            update = correction_1 * m / (np.sqrt(correction_2 * v) + epsilon)
+            of_parameter += np.float64(weight) * np.float64(weight)
+            of_update += np.float64(update) * np.float64(update)
+        sums[2 * piece], sums[2 * piece + 1] = of_parameter, of_update
+
+
+@kernel
+def _lamb_update(begin, end, arguments):
+    """Goes a parameter's own rate along the update, for the elements begin ≤ i < end of the row of all."""
+    like, number, table, bounds, rates, correction_1, correction_2, epsilon = unpack(arguments)
+    a = 0
+    while bounds[a + 1] <= begin:
+        a += 1
+    while begin < end:
+        stop = min(end, bounds[a + 1])
+        p, _, first, second = _arrays_at(like, table, 4 * a, number)
+        rate = rates[a]
+        for i in range(begin - bounds[a], stop - bounds[a]):
+            p[i] -= rate * (correction_1 * first[i] / (np.sqrt(correction_2 * second[i]) + epsilon))
+        begin = stop
+        a += 1
+
+
+def _run_lamb(like: np.ndarray, table: np.ndarray, bounds: np.ndarray, numbers: Sequence[np.floating]) -> None:
+    """Both passes. A parameter is cut into pieces of one size, so that its length does not depend on the threads."""
+    rate, *own = numbers
+    pieces = np.zeros(len(bounds), np.int64)
+    np.cumsum(-(-np.diff(bounds) // PIECE), out=pieces[1:])
+    sums = np.zeros((int(pieces[-1]), 2))
+    arguments = (like, Constant(4), table, bounds)
+    run(_lamb_moments, int(pieces[-1]), GRAIN // PIECE, *arguments, pieces, PIECE, sums, *own)
+    lengths = np.sqrt([sums[first:last].sum(axis=0) for first, last in itertools.pairwise(pieces)])
+    ratios = [of_p / of_u if of_p > 0 and of_u > 0 else 1.0 for of_p, of_u in lengths]
+    rates = (rate * np.array(ratios)).astype(like.dtype)
+    run(_lamb_update, int(bounds[-1]), GRAIN, *arguments, rates, *own[2:5])
+
+
+# ---- the steps -------------------------------------------------------------------------------------------------------
+
+_FORMULAS: dict[str, Formula] = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamax": _adamax,
+    "nadam": _nadam,
+    "adagrad": _adagrad,
+    "adadelta": _adadelta,
+    "rmsprop": _rmsprop,
+    "lion": _lion,
+    "ftrl": _ftrl,
+    "blend": _blend,
+}
+
+
 def _run(
-    step: Formula, parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray], states, kinds, numbers
+    name: str,
+    kinds: Sequence[bool],
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    kept: Sequence[Sequence[np.ndarray] | None],
+    numbers: Sequence[float],
 ) -> None:
-    """One step for all parameters: `kinds` are constants, `numbers` come in the parameters' type."""
+    """One step for all parameters: see `optimizer_steps`."""
     if not parameters:
         return
     gradients = _all_contiguous(gradients)  # kept until the kernel is done: the table holds addresses only
-    table, bounds = _tabled(parameters, gradients, *states)
-    arguments = (step, parameters[0], Constant(2 + len(states)), table, bounds)
-    run(_update, int(bounds[-1]), GRAIN, *arguments, *kinds, *map(parameters[0].dtype.type, numbers))
+    table, bounds = _tabled(parameters, gradients, *kept)
+    own = [parameters[0].dtype.type(number) for number in numbers]
+    if name == "lamb":
+        _run_lamb(parameters[0], table, bounds, own)
+        return
+    arguments = (_FORMULAS[name], parameters[0], Constant(2 + len(kept)), table, bounds)
+    run(_update, int(bounds[-1]), GRAIN, *arguments, *map(Constant, kinds), *own)
 
 
-@twin_of(reference.sgd_step)
-def sgd_step(
-    parameters: Sequence[np.ndarray],
-    gradients: Sequence[np.ndarray],
-    velocities: Sequence[np.ndarray] | None,
-    learning_rate: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-) -> None:
-    kind = Constant(PLAIN if velocities is None else NESTEROV if nesterov else MOMENTUM)
-    numbers = (learning_rate, momentum, learning_rate * weight_decay)
-    _run(_sgd, parameters, gradients, [velocities], [kind], numbers)
-
-
-@twin_of(reference.adam_step)
-def adam_step(
-    parameters: Sequence[np.ndarray],
-    gradients: Sequence[np.ndarray],
-    first_moments: Sequence[np.ndarray],
-    second_moments: Sequence[np.ndarray],
-    step: int,
-    learning_rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    weight_decay: float,
-) -> None:
-    rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    numbers = (rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay)
-    _run(_adam, parameters, gradients, [first_moments, second_moments], [], numbers)
-
-
-@twin_of(reference.rmsprop_step)
-def rmsprop_step(
-    parameters: Sequence[np.ndarray],
-    gradients: Sequence[np.ndarray],
-    velocities: Sequence[np.ndarray],
-    momenta: Sequence[np.ndarray] | None,
-    averages: Sequence[np.ndarray] | None,
-    learning_rate: float,
-    rho: float,
-    momentum: float,
-    epsilon: float,
-    weight_decay: float,
-) -> None:
-    kinds = [Constant(momenta is not None), Constant(averages is not None)]
-    numbers = (learning_rate, rho, 1 - rho, momentum, epsilon, learning_rate * weight_decay)
-    _run(_rmsprop, parameters, gradients, [velocities, momenta, averages], kinds, numbers)
+_STEPS = Steps(_run)
+sgd_step = _STEPS.sgd_step
+adam_step = _STEPS.adam_step
+adamax_step = _STEPS.adamax_step
+nadam_step = _STEPS.nadam_step
+lamb_step = _STEPS.lamb_step
+adagrad_step = _STEPS.adagrad_step
+adadelta_step = _STEPS.adadelta_step
+rmsprop_step = _STEPS.rmsprop_step
+lion_step = _STEPS.lion_step
+ftrl_step = _STEPS.ftrl_step
+blend = _STEPS.blend
 
 
 @twin_of(reference.squared_norm)

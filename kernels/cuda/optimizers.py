@@ -4,13 +4,13 @@ place; and the sum of squares by which gradients are clipped."""
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
 
 from ..interface import twin_of
+from ..optimizer_steps import Steps
 from ..reference import optimizers as reference
 from .copying import contiguous
 from .functions import REAL, Function, Source, c_type, instances
@@ -22,10 +22,18 @@ ROOM = THREADS // 32 * 8  # bytes of shared memory for a sum: a double for each 
 BOTH = (False, True)
 SOURCE = Source(
     "optimizers.cu",
-    sgd_plain=REAL,
-    sgd_momentum=instances(REAL, BOTH),
-    adam=REAL,
+    sgd=(*instances(REAL, (False,), (False,)), *instances(REAL, (True,), BOTH)),
+    adam=instances(REAL, BOTH),
+    adamax=REAL,
+    nadam=REAL,
+    adagrad=REAL,
+    adadelta=REAL,
     rmsprop=instances(REAL, BOTH, BOTH),
+    lion=REAL,
+    ftrl=instances(REAL, BOTH),
+    blend=REAL,
+    lamb_moments=REAL,
+    lamb_update=REAL,
     squares=REAL,
     sum_of_sums=("double",),
 )
@@ -74,13 +82,13 @@ def _reject_other_arrays(parameters: Sequence[Array], sequence: Sequence[Array] 
             raise TypeError(f"an optimizer's array of shape {array.shape} is not C-contiguous")
 
 
-def _run(function: Function, blocks: int, arguments: tuple, shared: int = 0) -> None:
+def _launch(function: Function, blocks: int, arguments: tuple, shared: int = 0) -> None:
     """At most `blocks` blocks, and no more than the device holds."""
     blocks = min(blocks, current().resident_blocks(function, THREADS, shared))
     launch_blocks(function, arguments, (blocks, 1, 1), (THREADS, 1, 1), shared)
 
 
-def _step(
+def _run(
     name: str,
     kinds: tuple[bool, ...],
     parameters: Sequence[Array],
@@ -88,65 +96,34 @@ def _step(
     kept: tuple[Sequence[Array] | None, ...],
     numbers: tuple[float, ...],
 ) -> None:
-    """One step for all parameters: `kept` are the arrays of the optimizer, `numbers` come in the parameters' type."""
+    """One step for all parameters: see `optimizer_steps`."""
     if not parameters:
         return
     gradients = [contiguous(gradient) for gradient in gradients]  # kept until the kernels are queued
     dtype = parameters[0].dtype
     settings = ((ctypes.c_double if dtype == np.float64 else ctypes.c_float) * len(numbers))(*numbers)
     for table, count, chunks in _tables(parameters, gradients, *kept):
-        _run(SOURCE(name, c_type(dtype), *kinds), chunks, (table, ctypes.c_int(count), settings))
+        arguments = table, ctypes.c_int(count), settings
+        if name == "lamb":
+            sums = empty((2 * chunks,), np.dtype(np.float64))
+            for part in ("lamb_moments", "lamb_update"):
+                _launch(SOURCE(part, c_type(dtype)), chunks, (*arguments, sums), ROOM)
+        else:
+            _launch(SOURCE(name, c_type(dtype), *kinds), chunks, arguments)
 
 
-@twin_of(reference.sgd_step)
-def sgd_step(
-    parameters: Sequence[Array],
-    gradients: Sequence[Array],
-    velocities: Sequence[Array] | None,
-    learning_rate: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-) -> None:
-    name, kinds = ("sgd_plain", ()) if velocities is None else ("sgd_momentum", (bool(nesterov),))
-    numbers = learning_rate, momentum, learning_rate * weight_decay
-    _step(name, kinds, parameters, gradients, (velocities,), numbers)
-
-
-@twin_of(reference.adam_step)
-def adam_step(
-    parameters: Sequence[Array],
-    gradients: Sequence[Array],
-    first_moments: Sequence[Array],
-    second_moments: Sequence[Array],
-    step: int,
-    learning_rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    weight_decay: float,
-) -> None:
-    rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    numbers = rate, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay
-    _step("adam", (), parameters, gradients, (first_moments, second_moments), numbers)
-
-
-@twin_of(reference.rmsprop_step)
-def rmsprop_step(
-    parameters: Sequence[Array],
-    gradients: Sequence[Array],
-    velocities: Sequence[Array],
-    momenta: Sequence[Array] | None,
-    averages: Sequence[Array] | None,
-    learning_rate: float,
-    rho: float,
-    momentum: float,
-    epsilon: float,
-    weight_decay: float,
-) -> None:
-    numbers = learning_rate, rho, 1 - rho, momentum, epsilon, learning_rate * weight_decay
-    kinds = momenta is not None, averages is not None
-    _step("rmsprop", kinds, parameters, gradients, (velocities, momenta, averages), numbers)
+_STEPS = Steps(_run)
+sgd_step = _STEPS.sgd_step
+adam_step = _STEPS.adam_step
+adamax_step = _STEPS.adamax_step
+nadam_step = _STEPS.nadam_step
+lamb_step = _STEPS.lamb_step
+adagrad_step = _STEPS.adagrad_step
+adadelta_step = _STEPS.adadelta_step
+rmsprop_step = _STEPS.rmsprop_step
+lion_step = _STEPS.lion_step
+ftrl_step = _STEPS.ftrl_step
+blend = _STEPS.blend
 
 
 @twin_of(reference.squared_norm)
@@ -159,7 +136,7 @@ def squared_norm(arrays: Sequence[Array]) -> float:
     done = 0
     for table, count, chunks in _tables(arrays):
         arguments = table, ctypes.c_int(count), sums[done : done + chunks]
-        _run(SOURCE("squares", c_type(arrays[0].dtype)), chunks, arguments, ROOM)
+        _launch(SOURCE("squares", c_type(arrays[0].dtype)), chunks, arguments, ROOM)
         done += chunks
-    _run(SOURCE("sum_of_sums", "double"), 1, (sums, sums[pieces:], pieces), ROOM)
+    _launch(SOURCE("sum_of_sums", "double"), 1, (sums, sums[pieces:], pieces), ROOM)
     return float(current().host(sums[pieces:])[0])

@@ -43,7 +43,20 @@ from .normalization import (
     group_norm,
     group_norm_gradient,
 )
-from .optimizers import adam_step, rmsprop_step, sgd_step, squared_norm
+from .optimizers import (
+    adadelta_step,
+    adagrad_step,
+    adam_step,
+    adamax_step,
+    blend,
+    ftrl_step,
+    lamb_step,
+    lion_step,
+    nadam_step,
+    rmsprop_step,
+    sgd_step,
+    squared_norm,
+)
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
@@ -51,7 +64,10 @@ from .resize import resize, resize_gradient
 __all__ = [
     "activation",
     "activation_gradient",
+    "adadelta_step",
+    "adagrad_step",
     "adam_step",
+    "adamax_step",
     "add",
     "average_pool",
     "average_pool_gradient",
@@ -63,6 +79,7 @@ __all__ = [
     "binary_cross_entropy_from_probabilities",
     "binary_cross_entropy_from_probabilities_gradient",
     "binary_cross_entropy_gradient",
+    "blend",
     "channel_sum",
     "concatenate",
     "conv",
@@ -75,10 +92,13 @@ __all__ = [
     "cross_entropy_gradient",
     "dice",
     "dice_gradient",
+    "ftrl_step",
     "group_norm",
     "group_norm_gradient",
     "gru",
     "gru_gradient",
+    "lamb_step",
+    "lion_step",
     "log_softmax",
     "log_softmax_gradient",
     "logsumexp",
@@ -88,6 +108,7 @@ __all__ = [
     "max_pool",
     "max_pool_gather",
     "max_pool_scatter",
+    "nadam_step",
     "resize",
     "resize_gradient",
     "rmsprop_step",

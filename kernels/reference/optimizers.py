@@ -59,23 +59,229 @@ def adam_step(
     beta_2: float,
     epsilon: float,
     weight_decay: float,
+    largest_moments: Sequence[np.ndarray] | None = None,
 ) -> None:
     """Adam, and AdamW with a weight decay, in place: p ← p − η·λ·p (weight decay λ), then with t = step = 1, 2, …
 
         m ← m + (1 − β₁)·(g − m),   v ← v + (1 − β₂)·(g² − v),
         p ← p − η·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + ε)
+        AMSGrad:   w ← max(w, v),   and √w in the place of √v
 
-    for each p of parameters, g of gradients, m of first_moments and v of second_moments, which are of one shape.
-    ε is added to √v before the bias correction (the "ε̂" of the paper's section 2, as in Keras).
+    for each p of parameters, g of gradients, m of first_moments, v of second_moments and w of largest_moments, which
+    are of one shape; largest_moments is None for Adam. ε is added to √v before the bias correction (the "ε̂" of the
+    paper's section 2, as in Keras).
 
-    Sources: Kingma and Ba, "Adam", 2014 (arXiv:1412.6980); Loshchilov and Hutter 2017 (arXiv:1711.05101) for the decay.
+    Sources: Kingma and Ba, "Adam", 2014 (arXiv:1412.6980); Loshchilov and Hutter 2017 (arXiv:1711.05101) for the decay;
+    Reddi et al., "On the convergence of Adam and beyond", 2018 (arXiv:1904.09237) for AMSGrad.
     """
     rate = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    for index, (p, g, m, v) in enumerate(zip(parameters, gradients, first_moments, second_moments, strict=True)):
+        p -= learning_rate * weight_decay * p
+        m += (1 - beta_1) * (g - m)
+        v += (1 - beta_2) * (g * g - v)
+        if largest_moments is not None:
+            v = np.maximum(largest_moments[index], v, out=largest_moments[index])
+        p -= rate * m / (np.sqrt(v) + epsilon)
+
+
+def adamax_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    first_moments: Sequence[np.ndarray],
+    norms: Sequence[np.ndarray],
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Adamax, Adam with the largest absolute gradient in place of the root of the mean square, in place:
+    p ← p − η·λ·p (weight decay λ), then with t = step = 1, 2, …
+
+        m ← m + (1 − β₁)·(g − m),   u ← max(β₂·u, |g|),   p ← p − η/(1 − β₁ᵗ) · m / (u + ε)
+
+    for each p of parameters, g of gradients, m of first_moments and u of norms, which are of one shape.
+
+    Source: Kingma and Ba 2014 (arXiv:1412.6980), section 7.1.
+    """
+    rate = learning_rate / (1 - beta_1**step)
+    for p, g, m, u in zip(parameters, gradients, first_moments, norms, strict=True):
+        p -= learning_rate * weight_decay * p
+        m += (1 - beta_1) * (g - m)
+        np.maximum(beta_2 * u, np.abs(g), out=u)
+        p -= rate * m / (u + epsilon)
+
+
+def nadam_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    first_moments: Sequence[np.ndarray],
+    second_moments: Sequence[np.ndarray],
+    step: int,
+    product: float,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Nadam, Adam with Nesterov's momentum, in place: p ← p − η·λ·p (weight decay λ), then with t = step = 1, 2, …, the
+    momenta μₜ = β₁·(1 − 0.96ᵗ/2) and product = μ₁·μ₂ ⋯ μₜ
+
+        m ← m + (1 − β₁)·(g − m),   v ← v + (1 − β₂)·(g² − v),
+        m̂ = μₜ₊₁/(1 − product·μₜ₊₁) · m + (1 − μₜ)/(1 − product) · g,   v̂ = v/(1 − β₂ᵗ),
+        p ← p − η·m̂ / (√v̂ + ε)
+
+    for each p of parameters, g of gradients, m of first_moments and v of second_moments, which are of one shape.
+
+    Source: Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+    """
+    now, following = (beta_1 * (1 - 0.5 * 0.96**t) for t in (step, step + 1))
+    of_moment, of_gradient = following / (1 - product * following), (1 - now) / (1 - product)
     for p, g, m, v in zip(parameters, gradients, first_moments, second_moments, strict=True):
         p -= learning_rate * weight_decay * p
         m += (1 - beta_1) * (g - m)
         v += (1 - beta_2) * (g * g - v)
-        p -= rate * m / (np.sqrt(v) + epsilon)
+        p -= learning_rate * (of_moment * m + of_gradient * g) / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+
+
+def lamb_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    first_moments: Sequence[np.ndarray],
+    second_moments: Sequence[np.ndarray],
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """LAMB, Adam whose step has a length in proportion to the parameter's, in place: p ← p − η·λ·p (weight decay λ),
+    then with t = step = 1, 2, …
+
+        m ← m + (1 − β₁)·(g − m),   v ← v + (1 − β₂)·(g² − v),   u = m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε),
+        p ← p − η·(‖p‖/‖u‖)·u,      with 1 for the ratio where one of the norms is 0
+
+    for each p of parameters, g of gradients, m of first_moments and v of second_moments, which are of one shape.
+
+    Source: You et al., "Large batch optimization for deep learning", 2019 (arXiv:1904.00962).
+    """
+    for p, g, m, v in zip(parameters, gradients, first_moments, second_moments, strict=True):
+        p -= learning_rate * weight_decay * p
+        m += (1 - beta_1) * (g - m)
+        v += (1 - beta_2) * (g * g - v)
+        update = np.asarray(m / (1 - beta_1**step) / (np.sqrt(v / (1 - beta_2**step)) + epsilon))
+        length, of_update = (math.sqrt(squared_norm([x])) for x in (p, update))
+        p -= learning_rate * (length / of_update if length > 0 and of_update > 0 else 1.0) * update
+
+
+def adagrad_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    accumulators: Sequence[np.ndarray],
+    learning_rate: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Adagrad, in place: p ← p − η·λ·p (weight decay λ, learning rate η), then with g the gradient
+
+        a ← a + g²,   p ← p − η·g / √(a + ε)
+
+    for each p of parameters, g of gradients and a of accumulators, which are of one shape.
+
+    Source: Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011.
+    """
+    for p, g, a in zip(parameters, gradients, accumulators, strict=True):
+        p -= learning_rate * weight_decay * p
+        a += g * g
+        p -= learning_rate * g / np.sqrt(a + epsilon)
+
+
+def adadelta_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    squares: Sequence[np.ndarray],
+    updates: Sequence[np.ndarray],
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Adadelta, in place: p ← p − η·λ·p (weight decay λ, learning rate η), then with g the gradient
+
+        s ← ρ·s + (1 − ρ)·g²,   d = √(u + ε) / √(s + ε) · g,   u ← ρ·u + (1 − ρ)·d²,   p ← p − η·d
+
+    for each p of parameters, g of gradients, s of squares and u of updates, which are of one shape.
+
+    Source: Zeiler, "ADADELTA", 2012 (arXiv:1212.5701).
+    """
+    for p, g, s, u in zip(parameters, gradients, squares, updates, strict=True):
+        p -= learning_rate * weight_decay * p
+        s *= rho
+        s += (1 - rho) * (g * g)
+        d = np.sqrt(u + epsilon) * g / np.sqrt(s + epsilon)
+        u *= rho
+        u += (1 - rho) * (d * d)
+        p -= learning_rate * d
+
+
+def lion_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    momenta: Sequence[np.ndarray],
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    weight_decay: float,
+) -> None:
+    """Lion, in place: p ← p − η·λ·p (weight decay λ, learning rate η), then with g the gradient
+
+        p ← p − η·sign(β₁·m + (1 − β₁)·g),   m ← β₂·m + (1 − β₂)·g
+
+    for each p of parameters, g of gradients and m of momenta, which are of one shape. The sign of 0 is 0, that of NaN
+    is NaN.
+
+    Source: Chen et al., "Symbolic discovery of optimization algorithms", 2023 (arXiv:2302.06675).
+    """
+    for p, g, m in zip(parameters, gradients, momenta, strict=True):
+        p -= learning_rate * weight_decay * p
+        p -= learning_rate * np.sign(beta_1 * m + (1 - beta_1) * g)
+        m *= beta_2
+        m += (1 - beta_2) * g
+
+
+def ftrl_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    accumulators: Sequence[np.ndarray],
+    linears: Sequence[np.ndarray],
+    learning_rate: float,
+    power: float,
+    l1: float,
+    l2: float,
+    l2_shrinkage: float,
+    beta: float,
+    weight_decay: float,
+) -> None:
+    """FTRL-proximal ("follow the regularized leader"), in place: p ← p − η·λ·p (weight decay λ, learning rate η), then
+    with g the gradient and κ = −power, which is at least 0,
+
+        n = a + g²,   z ← z + g + 2·shrinkage·p − (n^κ − a^κ)/η · p,   a ← n,
+        p ← (clip(z, −l1, l1) − z) / (n^κ/η + 2·l2 + β/η)
+
+    for each p of parameters, g of gradients, a of accumulators and z of linears, which are of one shape.
+
+    Source: McMahan et al., "Ad click prediction: a view from the trenches", 2013, with Keras's shrinkage.
+    """
+    for p, g, a, z in zip(parameters, gradients, accumulators, linears, strict=True):
+        p -= learning_rate * weight_decay * p
+        n = a + g * g
+        risen = n**-power
+        z += g + 2 * l2_shrinkage * p - (risen - a**-power) / learning_rate * p
+        a[...] = n
+        p[...] = (np.clip(z, -l1, l1) - z) / (risen / learning_rate + (2 * l2 + beta / learning_rate))
 
 
 def rmsprop_step(
@@ -118,6 +324,14 @@ def rmsprop_step(
             m += update
             update = m
         p -= update
+
+
+def blend(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], keep: float, take: float) -> None:
+    """A weighted sum of two arrays, in place: t ← keep·t + take·s for each t of targets and s of sources, which are of
+    one shape: running averages of weights, sums of gradients."""
+    for t, s in zip(targets, sources, strict=True):
+        t *= keep
+        t += take * s
 
 
 def squared_norm(arrays: Sequence[np.ndarray]) -> float:

@@ -83,23 +83,29 @@ struct SGD {
     T rate, momentum, decay;
 };
 
-template <class T>
-__global__ void sgd_plain(Parameters all, int count, SGD<T> s) {
-    update<T, 2>(all, count, {0, 1}, [=](T (&of)[2]) {
-        auto &[p, g] = of;
-        p = p - s.decay * p;
-        p = p - s.rate * g;
-    });
+template <class T, bool MOVING, bool NESTEROV>
+__global__ void sgd(Parameters all, int count, SGD<T> s) {
+    if constexpr (MOVING) {
+        update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
+            auto &[p, g, v] = of;
+            p = p - s.decay * p;
+            v = s.momentum * v - s.rate * g;
+            p = p + (NESTEROV ? s.momentum * v - s.rate * g : v);
+        });
+    } else {
+        update<T, 2>(all, count, {0, 1}, [=](T (&of)[2]) {
+            auto &[p, g] = of;
+            p = p - s.decay * p;
+            p = p - s.rate * g;
+        });
+    }
 }
 
-template <class T, bool NESTEROV>
-__global__ void sgd_momentum(Parameters all, int count, SGD<T> s) {
-    update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
-        auto &[p, g, v] = of;
-        p = p - s.decay * p;
-        v = s.momentum * v - s.rate * g;
-        p = p + (NESTEROV ? s.momentum * v - s.rate * g : v);
-    });
+// The mean of the gradient and of its square, moved towards those of a step.
+template <class T>
+__device__ __forceinline__ void move_moments(T g, T &m, T &v, T one_less_beta_1, T one_less_beta_2) {
+    m = m + one_less_beta_1 * (g - m);
+    v = v + one_less_beta_2 * (g * g - v);
 }
 
 template <class T>
@@ -107,14 +113,80 @@ struct Adam {
     T rate, one_less_beta_1, one_less_beta_2, epsilon, decay;
 };
 
-template <class T>
+template <class T, bool AMSGRAD>
 __global__ void adam(Parameters all, int count, Adam<T> s) {
+    constexpr int ARRAYS = 4 + AMSGRAD;
+    int kinds[ARRAYS] = {0, 1, 2, 3};
+    if (AMSGRAD) kinds[ARRAYS - 1] = 4;
+    update<T, ARRAYS>(all, count, kinds, [=](T (&of)[ARRAYS]) {
+        of[0] = of[0] - s.decay * of[0];
+        move_moments(of[1], of[2], of[3], s.one_less_beta_1, s.one_less_beta_2);
+        T v = of[3];
+        if (AMSGRAD) v = of[ARRAYS - 1] = maximum(of[ARRAYS - 1], v);
+        of[0] = of[0] - s.rate * of[2] / (sqrt(v) + s.epsilon);
+    });
+}
+
+template <class T>
+struct Adamax {
+    T rate, one_less_beta_1, beta_2, epsilon, decay;
+};
+
+template <class T>
+__global__ void adamax(Parameters all, int count, Adamax<T> s) {
+    update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
+        auto &[p, g, m, u] = of;
+        p = p - s.decay * p;
+        m = m + s.one_less_beta_1 * (g - m);
+        u = maximum(s.beta_2 * u, abs(g));
+        p = p - s.rate * m / (u + s.epsilon);
+    });
+}
+
+template <class T>
+struct Nadam {
+    T of_moment, of_gradient, one_less_beta_1, one_less_beta_2, correction, epsilon, decay;
+};
+
+template <class T>
+__global__ void nadam(Parameters all, int count, Nadam<T> s) {
     update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
         auto &[p, g, m, v] = of;
         p = p - s.decay * p;
-        m = m + s.one_less_beta_1 * (g - m);
-        v = v + s.one_less_beta_2 * (g * g - v);
-        p = p - s.rate * m / (sqrt(v) + s.epsilon);
+        move_moments(g, m, v, s.one_less_beta_1, s.one_less_beta_2);
+        p = p - (s.of_moment * m + s.of_gradient * g) / (sqrt(v * s.correction) + s.epsilon);
+    });
+}
+
+template <class T>
+struct Adagrad {
+    T rate, epsilon, decay;
+};
+
+template <class T>
+__global__ void adagrad(Parameters all, int count, Adagrad<T> s) {
+    update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
+        auto &[p, g, a] = of;
+        p = p - s.decay * p;
+        a = a + g * g;
+        p = p - s.rate * g / sqrt(a + s.epsilon);
+    });
+}
+
+template <class T>
+struct Adadelta {
+    T rate, rho, one_less_rho, epsilon, decay;
+};
+
+template <class T>
+__global__ void adadelta(Parameters all, int count, Adadelta<T> s) {
+    update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
+        auto &[p, g, squares, updates] = of;
+        p = p - s.decay * p;
+        squares = s.rho * squares + s.one_less_rho * (g * g);
+        T d = sqrt(updates + s.epsilon) * g / sqrt(squares + s.epsilon);
+        updates = s.rho * updates + s.one_less_rho * (d * d);
+        p = p - s.rate * d;
     });
 }
 
@@ -147,6 +219,52 @@ __global__ void rmsprop(Parameters all, int count, RMSprop<T> s) {
         of[0] = of[0] - s.decay * of[0];
         of[0] = of[0] - step;
     });
+}
+
+template <class T>
+struct Lion {
+    T rate, beta_1, one_less_beta_1, beta_2, one_less_beta_2, decay;
+};
+
+template <class T>
+__global__ void lion(Parameters all, int count, Lion<T> s) {
+    update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
+        auto &[p, g, m] = of;
+        p = p - s.decay * p;
+        T direction = s.beta_1 * m + s.one_less_beta_1 * g;
+        T sign = direction > 0 ? T(1) : direction < 0 ? T(-1) : direction;  // 0 for 0, NaN for NaN
+        p = p - s.rate * sign;
+        m = s.beta_2 * m + s.one_less_beta_2 * g;
+    });
+}
+
+template <class T>
+struct FTRL {
+    T rate, power, l1, l2, shrinkage, decay;
+};
+
+template <class T, bool ROOT>
+__global__ void ftrl(Parameters all, int count, FTRL<T> s) {
+    update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
+        auto &[p, g, a, z] = of;
+        p = p - s.decay * p;
+        T n = a + g * g;
+        T before = ROOT ? sqrt(a) : pow(a, s.power), after = ROOT ? sqrt(n) : pow(n, s.power);
+        z = z + (g + s.shrinkage * p - (after - before) / s.rate * p);
+        a = n;
+        p = (clipped(z, -s.l1, s.l1) - z) / (after / s.rate + s.l2);
+    });
+}
+
+template <class T>
+struct Blend {
+    T keep, take;
+};
+
+// The "parameter" is changed towards the "gradient".
+template <class T>
+__global__ void blend(Parameters all, int count, Blend<T> s) {
+    update<T, 2>(all, count, {0, 1}, [=](T (&of)[2]) { of[0] = s.keep * of[0] + s.take * of[1]; });
 }
 
 // ---- the sum of squares ---------------------------------------------------------------------------------------------
@@ -184,4 +302,58 @@ __global__ void sum_of_sums(const T *sums, T *result, int64 count) {
     for (int64 i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
     sum = block_sum(sum, shared_memory<T>());
     if (threadIdx.x == 0) result[0] = sum;
+}
+
+// ---- LAMB: the second kernel needs the lengths that the first adds up ------------------------------------------------
+
+template <class T>
+struct Lamb {
+    T rate, one_less_beta_1, one_less_beta_2, correction_1, correction_2, epsilon, decay;
+
+    __device__ __forceinline__ T update(T m, T v) const {
+        return correction_1 * m / (sqrt(correction_2 * v) + epsilon);
+    }
+};
+
+// Shrinks the parameters and moves their moments; the sums of the squares of each piece of a parameter, and of the
+// updates, in double precision: sums[2·piece] and sums[2·piece + 1].
+template <class T>
+__global__ void lamb_moments(Parameters all, int count, Lamb<T> s, double *sums) {
+    double *room = shared_memory<double>();
+    each_chunk(all, count, [&](int64 chunk, int parameter, int64 first, int64 end) {
+        auto *p = static_cast<T *>(all.arrays[0][parameter]), *m = static_cast<T *>(all.arrays[2][parameter]);
+        auto *g = static_cast<const T *>(all.arrays[1][parameter]);
+        auto *v = static_cast<T *>(all.arrays[3][parameter]);
+        double of_parameter = 0, of_update = 0;
+        for (int64 i = first + threadIdx.x; i < end; i += blockDim.x) {
+            T weight = p[i] - s.decay * p[i], mean = m[i], square = v[i];
+            move_moments(g[i], mean, square, s.one_less_beta_1, s.one_less_beta_2);
+            p[i] = weight, m[i] = mean, v[i] = square;
+            double update = s.update(mean, square);
+            of_parameter += double(weight) * double(weight);
+            of_update += update * update;
+        }
+        of_parameter = block_sum(of_parameter, room);
+        of_update = block_sum(of_update, room);
+        if (threadIdx.x == 0) sums[2 * chunk] = of_parameter, sums[2 * chunk + 1] = of_update;
+    });
+}
+
+// Goes along the updates. Each block adds up the pieces of its parameter anew, in the same order.
+template <class T>
+__global__ void lamb_update(Parameters all, int count, Lamb<T> s, const double *sums) {
+    double *room = shared_memory<double>();
+    each_chunk(all, count, [&](int64, int parameter, int64 first, int64 end) {
+        double of_parameter = 0, of_update = 0;
+        for (int64 i = all.chunks[parameter] + threadIdx.x; i < all.chunks[parameter + 1]; i += blockDim.x)
+            of_parameter += sums[2 * i], of_update += sums[2 * i + 1];
+        of_parameter = sqrt(block_sum(of_parameter, room));
+        of_update = sqrt(block_sum(of_update, room));
+        double ratio = of_parameter > 0 && of_update > 0 ? of_parameter / of_update : 1;
+        T rate = T(double(s.rate) * ratio);
+        auto *p = static_cast<T *>(all.arrays[0][parameter]);
+        auto *m = static_cast<const T *>(all.arrays[2][parameter]);
+        auto *v = static_cast<const T *>(all.arrays[3][parameter]);
+        for (int64 i = first + threadIdx.x; i < end; i += blockDim.x) p[i] = p[i] - rate * s.update(m[i], v[i]);
+    });
 }

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_arguments import optimizer_states
 from numerics import assert_all_close
+from optimizer_cases import STEPS, require_the_references_steps, require_what_is_not_finite_to_stay
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import optimizers
@@ -17,67 +18,16 @@ several = st.lists(shapes(), min_size=1, max_size=5)
 decays = st.sampled_from([0.0, 0.1])
 
 
-@given(
-    shapes=several,
-    dtype=dtypes,
-    layout=st.sampled_from(LAYOUTS),
-    kind=st.sampled_from(["plain", "momentum", "nesterov"]),
-    decay=decays,
-)
-def test_sgd(shapes, dtype, layout, kind, decay):
-    (parameters, gradients, velocities), (p, g, v) = optimizer_states(shapes, dtype, 3)
-    gradients = [laid_out(gradient, layout) for gradient in gradients]
-    if kind == "plain":
-        velocities = v = None
-    for _ in range(3):
-        cpu.sgd_step(parameters, gradients, velocities, 0.1, 0.9, kind == "nesterov", decay)
-        reference.sgd_step(p, g, v, 0.1, 0.9, kind == "nesterov", decay)
-    assert_all_close(parameters, p, scale=4)
-    if velocities is not None:
-        assert_all_close(velocities, v, scale=4)
-
-
+@pytest.mark.parametrize("name", STEPS)
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS), decay=decays)
-def test_adam(shapes, dtype, layout, decay):
-    (parameters, gradients, first, second), (p, g, m, v) = optimizer_states(shapes, dtype, 4)
-    for arrays in (second, v):
-        for array in arrays:
-            array *= array
-    gradients = [laid_out(gradient, layout) for gradient in gradients]
-    before = [gradient.copy() for gradient in gradients]
-    for step in range(1, 4):
-        cpu.adam_step(parameters, gradients, first, second, step, 0.01, 0.9, 0.999, 1e-7, decay)
-        reference.adam_step(p, g, m, v, step, 0.01, 0.9, 0.999, 1e-7, decay)
-    for ours, expected in ((parameters, p), (first, m), (second, v)):
-        assert_all_close(ours, expected, scale=16)
-    for gradient, as_before in zip(gradients, before, strict=True):
-        np.testing.assert_array_equal(gradient, as_before)
+def test_steps(name, shapes, dtype, layout, decay):
+    require_the_references_steps(cpu, name, shapes, dtype, layout, decay)
 
 
-@given(
-    shapes=several,
-    dtype=dtypes,
-    layout=st.sampled_from(LAYOUTS),
-    momentum=st.sampled_from([None, 0.9]),
-    centered=st.booleans(),
-    decay=decays,
-)
-def test_rmsprop(shapes, dtype, layout, momentum, centered, decay):
-    (parameters, gradients), (p, g) = optimizer_states(shapes, dtype, 2)
-    gradients = [laid_out(gradient, layout) for gradient in gradients]
-    ours, theirs = ([[np.zeros_like(array) for array in arrays] for _ in range(3)] for arrays in (parameters, p))
-    for given_slots in (ours, theirs):
-        given_slots[1] = given_slots[1] if momentum else None
-        given_slots[2] = given_slots[2] if centered else None
-    for step in range(3):
-        factor = 1 + step  # gradients that change: with equal ones the centered variance goes to 0
-        cpu.rmsprop_step(parameters, [factor * x for x in gradients], *ours, 0.01, 0.5, momentum or 0.0, 0.5, decay)
-        reference.rmsprop_step(p, [factor * x for x in g], *theirs, 0.01, 0.5, momentum or 0.0, 0.5, decay)
-    assert_all_close(parameters, p, scale=16)
-    for slots, expected in zip(ours, theirs, strict=True):
-        assert (slots is None) == (expected is None)
-        if slots is not None:
-            assert_all_close(slots, expected, scale=16)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", STEPS)
+def test_what_is_not_finite_stays_in_its_element(name, dtype):
+    require_what_is_not_finite_to_stay(cpu, name, dtype)
 
 
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS))
@@ -97,14 +47,16 @@ def test_squared_norm_shows_what_is_not_finite(number):
     assert cpu.squared_norm([np.full(3, 1e30, np.float32)]) == pytest.approx(3e60)  # too large for float32
 
 
-def test_parts_begin_and_end_within_arrays(monkeypatch):
+@pytest.mark.parametrize("step", ["adam_step", "lamb_step"])
+def test_parts_begin_and_end_within_arrays(monkeypatch, step):
     """Many parts over arrays of all sizes, as for threads: each element is updated once."""
     monkeypatch.setattr(optimizers, "GRAIN", 1)
+    monkeypatch.setattr(optimizers, "PIECE", 64)
     sizes = [0, 1, 13, 0, 5, 64, 0, 300, 0]
     (parameters, gradients, first, second), (p, g, m, v) = optimizer_states([(size,) for size in sizes], np.float64, 4)
     second, v = [np.abs(x) for x in second], [np.abs(x) for x in v]
-    cpu.adam_step(parameters, gradients, first, second, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
-    reference.adam_step(p, g, m, v, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
+    getattr(cpu, step)(parameters, gradients, first, second, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
+    getattr(reference, step)(p, g, m, v, 1, 0.01, 0.9, 0.999, 1e-7, 0.1)
     assert_all_close(parameters, p, scale=16)
     several_parts = cpu.squared_norm(parameters)
     with using_threads(1):
@@ -135,6 +87,22 @@ def test_no_parameters():
     cpu.sgd_step([], [], None, 0.1, 0.0, False, 0.0)
     cpu.adam_step([], [], [], [], 1, 0.1, 0.9, 0.999, 1e-7, 0.0)
     cpu.rmsprop_step([], [], [], None, None, 0.1, 0.9, 0.0, 1e-7, 0.0)
+    cpu.lamb_step([], [], [], [], 1, 0.1, 0.9, 0.999, 1e-7, 0.0)
+    empty = np.zeros((0, 3))
+    cpu.lamb_step([empty], [empty], [empty.copy()], [empty.copy()], 1, 0.1, 0.9, 0.999, 1e-7, 0.0)
+
+
+def test_lamb_adds_up_the_same_with_any_number_of_threads():
+    def step():
+        (parameters, gradients, first, second), _ = optimizer_states([(50_000,), (3,), (20_001,)], np.float32, 4)
+        second = [np.abs(x) for x in second]
+        cpu.lamb_step(parameters, gradients, first, second, 2, 0.01, 0.9, 0.999, 1e-7, 0.1)
+        return parameters
+
+    several_threads = step()
+    with using_threads(1):
+        for one, other in zip(step(), several_threads, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_arrays_that_an_address_cannot_stand_for_are_refused():
