@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,13 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.numpy = np.random.Generator(np.random.PCG64(_checked_seed(seed)))
+        self._numpy = np.random.Generator(np.random.PCG64(_checked_seed(seed)))
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        if self is _default and (first := getattr(_waiting, "first", None)) is not None:
+            first()
+        return self._numpy
 
     def seed(self, seed: int | None) -> None:
         """Start again from a seed."""
@@ -45,7 +54,7 @@ class Generator:
     def renew_lock(self) -> None:
         """For a forked child, where a thread that exists no more may have held the lock under which numbers are
         drawn: go on from the same state with a lock of its own."""
-        state, self.numpy = self.state(), np.random.Generator(np.random.PCG64())
+        state, self._numpy = self.state(), np.random.Generator(np.random.PCG64())
         self.set_state(state)
 
     def spawn(self) -> Generator:
@@ -81,10 +90,28 @@ def _drawable(dtype: Any) -> Any:
     return np.float64 if np.dtype(dtype) == np.float64 else np.float32
 
 
+_waiting = threading.local()  # first: what this thread calls before it draws from the engine's generator
 _default = Generator()
 
+
+def _after_fork() -> None:
+    _waiting.first = None  # whom it waited for is not in this process
+    _default.renew_lock()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_default.renew_lock)
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def before_drawing(first: Callable[[], None]) -> Iterator[None]:
+    """Within it, this thread calls `first()` before it draws from the engine's generator or asks for its state: to wait
+    for its turn (see models/prefetching.py)."""
+    _waiting.first = first
+    try:
+        yield
+    finally:
+        _waiting.first = None
 
 
 def generator() -> Generator:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
         random,
         regularizers,
         testing,
+        utils,
     )
     from tomograd.engine import Tensor, Variable, enable_grad, grad, no_grad
     from tomograd.models import Input, Model, Sequential
@@ -55,6 +56,7 @@ _MODULES = (
     "random",
     "regularizers",
     "testing",
+    "utils",
 )
 _NAMES = {
     "Tensor": "tomograd.engine",
@@ -94,6 +96,7 @@ __all__ = [
     "random",
     "regularizers",
     "testing",
+    "utils",
 ]
 
 

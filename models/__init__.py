@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .cnn import CNN
     from .functional import Functional
     from .model import Model, NonFiniteLossError
+    from .prefetching import using_prefetch
     from .saving import load_model, read_metadata, register
     from .sequential import Sequential
     from .sliding import predict_tiled
@@ -31,6 +32,7 @@ _HOMES = {
     "predict_tiled": ".sliding",
     "read_metadata": ".saving",
     "register": ".saving",
+    "using_prefetch": ".prefetching",
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "predict_tiled",
     "read_metadata",
     "register",
+    "using_prefetch",
 ]
 
 

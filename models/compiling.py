@@ -10,83 +10,195 @@ import numpy as np
 from ..engine import functions as F
 from ..engine import losses
 from ..engine.config import as_plain, serialize
-from ..engine.layers.symbolic import flatten
+from ..engine.layers.symbolic import flatten, map_structure
 from ..engine.masks import checked_mask, mask_of
 from ..engine.tensor import Tensor, as_tensor
 from . import metrics as metrics_module
-from .metrics.base import Metric, to_array
+from .metrics.base import Mean, Metric, to_array
 
 
-def by_output(value: Any, names: Sequence[str], argument: str) -> list[Any]:
-    """`value` for each of a model's outputs `names`: given as it is for one output, as a list or a dict for several.
+def by_output(value: Any, names: Sequence[str], argument: str, outputs: Any = None) -> list[Any]:
+    """`value` for each of a model's outputs `names`, in order; None for those that it leaves out.
 
-    A name that a dict leaves out gets None. Raises ValueError for another number of entries, or an unknown name.
+    outputs: the outputs themselves, whose nesting `value` may have. Else it is given as it is for one output, and as a
+    list in the outputs' order or a dict by their names for several.
+
+    Raises ValueError for another number of entries, or an unknown name.
     """
-    if isinstance(value, dict):
-        unknown = set(value) - set(names)
-        if unknown:
-            raise ValueError(f"{argument} names {sorted(unknown)}, but the outputs are {list(names)}")
-        return [value.get(name) for name in names]
-    if len(names) == 1:
-        return [value]
     if value is None:
         return [None] * len(names)
+    if isinstance(outputs, (list, tuple, dict)):
+        along = _along(outputs, value)
+        if along is not None:
+            return along
+    if isinstance(value, dict) and set(value) <= set(names):
+        return [value.get(name) for name in names]
+    if len(names) == 1 and not isinstance(outputs, (list, tuple, dict)):
+        return [value]
+    if isinstance(value, dict):
+        raise ValueError(f"{argument} names {sorted(set(value) - set(names))}, but the outputs are {list(names)}")
     if isinstance(value, (list, tuple)) and len(value) == len(names):
         return list(value)
+    if len(names) == 1:
+        return [value]
     raise ValueError(f"{argument}: expected a list of {len(names)}, or a dict, for the outputs {list(names)}")
 
 
-def weights_by_output(sample_weight: Any, names: Sequence[str]) -> list[Any]:
-    """The sample weights for each output: one array holds for all of them."""
-    if len(names) > 1 and not isinstance(sample_weight, (list, tuple, dict)):
+def _along(outputs: Any, value: Any) -> list[Any] | None:
+    """What `value` holds at the place of each output; None if it is not nested as they are. A dict may leave out keys,
+    None stands for everything within."""
+    if not isinstance(outputs, (list, tuple, dict)):
+        return [value]
+    if value is None:
+        return [None] * len(flatten(outputs))
+    if isinstance(outputs, dict):
+        if not isinstance(value, dict) or not set(value) <= set(outputs):
+            return None
+        parts = [_along(entry, value.get(key)) for key, entry in outputs.items()]
+    else:
+        if not isinstance(value, (list, tuple)) or len(value) != len(outputs):
+            return None
+        parts = [_along(entry, own) for entry, own in zip(outputs, value, strict=True)]
+    return None if any(part is None for part in parts) else [leaf for part in parts for leaf in part or []]
+
+
+def weights_by_output(sample_weight: Any, names: Sequence[str], outputs: Any = None) -> list[Any]:
+    """The sample weights for each output: one array, with one weight for each sample, holds for all of them.
+
+    Raises ValueError for one array of another shape beside several outputs.
+    """
+    if len(names) > 1 and sample_weight is not None and not isinstance(sample_weight, (list, tuple, dict)):
+        shape = np.shape(sample_weight)
+        if len(shape) > 2 or shape[1:] not in ((), (1,)):
+            raise ValueError(
+                f"sample_weight of shape {shape} beside {len(names)} outputs: one array for all of them has one weight "
+                "for each sample; give a list or dict with an array for each output"
+            )
         return [sample_weight] * len(names)
-    return by_output(sample_weight, names, "sample_weight")
+    return by_output(sample_weight, names, "sample_weight", outputs)
 
 
 def output_names(y_pred: Any, names: Sequence[str] | None) -> list[str]:
     """The names of a model's outputs: a dict's keys, those that the model knows, or output_1, output_2, …"""
-    if isinstance(y_pred, dict):
-        return list(y_pred)
     count = len(flatten(y_pred))
+    if is_flat_dict(y_pred):
+        return list(y_pred)
     if names is not None and len(names) == count:
         return list(names)
     return [f"output_{index + 1}" for index in range(count)]
 
 
+def is_flat_dict(outputs: Any) -> bool:
+    """Whether the outputs are a dict of single ones, whose keys name them."""
+    return isinstance(outputs, dict) and not any(isinstance(entry, (list, tuple, dict)) for entry in outputs.values())
+
+
 class CompiledLoss:
     """Σ over outputs of weight · loss(y_true, y_pred): a scalar Tensor.
 
-    loss: a name, a Loss or a function (y_true, y_pred) → Tensor of values to be averaged; for several outputs a list or
-    dict of them, in which None leaves an output out. loss_weights: a number for each, in the same form.
+    loss: a name, a Loss or a function (y_true, y_pred) → Tensor of values to be averaged. For several outputs one of
+    them for all, or a list or dict of them, in which None leaves an output out; a list of targets may leave those out
+    too. loss_weights: a number for each, in the same form. "crossentropy" and "ce" are binary, sparse or categorical
+    cross-entropy by the shapes.
+
+    Where there are several losses, `trackers` holds the running mean of each, without its weight, as "NAME_loss".
     """
 
     def __init__(self, loss: Any, loss_weights: Any = None) -> None:
         self.loss = _map_specification(_get_loss, loss)
         self.loss_weights = loss_weights
+        self.trackers: dict[str, Mean] = {}
+        self._values: dict[str, Tensor] = {}  # of the last call, not tracked yet
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any, names: Sequence[str]) -> Tensor:
-        predictions = flatten(y_pred)
-        functions = by_output(self.loss, names, "loss")
-        truths = by_output(y_true, names, "y")
-        weights = weights_by_output(sample_weight, names)
-        factors = by_output(self.loss_weights, names, "loss_weights")
+        functions = self.functions(names, y_pred)
+        weights = weights_by_output(sample_weight, names, y_pred)
+        factors = self._factors(names, y_pred)
+        truths = self.truths(y_true, functions, names, y_pred)
         total: Any = None
-        for function, truth, prediction, weight, factor in zip(
-            functions, truths, predictions, weights, factors, strict=True
-        ):
-            if function is not None:
-                value = function(truth, prediction, weight)
-                value = value if factor is None else value * float(factor)
-                total = value if total is None else total + value
+        values: dict[str, Tensor] = {}
+        for index, (function, prediction) in enumerate(zip(functions, flatten(y_pred), strict=True)):
+            if function is None:
+                continue
+            if truths[index] is None:
+                raise ValueError(f"the output {names[index]!r} has a loss, but no target")
+            value = function(truths[index], prediction, weights[index])
+            values[f"{names[index]}_loss"] = value.detach()
+            value = value if factors[index] is None else value * float(factors[index])
+            total = value if total is None else total + value
         if total is None:
             raise ValueError("compile was given no loss for any of the outputs")
+        self._values = values if len(values) > 1 else {}
         return total
+
+    def functions(self, names: Sequence[str], outputs: Any = None) -> list[Any]:
+        """The loss of each output, or None."""
+        if not isinstance(self.loss, (list, dict)):
+            return [self.loss] * len(names)
+        if isinstance(self.loss, list) and len(self.loss) == len(names) == 1:
+            return list(self.loss)
+        return by_output(self.loss, names, "loss", outputs)
+
+    def _factors(self, names: Sequence[str], outputs: Any) -> list[Any]:
+        factors = by_output(self.loss_weights, names, "loss_weights", outputs)
+        return [factor[0] if isinstance(factor, (list, tuple)) and len(factor) == 1 else factor for factor in factors]
+
+    def truths(self, y_true: Any, functions: list[Any], names: Sequence[str], outputs: Any) -> list[Any]:
+        """The targets of each output; a list of as many as there are losses belongs to those outputs."""
+        given = [index for index, function in enumerate(functions) if function is not None]
+        if len(given) < len(names) and isinstance(y_true, (list, tuple)) and len(y_true) == len(given):
+            truths: list[Any] = [None] * len(names)
+            for index, truth in zip(given, y_true, strict=True):
+                truths[index] = truth
+            return truths
+        if len(names) > len(given) == 1 and not isinstance(y_true, (list, tuple, dict)):
+            return [y_true if index in given else None for index in range(len(names))]
+        return by_output(y_true, names, "y", outputs)
+
+    def track(self, samples: int) -> None:
+        """Add the losses of the last call to their running means."""
+        for name, value in self._values.items():
+            self.trackers.setdefault(name, Mean(name)).update_state(float(value.item()), samples)
+        self._values = {}
+
+    def reset(self) -> None:
+        self._values = {}
+        for tracker in self.trackers.values():
+            tracker.reset_state()
+
+    def state(self) -> dict[str, Any]:
+        """What the running means have added up."""
+        return {name: tracker.state() for name, tracker in self.trackers.items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for name, own in state.items():
+            self.trackers.setdefault(name, Mean(name)).load_state(own)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "loss": _map_specification(_serialize_loss, self.loss),
             "loss_weights": as_plain(self.loss_weights),
         }
+
+
+class AnyCrossentropy:
+    """Cross-entropy of probabilities, by the shapes: binary for one column of predictions, else sparse categorical for
+    class indices and categorical for one-hot rows. What Keras's "crossentropy" stands for."""
+
+    from_logits = False
+
+    def __call__(self, y_true: Any, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
+        return self.chosen(y_true, y_pred)(y_true, y_pred, sample_weight)
+
+    def chosen(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss that fits."""
+        truth, classes = np.shape(y_true), y_pred.shape[-1] if y_pred.ndim else 1
+        if classes == 1:
+            return losses.BinaryCrossentropy()
+        if len(truth) < y_pred.ndim or truth[-1] == 1:
+            return losses.SparseCategoricalCrossentropy()
+        return losses.CategoricalCrossentropy()
 
 
 class FunctionLoss:
@@ -116,8 +228,10 @@ class FunctionLoss:
 
 
 def _get_loss(loss: Any) -> Any:
-    if loss is None or isinstance(loss, (losses.Loss, FunctionLoss)):
+    if loss is None or isinstance(loss, (losses.Loss, FunctionLoss, AnyCrossentropy)):
         return loss
+    if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
+        return AnyCrossentropy()
     if callable(loss) and not isinstance(loss, type):
         return FunctionLoss(loss)
     return losses.get(loss)
@@ -126,6 +240,8 @@ def _get_loss(loss: Any) -> Any:
 def _serialize_loss(loss: Any) -> Any:
     if isinstance(loss, FunctionLoss):
         raise NotImplementedError("a loss that is a function cannot be written into a file")
+    if isinstance(loss, AnyCrossentropy):
+        return "crossentropy"
     return None if loss is None else serialize(loss)
 
 
@@ -160,40 +276,48 @@ class CompiledMetrics:
             return
         predictions = [to_array(leaf) for leaf in flatten(y_pred)]
         masks = [mask_of(leaf) for leaf in flatten(y_pred)]
-        truths = by_output(y_true, names, "y")
+        if self.loss is not None:
+            truths = self.loss.truths(y_true, self.loss.functions(names, y_pred), names, y_pred)
+        else:
+            truths = by_output(y_true, names, "y", y_pred)
         if self._slots is None:
-            self._make(truths, predictions, names)
-        weights = weights_by_output(sample_weight, names)
+            self._make(truths, predictions, names, y_pred)
+        weights = weights_by_output(sample_weight, names, y_pred)
         for slots, truth, prediction, weight, mask in zip(
             self._slots or [], truths, predictions, weights, masks, strict=True
         ):
             for metric, weighted in slots:
                 metric.update_state(truth, prediction, _masked_weight(weight if weighted else None, mask))
 
-    def _make(self, truths: list[Any], predictions: list[np.ndarray], names: Sequence[str]) -> None:
+    def _make(self, truths: list[Any], predictions: list[Any], names: Sequence[str], outputs: Any) -> None:
         self._shapes = {
             "names": list(names),
-            "truths": [list(np.shape(to_array(truth))) for truth in truths],
+            "outputs": map_structure(lambda _: 0, outputs),
+            "truths": [None if truth is None else list(np.shape(to_array(truth))) for truth in truths],
             "predictions": [list(prediction.shape) for prediction in predictions],
         }
         self._slots = [[] for _ in names]
         for specification, weighted in ((self.given, False), (self.weighted, True)):
             if not specification:
                 continue
-            for index, entry in enumerate(_metrics_by_output(specification, names)):
+            functions = [None] * len(names) if self.loss is None else self.loss.functions(names, outputs)
+            for index, entry in enumerate(_metrics_by_output(specification, names, outputs)):
+                prefix = f"{names[index]}_" if len(names) > 1 else ""
                 for identifier in entry:
-                    metric = _get_metric(identifier, truths[index], predictions[index], self._loss(index, names))
-                    name = f"{names[index]}_{metric.name}" if len(names) > 1 else metric.name
+                    if truths[index] is None:
+                        raise ValueError(f"the output {names[index]!r} has metrics, but no target")
+                    metric = _get_metric(identifier, truths[index], predictions[index], functions[index])
                     self._slots[index].append((metric, weighted))
-                    self.named[self._free_name(name)] = metric
+                    self.named[self._free_name(prefix, metric.name, weighted)] = metric
 
-    def _loss(self, index: int, names: Sequence[str]) -> Any:
-        return None if self.loss is None else by_output(self.loss.loss, names, "loss")[index]
-
-    def _free_name(self, name: str) -> str:
+    def _free_name(self, prefix: str, name: str, weighted: bool) -> str:
+        """PREFIX_NAME; where that is taken, PREFIX_weighted_NAME for a weighted metric, then with a number."""
         taken = {*self.named, "loss"}
-        numbered = (f"{name}_{number}" for number in range(1, len(taken) + 2))
-        return name if name not in taken else next(candidate for candidate in numbered if candidate not in taken)
+        if weighted and prefix + name in taken:
+            name = f"weighted_{name}"
+        numbered = (f"{prefix}{name}_{number}" for number in range(1, len(taken) + 2))
+        first = prefix + name
+        return first if first not in taken else next(candidate for candidate in numbered if candidate not in taken)
 
     def reset(self) -> None:
         for metric in self.named.values():
@@ -211,9 +335,10 @@ class CompiledMetrics:
             return
         if self._slots is None:
             truths, predictions = (
-                [np.broadcast_to(np.float32(0), shape) for shape in state[key]] for key in ("truths", "predictions")
+                [None if shape is None else np.broadcast_to(np.float32(0), shape) for shape in state[key]]
+                for key in ("truths", "predictions")
             )
-            self._make(truths, predictions, state["names"])
+            self._make(truths, predictions, state["names"], state["outputs"])
         for metric, own in zip(self.named.values(), state["metrics"], strict=True):
             metric.load_state(own)
 
@@ -239,12 +364,18 @@ def _masked_weight(weight: Any, mask: Tensor | None) -> Any:
     return kept * weight
 
 
-def _metrics_by_output(specification: Any, names: Sequence[str]) -> list[list[Any]]:
-    if len(names) == 1 and not isinstance(specification, dict):
+def _metrics_by_output(specification: Any, names: Sequence[str], outputs: Any) -> list[list[Any]]:
+    if len(names) == 1 and (not isinstance(specification, dict) or "class_name" in specification):
         entries = [specification]
     else:
-        entries = by_output(specification, names, "metrics")
-    return [[] if entry is None else list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in entries]
+        entries = by_output(specification, names, "metrics", outputs)
+    return [_as_list(entry) for entry in entries]
+
+
+def _as_list(entry: Any) -> list[Any]:
+    if isinstance(entry, (list, tuple)):
+        return [identifier for part in entry for identifier in _as_list(part)]
+    return [] if entry is None else [entry]
 
 
 def _get_metric(identifier: Any, truth: Any, prediction: np.ndarray, loss: Any) -> Metric:

@@ -1,12 +1,15 @@
 """Where batches come from: arrays, cut and shuffled here, or anything that can be iterated; and the place in them.
 
 A *source* gives passes over the data. A `Feed` strings passes to epochs and knows its place, so that a run can go on
-from any step: the same random state at the start of a pass gives the same order again.
+from any step: the same random state at the start of a pass gives the same order again. The batches of a pass may be
+made ready on a thread (see `prefetching`).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,36 @@ from ..engine import random
 from ..engine.layers.symbolic import flatten, map_structure
 from ..engine.tensor import Tensor, is_array
 from .metrics.base import to_array
+from .prefetching import DEPTH, Ahead, depth_for
+from .pydataset import PyDataset
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight; y and sample_weight may be None
 
 
-class ArraySource:
+class Source:
+    """What gives passes over the data: `iterate(number, skip)` is pass `number` without its first `skip` batches.
+
+    ahead: how many batches are worth making ready on a thread. one_pass: whether there is only one.
+    """
+
+    ahead = 0
+    one_pass = False
+
+    def __len__(self) -> int:
+        """The batches of a pass; TypeError if that is not known."""
+        raise TypeError
+
+    def iterate(self, number: int, skip: int) -> Iterator[Batch]:
+        raise NotImplementedError
+
+    def begin_epoch(self) -> None:
+        """Before the first batch of an epoch."""
+
+    def end_epoch(self) -> None:
+        """After the step on its last batch."""
+
+
+class ArraySource(Source):
     """Arrays (or lists, tuples, dicts of them) with one equal leading axis, cut into batches.
 
     x: as the model takes it; y, sample_weight: or None. shuffle: draw a new order from `tg.random` for every pass.
@@ -35,12 +63,13 @@ class ArraySource:
         self.arrays = (as_arrays(x), as_arrays(y), as_arrays(sample_weight))
         self.batch_size, self.shuffle = _positive("batch_size", 32 if batch_size is None else batch_size), bool(shuffle)
         self.samples = common_length(self.arrays)
+        self.ahead = DEPTH if self.shuffle else 0  # a view is made at once
 
     def __len__(self) -> int:
         return -(-self.samples // self.batch_size)
 
     def iterate(self, number: int, skip: int) -> Iterator[Batch]:
-        """Pass `number`, without its first `skip` batches. The order is drawn here, at once."""
+        """The order is drawn here, at once."""
         order = random.generator().permutation(self.samples) if self.shuffle else None
         return (self._batch(order, start) for start in range(skip * self.batch_size, self.samples, self.batch_size))
 
@@ -50,23 +79,83 @@ class ArraySource:
         return map_structure(lambda array: None if array is None else array[chosen], self.arrays)
 
 
-class IterableSource:
+class NumberedSource(Source):
+    """A `PyDataset`, or another object with `len` and `[number]`, that gives its batches by number.
+
+    shuffle: the batches in a new order for every pass, drawn from `tg.random`. Its methods on_epoch_begin and
+    on_epoch_end, if it has them, are called around each epoch.
+
+    Raises ValueError for one without batches.
+    """
+
+    def __init__(self, data: Any, shuffle: bool = False, labelled: bool = True) -> None:
+        self.data, self.shuffle, self.labelled = data, shuffle, labelled
+        self.ahead = data.max_queue_size if isinstance(data, PyDataset) and data.workers else 0
+        if not isinstance(data, PyDataset):
+            self.ahead = DEPTH
+        if self._count() == 0:
+            raise ValueError(f"the data set {type(data).__name__} has no batches")
+
+    def _count(self) -> int | None:
+        return self.data.num_batches if isinstance(self.data, PyDataset) else len(self.data)
+
+    def __len__(self) -> int:
+        count = self._count()
+        if count is None:
+            raise TypeError("the data set has no end")
+        return count
+
+    def iterate(self, number: int, skip: int) -> Iterator[Batch]:
+        """The order is drawn here, at once."""
+        if hasattr(self.data, "set_epoch"):
+            self.data.set_epoch(number)
+        count = self._count()
+        if count is None:
+            return self._endless(skip)
+        order = random.generator().permutation(count) if self.shuffle else range(count)
+        return (self._batch(int(place)) for place in order[skip:])
+
+    def _endless(self, place: int) -> Iterator[Batch]:
+        while True:
+            yield self._batch(place)
+            place += 1
+
+    def _batch(self, place: int) -> Batch:
+        return _as_batch(self.data[place], self.labelled)
+
+    def begin_epoch(self) -> None:
+        self._call("on_epoch_begin")
+
+    def end_epoch(self) -> None:
+        self._call("on_epoch_end")
+
+    def _call(self, name: str) -> None:
+        hook = getattr(self.data, name, None)
+        if hook is not None:
+            hook()
+
+
+class IterableSource(Source):
     """Anything that yields (x, y), (x, y, sample_weight) or (for prediction) x alone.
 
     An object that gives a new iterator at each iter() starts a new pass with each epoch; a generator has one pass.
-    Before each pass `set_epoch(number)` is called if the object has it.
+    Before each pass `set_epoch(number)` is called if the object has it. Iterators that were made here are closed as
+    soon as they are not needed any more; a generator that was given is left where it stands.
     """
 
     def __init__(self, batches: Iterable[Any], labelled: bool = True) -> None:
         self.batches, self.labelled = batches, labelled
         self.one_pass = hasattr(batches, "__next__")
+        # What lies in memory needs no loading, and imaging.Batches has a thread of its own.
+        ready = isinstance(batches, (list, tuple)) or bool(getattr(batches, "prefetch", False))
+        self.ahead = 0 if ready else DEPTH
         self._started = False
 
     def __len__(self) -> int:
         return len(self.batches)  # type: ignore[arg-type]
 
     def iterate(self, number: int, skip: int) -> Iterator[Batch]:
-        """Pass `number`, without its first `skip` batches, which are drawn and dropped."""
+        """The batches to skip are drawn and dropped, at once."""
         if self.one_pass and self._started:
             raise ValueError(
                 "the data ran out: a generator can be gone over once; give an object that can be iterated anew, "
@@ -79,63 +168,139 @@ class IterableSource:
         for dropped in range(skip):
             if next(iterator, self) is self:
                 raise ValueError(f"the data ended after {dropped} batches; the run to go on with had seen {skip}")
-        return (_as_batch(batch, self.labelled) for batch in iterator)
+        return self._walk(iterator)
+
+    def _walk(self, iterator: Iterator[Any]) -> Iterator[Batch]:
+        try:
+            for batch in iterator:
+                yield _as_batch(batch, self.labelled)
+        finally:
+            if not self.one_pass and hasattr(iterator, "close"):
+                iterator.close()
 
 
 class Feed:
-    """The batches of one epoch after the other, and the place in them.
+    """The batches of one epoch after the other, and the place in them; a context manager that ends the feeding.
 
     Without `steps_per_epoch` an epoch is a pass; with it, an epoch is that many batches, and passes follow one another
-    through the epochs.
+    through the epochs. once: an epoch ends with the pass at the latest (for evaluation), with a warning where
+    `steps_per_epoch` are more.
+
+    Where the source is worth it, a thread makes the next batches ready, within a pass and an epoch: between epochs
+    nothing of the next one has been drawn. What `state` tells is the place of the batches that were taken. Leaving an
+    epoch in the middle may leave a generator a few batches further on.
     """
 
-    def __init__(self, source: ArraySource | IterableSource, steps_per_epoch: int | None = None) -> None:
-        self.source = source
+    def __init__(self, source: Source, steps_per_epoch: int | None = None, once: bool = False) -> None:
+        self.source, self.once = source, once
         self.steps_per_epoch = None if steps_per_epoch is None else _positive("steps_per_epoch", steps_per_epoch)
-        self.known_steps = self.steps_per_epoch or _length(source)
+        length = _length(source)
+        self.known_steps = self.steps_per_epoch or length
+        if once and self.steps_per_epoch and length:
+            self.known_steps = min(self.steps_per_epoch, length)
         self._pass, self._drawn = 0, 0
+        self._epochs, self._within = 0, False  # how many have ended, and whether one has begun
         self._start: dict[str, Any] | None = None  # the random state at the start of this pass; None between passes
-        self._iterator: Iterator[Batch] | None = None
+        self._iterator: Iterator[Batch] | Ahead | None = None
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread and the iterators that were made here."""
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None and hasattr(iterator, "close"):
+            iterator.close()
 
     def epoch(self, done: int = 0) -> Iterator[Batch]:
         """The batches of an epoch of which `done` were taken already."""
+        if not self._within:
+            self.source.begin_epoch()
+            self._within = True
         if self.steps_per_epoch is None:
-            while (batch := self._next()) is not None:
+            while (batch := self._next(None)) is not None:
                 done += 1
                 yield batch
             self.known_steps = done
         else:
             for step in range(done, self.steps_per_epoch):
-                batch = self._next() or self._next()
+                left = self.steps_per_epoch - step
+                batch = self._next(left)
+                if batch is None and self.once:
+                    self._warn(step)
+                    break
+                batch = batch or self._next(left)
                 if batch is None:
                     raise ValueError(f"the data gave no batch at step {step + 1} of {self.steps_per_epoch}")
                 yield batch
+        if self.once and not self.source.one_pass:
+            self._end_pass()
+        self.source.end_epoch()
+        self._epochs, self._within = self._epochs + 1, False
 
-    def _next(self) -> Batch | None:
-        """The next batch of the pass; None once at its end."""
+    def _warn(self, step: int) -> None:
+        warnings.warn(f"the data ended after {step} batches; {self.steps_per_epoch} were asked for", stacklevel=3)
+
+    def _next(self, left: int | None) -> Batch | None:
+        """The next batch of the pass, of `left` more in this epoch; None once at its end."""
         if self._iterator is None:
             self._start = random.state()
-            self._iterator = self.source.iterate(self._pass, 0)
             self._drawn = 0
-        batch = next(self._iterator, None)
+            self._open(0)
+        if left is not None and isinstance(self._iterator, Ahead):
+            self._iterator.allow(left)
+        batch = next(self._iterator, None)  # type: ignore[arg-type]
         if batch is None:
-            self._pass, self._iterator, self._start = self._pass + 1, None, None
+            self._end_pass()
         else:
             self._drawn += 1
         return batch
 
+    def _open(self, skip: int) -> None:
+        self._iterator = self.source.iterate(self._pass, skip)
+        depth = depth_for(self.source.ahead)
+        if depth > 0:
+            self._iterator = Ahead(self._iterator, depth)
+
+    def _end_pass(self) -> None:
+        if self._iterator is not None:
+            self.close()
+            self._pass, self._start = self._pass + 1, None
+
     def state(self) -> dict[str, Any]:
         """The place: numbers that JSON knows."""
-        return {"pass": self._pass, "drawn": self._drawn, "start": self._start, "steps": self.known_steps}
+        return {
+            "pass": self._pass,
+            "drawn": self._drawn,
+            "start": self._start,
+            "steps": self.known_steps,
+            "epochs": self._epochs,
+            "within": self._within,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go to a place. Leaves the random state as drawing up to there left it."""
+        """Go to a place. Leaves the random state as drawing up to there left it.
+
+        A data set is told of the epochs up to there, so that one that changes itself at their ends has done so.
+        """
+        self.close()
         self._pass, self._drawn, self._start = state["pass"], state["drawn"], state["start"]
         self.known_steps = state["steps"]
-        self._iterator = None
+        for _ in range(self._epochs, state["epochs"]):
+            if not self._within:
+                self.source.begin_epoch()
+            self.source.end_epoch()
+            self._within = False
+        self._epochs = state["epochs"]
+        if state["within"] and not self._within:
+            self.source.begin_epoch()
+        self._within = state["within"]
         if self._start is not None:
             random.set_state(self._start)
-            self._iterator = self.source.iterate(self._pass, self._drawn)
+            self._open(self._drawn)
 
 
 def source_of(
@@ -145,22 +310,40 @@ def source_of(
     batch_size: int | None = None,
     shuffle: bool = False,
     labelled: bool = True,
-) -> ArraySource | IterableSource:
+    steps: int | None = None,
+) -> Source:
     """The source for what `fit`, `evaluate` or `predict` was given as x, y and sample_weight.
+
+    steps: how many batches make an epoch; arrays without a batch_size are cut into as many.
 
     Raises ValueError where y, sample_weight or a batch size is given beside an iterable, which has its own; and where
     arrays to learn from come without targets.
     """
+    if x is None:
+        raise ValueError("x is missing: expected arrays, a data set or an iterable of batches (x, y)")
     if is_arrays(x) and not (labelled and y is None and is_list_of_batches(x)):
         if labelled and y is None:
             raise ValueError("x is given as arrays: y, the targets, is missing")
+        if batch_size is None and steps:
+            batch_size = -(-common_length(as_arrays(x)) // _positive("steps_per_epoch", steps))
         return ArraySource(x, y, sample_weight, batch_size, shuffle)
-    if isinstance(x, Iterable):
-        for name, value in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
-            if value is not None:
-                raise ValueError(f"x is an iterable of batches, which has its own {name}: leave {name} out")
-        return IterableSource(x, labelled)
-    raise TypeError(f"x is {type(x).__name__}: expected arrays or an iterable of batches (x, y)")
+    numbered = is_numbered(x)
+    if not numbered and not isinstance(x, Iterable):
+        raise TypeError(f"x is {type(x).__name__}: expected arrays or an iterable of batches (x, y)")
+    what = "a data set" if numbered else "an iterable of batches"
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
+        if value is not None:
+            raise ValueError(f"x is {what}, which has its own {name}: leave {name} out")
+    return NumberedSource(x, shuffle, labelled) if numbered else IterableSource(x, labelled)
+
+
+def is_numbered(x: Any) -> bool:
+    """Whether x is a data set that gives batches by number: a PyDataset, or an object of Keras's kind that cannot be
+    iterated in another way, or changes itself at the end of an epoch."""
+    if isinstance(x, PyDataset):
+        return True
+    by_number = hasattr(x, "__getitem__") and hasattr(x, "__len__") and not isinstance(x, (list, tuple, Mapping))
+    return by_number and (not hasattr(x, "__iter__") or hasattr(x, "on_epoch_end"))
 
 
 def is_arrays(value: Any) -> bool:
@@ -194,19 +377,36 @@ def split_validation(x: Any, y: Any, sample_weight: Any, fraction: float) -> tup
     return part(slice(None, at)), part(slice(at, None))
 
 
+def checked_class_weight(class_weight: Any) -> dict[int, float] | None:
+    """ValueError unless it is None or {class index: weight}, with weights that are finite and not negative."""
+    if class_weight is None:
+        return None
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight: expected {{class: weight}}, not {class_weight!r}")
+    for label, weight in class_weight.items():
+        if not isinstance(label, (int, np.integer)) or not np.isfinite(weight) or weight < 0:
+            raise ValueError(f"class_weight: expected {{class index: weight ≥ 0}}, but it holds {label!r}: {weight!r}")
+    return {int(label): float(weight) for label, weight in class_weight.items()}
+
+
 def class_weights(y: Any, class_weight: Mapping[int, float], sample_weight: Any = None) -> np.ndarray:
     """The weight of each sample (of each pixel for masks) by its class; times its own weight if it has one.
 
     y: class indices of any shape, with a last axis of 1 or not, or one-hot rows (N, C). Classes that are not named
-    weigh 1.
+    weigh 1. Raises ValueError for the targets of several outputs, as Keras does.
     """
-    labels = to_array(y)
+    if isinstance(y, (list, tuple, dict)) and len(flatten(as_arrays(y))) != 1:
+        raise ValueError(
+            "class_weight is for models of one output: the targets are those of "
+            f"{len(flatten(as_arrays(y)))}; give sample_weight, with an array for each output"
+        )
+    labels = to_array(flatten(as_arrays(y))[0])
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
     elif labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     present, index = np.unique(labels, return_inverse=True)
-    weights = np.array([class_weight.get(int(label), 1.0) for label in present], np.float32)
+    weights = np.array([class_weight.get(int(np.round(label)), 1.0) for label in present], np.float32)
     by_class = weights[index.reshape(labels.shape)]
     if sample_weight is None:
         return by_class
@@ -273,7 +473,7 @@ def _positive(argument: str, value: Any) -> int:
     return int(value)
 
 
-def _length(source: ArraySource | IterableSource) -> int | None:
+def _length(source: Source) -> int | None:
     try:
         return len(source)
     except TypeError:

@@ -16,6 +16,7 @@ from ..engine.layers.core import InputLayer
 from ..engine.layers.masks import with_masks
 from ..engine.layers.symbolic import Node, Symbol, flatten, map_structure
 from . import folding
+from .compiling import is_flat_dict
 from .constants import CONSTANTS, written_constant
 from .model import Model
 from .replaying import Replays
@@ -317,7 +318,7 @@ def _shapes(structure: Any, count: int) -> list[Any]:
 
 
 def _output_names(outputs: Any) -> list[str]:
-    if isinstance(outputs, dict):
+    if is_flat_dict(outputs):
         return list(outputs)
     names = [symbol.node.layer.name for symbol in flatten(outputs)]
     return [name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)]

@@ -11,7 +11,10 @@ Three ways to make one, as in Keras:
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+import operator
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,6 +33,7 @@ from . import saving, training
 from .callbacks.base import Callback, History
 from .compiling import CompiledLoss, CompiledMetrics, output_names
 from .data import Batch, as_arrays
+from .freezing import Trained
 from .metrics.base import Mean, Metric, to_array
 from .summary import summarize
 
@@ -50,13 +54,17 @@ class Model(Layer):
 
     built: bool
     optimizer: Any = None
-    stop_training = False
+    stop_training = stop_evaluating = stop_predicting = False
+    run_eagerly = False
+    steps_per_execution = 1
     output_names: list[str] | None = None
     training_run: Any = None  # the TrainingRun while `fit` runs
+    history: History | None = None  # that `fit` last returned
     _takes_graph = True  # whether symbols among the constructor's arguments are a graph to be made a model of
     _device: str | None = None  # where `to` moved it; None: wherever its weights were made
     _loss: CompiledLoss | None = None
     _metrics: CompiledMetrics | None = None
+    _trained: Trained
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if has_symbols((args, kwargs)) and cls._takes_graph:
@@ -151,17 +159,32 @@ class Model(Layer):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Say how to train: optimizer and loss (objects or names), and the metrics to watch.
 
         metrics: names, Metric objects or functions (y_true, y_pred) of arrays; they do not see sample weights, those of
         `weighted_metrics` do. For several outputs: lists or dicts, one entry for each output; then loss is
-        Σ loss_weights · loss. "accuracy" is taken by loss and shapes; metrics made from names are told when the loss
-        takes logits.
+        Σ loss_weights · loss, and each output's loss is logged as "NAME_loss". "accuracy" is taken by loss and shapes;
+        metrics made from names are told when the loss takes logits.
+
+        Which weights will be trained is settled here, as in Keras: a layer's `trainable` that is set later takes effect
+        at the next `compile`. (A layer's own behaviour follows at once: a BatchNormalization with trainable = False
+        uses its moving averages and leaves them as they are.) So a model that holds another one frozen can be trained
+        by turns with it, each compiled while its own weights were trainable.
+
+        run_eagerly, auto_scale_loss: both values mean the same here: a step is always run as it is written, and no loss
+        is of half precision. steps_per_execution: 1; jit_compile: "auto" or False. ValueError for others.
         """
+        _check_execution(steps_per_execution, jit_compile)
+        self.run_eagerly, self.steps_per_execution = bool(run_eagerly), 1
         self.optimizer = optimizers.get(optimizer)
         self._loss = None if loss is None else CompiledLoss(loss, loss_weights)
         self._metrics = CompiledMetrics(metrics, weighted_metrics, self._loss)
+        self._trained = Trained(self)
         self.stop_training = False
 
     @property
@@ -175,7 +198,8 @@ class Model(Layer):
 
     @property
     def metrics(self) -> list[Metric]:
-        """The loss's running mean and, once the first batch has been seen, the compiled metrics."""
+        """The loss's running mean and, once the first batch has been seen, those of several outputs' losses and the
+        compiled metrics."""
         return list(self._named_metrics().values())
 
     @property
@@ -184,11 +208,14 @@ class Model(Layer):
         return list(self._named_metrics())
 
     def _named_metrics(self) -> dict[str, Metric]:
-        return {"loss": self.loss_tracker} | (self._metrics.named if self._metrics else {})
+        losses = self._loss.trackers if self._loss else {}
+        return {"loss": self.loss_tracker} | losses | (self._metrics.named if self._metrics else {})
 
     def reset_metrics(self) -> None:
         """Forget all batches."""
         self.loss_tracker.reset_state()
+        if self._loss is not None:
+            self._loss.reset()
         if self._metrics is not None:
             self._metrics.reset()
 
@@ -200,6 +227,10 @@ class Model(Layer):
             if metric.updates and (metric.running or not running)
         }
 
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The values of all metrics that have seen a batch."""
+        return self.metric_results()
+
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was given, in the types that JSON knows; None before.
 
@@ -210,16 +241,23 @@ class Model(Layer):
         loss = {"loss": None} if self._loss is None else self._loss.get_config()
         return {"optimizer": serialize(self.optimizer)} | loss | self._metrics.get_config()
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` told."""
+        self.compile(**config)
+
     # --------------------------------------------------------------------------------------------------- one step
 
-    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        """The compiled loss plus the penalties of the regularizers, a scalar. May be overridden."""
-        if self._loss is None:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
+        """The compiled loss plus the penalties of the regularizers, a scalar. May be overridden (without `training`,
+        too)."""
+        terms = list(self.losses)
+        if self._loss is not None:
+            terms.insert(0, self._loss(y, y_pred, sample_weight, output_names(y_pred, self.output_names)))
+        if not terms:
             raise ValueError(f"{self.name}: compile was given no loss")
-        total = self._loss(y, y_pred, sample_weight, output_names(y_pred, self.output_names))
-        for penalty in self.losses:
-            total = total + penalty
-        return total
+        return functools.reduce(operator.add, terms)
 
     def train_step(self, data: Batch) -> dict[str, Any]:
         """One step of training on (x, y, sample_weight): the numbers so far. May be overridden.
@@ -228,20 +266,25 @@ class Model(Layer):
         TerminateOnNaN callback is there to deal with it.
         """
         x, y, sample_weight = data
-        with enable_grad():
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight))
-        value = float(loss.item())
-        if not math.isfinite(value):
-            return self._lost(value, x, y_pred, data)
-        y_pred = map_structure(Tensor.detach, y_pred)
-        variables = self.trainable_weights
-        gradients = grad(loss, variables, allow_unused=True) if variables else []
+        with self._trained.applied(self):
+            with enable_grad():
+                y_pred = self(x, training=True)
+                loss = self._compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight), True)
+            value = float(loss.item())
+            if not math.isfinite(value):
+                return self._lost(value, x, y_pred, data)
+            y_pred = map_structure(Tensor.detach, y_pred)
+            variables = self._trained.weights(self)
+            gradients = grad(loss, variables, allow_unused=True) if variables else []
         del loss
         if variables:  # a model that is frozen altogether is measured, not trained
             self.optimizer.apply(gradients, variables)
-        self._track(value, x, y, y_pred, sample_weight)
-        return self.metric_results(running=True)
+        return self._track(value, x, y, y_pred, sample_weight)
+
+    def _compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
+        """`compute_loss`, whose argument `training` a subclass may have left out."""
+        further = {"training": training} if _takes_training(type(self).compute_loss) else {}
+        return self.compute_loss(x, y, y_pred, sample_weight, **further)
 
     def _placed(self, structure: Any) -> Any:
         """Targets or weights where the model computes."""
@@ -279,16 +322,23 @@ class Model(Layer):
         with no_grad():
             y_pred = self(x, training=False)
             loss = None
-            if self._loss is not None:
-                loss = float(self.compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight)).item())
-        self._track(loss, x, y, y_pred, sample_weight)
-        return self.metric_results(running=True)
+            if self._loss is not None or self.losses:
+                losses = self._compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight), False)
+                loss = float(losses.item())
+        return self._track(loss, x, y, y_pred, sample_weight)
 
-    def _track(self, loss: float | None, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> None:
+    def _track(self, loss: float | None, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
         if loss is not None:
             self.loss_tracker.update_state(loss, _batch_size(x))
+            if self._loss is not None:
+                self._loss.track(_batch_size(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Add a batch to the compiled metrics; the numbers so far. May be overridden, to return further ones."""
         if self._metrics is not None:
             self._metrics.update(y, y_pred, sample_weight, output_names(y_pred, self.output_names))
+        return self.metric_results(running=True)
 
     def predict_step(self, x: Any) -> Any:
         """The outputs for one batch, as arrays. May be overridden."""
@@ -296,22 +346,25 @@ class Model(Layer):
             return map_structure(lambda output: output.numpy(), self(x, training=False))
 
     def train_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """One step on one batch: its loss and metrics in a list (without metrics the loss itself), or in a dict."""
+        """One step on one batch: its loss and metrics in a list (without metrics the loss itself), or in a dict.
+
+        class_weight: {class: weight}, for models of one output; times sample_weight if both are given.
+        """
         self._require_compiled("train_on_batch")
         self.reset_metrics()
         if class_weight is not None:
             sample_weight = training.class_weights(y, class_weight, sample_weight)
-        self.train_step(as_arrays((x, y, sample_weight)))
-        return _as_list(self.metric_results(), return_dict)
+        logs = self.train_step(as_arrays((x, y, sample_weight)))
+        return _as_list(logs | self.metric_results(), return_dict)
 
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, without training; as `train_on_batch`."""
         self._require_compiled("test_on_batch")
         self.reset_metrics()
-        self.test_step(as_arrays((x, y, sample_weight)))
-        return _as_list(self.metric_results(), return_dict)
+        logs = self.test_step(as_arrays((x, y, sample_weight)))
+        return _as_list(logs | self.metric_results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
@@ -325,7 +378,7 @@ class Model(Layer):
 
     def fit(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
@@ -340,18 +393,27 @@ class Model(Layer):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Sequence[int] = 1,
         device: str | None = None,
     ) -> History:
-        """Train for `epochs` epochs; returns the History of the numbers at the end of each.
+        """Train until `epochs` epochs are done, from number `initial_epoch` on; returns the History of the numbers at
+        the end of each.
 
-        x, y, sample_weight: arrays (or lists or dicts of them for several inputs or outputs) with one leading axis; or
-        x alone: an iterable of batches (x, y) or (x, y, sample_weight), of which each iter() is an epoch.
+        x, y, sample_weight: arrays, or lists or dicts of them for several inputs or outputs, with one leading axis.
+        Or x alone: a `utils.PyDataset` (or another object with `len` and `[number]`), whose batches are taken in a new
+        order every epoch if `shuffle`; or an iterable of batches, of which each iter() is an epoch: lists, generators
+        (which have one pass) or `imaging.Batches`. A batch is (x, y) or (x, y, sample_weight); one with no targets (x,)
+        is for models whose losses are all their layers'.
+        The next batches are made ready on a thread while a step runs (see `data.Feed`).
+
         batch_size: 32 for arrays. shuffle: in a new order every epoch, drawn from `tg.random`: the same seed gives the
         same run. verbose: 0 nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1, which in a file shows lines.
-        validation_data: (x, y), (x, y, sample_weight) or an iterable; validation_split: the last share of the arrays.
-        class_weight: {class: weight}. steps_per_epoch: how many batches make an epoch. device: move the model to "cpu",
-        "cuda" or "cuda:N" first, and leave it there (see `to`).
+        validation_data: as x, or (x, y), (x, y, sample_weight); validation_split: the last share of the arrays.
+        validation_freq: every how many epochs, or the numbers (from 1) of the epochs, after which it is looked at.
+        validation_steps: how many of its batches. class_weight: {class: weight}, for models of one output; times
+        sample_weight where both are given. steps_per_epoch: how many batches make an epoch; where x are arrays without
+        a batch_size they are cut into as many. device: move the model to "cpu", "cuda" or "cuda:N" first, and leave it
+        there (see `to`).
 
         Raises NonFiniteLossError at the first loss that is NaN or infinite, unless a TerminateOnNaN callback is given.
         """
@@ -366,7 +428,7 @@ class Model(Layer):
 
     def evaluate(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         verbose: str | int = "auto",
@@ -375,7 +437,8 @@ class Model(Layer):
         callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics over all of the data: a list (the loss alone without metrics), or a dict."""
+        """Loss and metrics over all of the data (or `steps` batches): a list (the loss alone without metrics), or a
+        dict. The list is in the order of `metrics_names`. A callback may end it by `model.stop_evaluating = True`."""
         self._require_compiled("evaluate")
         logs = training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
         return _as_list(logs, return_dict)
@@ -384,11 +447,12 @@ class Model(Layer):
         self,
         x: Any,
         batch_size: int | None = None,
-        verbose: str | int = 0,
+        verbose: str | int = "auto",
         steps: int | None = None,
         callbacks: Sequence[Callback] | None = None,
     ) -> Any:
-        """The outputs for all of x, as one array (or in the structure of the model's outputs)."""
+        """The outputs for all of x (or `steps` batches), as one array (or in the structure of the model's outputs). A
+        callback may end it by `model.stop_predicting = True`; on_predict_batch_end is told {"outputs": …}."""
         return training.predict(self, x, batch_size, verbose, steps, callbacks)
 
     # --------------------------------------------------------------------------------------------------- on disk
@@ -420,6 +484,19 @@ class Model(Layer):
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Read weights that `save_weights` or `save` wrote for a model of the same structure."""
         saving.load_weights(self, path)
+
+
+def _check_execution(steps_per_execution: Any, jit_compile: Any) -> None:
+    """ValueError for what Keras's `compile` takes and ours does not do."""
+    if steps_per_execution != 1:
+        raise ValueError(f"steps_per_execution = {steps_per_execution!r} is not supported: steps are run one by one")
+    if jit_compile not in ("auto", False):
+        raise ValueError(f"jit_compile = {jit_compile!r} is not supported; leave it out")
+
+
+@functools.cache
+def _takes_training(compute_loss: Callable[..., Any]) -> bool:
+    return "training" in inspect.signature(compute_loss).parameters
 
 
 def _as_list(logs: dict[str, Any], return_dict: bool) -> Any:

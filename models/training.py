@@ -15,7 +15,18 @@ from ..engine.layers.symbolic import flatten, map_structure
 from .callbacks.base import Callback, CallbackList, History, Logs
 from .callbacks.progress import ProgressBar
 from .callbacks.stopping import TerminateOnNaN
-from .data import ArraySource, Batch, Feed, class_weights, is_list_of_batches, source_of, split_validation
+from .data import (
+    ArraySource,
+    Batch,
+    Feed,
+    NumberedSource,
+    Source,
+    checked_class_weight,
+    class_weights,
+    is_list_of_batches,
+    source_of,
+    split_validation,
+)
 
 if TYPE_CHECKING:
     from .model import Model
@@ -53,6 +64,7 @@ class TrainingRun:
         if self.step:  # within an epoch: what was done to begin it is undone
             self._restore()
         self._loaded = None
+        logs: Logs = {}
         for batch in self.feed.epoch(self.step):
             self.callbacks.tell("on_train_batch_begin", self.step)
             logs = self.model.train_step(prepare(batch))
@@ -63,7 +75,8 @@ class TrainingRun:
                 break
         if not self.step:
             raise ValueError("the data gave no batch to train on")
-        logs = self.model.metric_results() | validate(epoch)
+        # What a train_step of the model's own reports is there as its last step told it.
+        logs = logs | self.model.metric_results() | validate(epoch)
         self.epoch, self.step = epoch + 1, 0
         self.callbacks.tell("on_epoch_end", epoch, logs)
         self._backup()
@@ -89,6 +102,7 @@ class TrainingRun:
             "data": self._data(),
             "input_shape": list(_first_shape(model)),
             "loss": model.loss_tracker.state(),
+            "losses": {} if model._loss is None else model._loss.state(),
             "metrics": None if model._metrics is None else model._metrics.state(),
             "callbacks": [[type(callback).__name__, callback.state()] for callback in self._remembering()],
         }
@@ -111,10 +125,14 @@ class TrainingRun:
         self._check_same(state, source)
         if not self.model.built:
             self.model.build((None, *state["input_shape"][1:]))
+        if self.model.optimizer is not None and not self.model.optimizer.built:
+            self.model.optimizer.build(self.model._trained.weights(self.model))
         state = _with_arrays(checkpoints.restore_state(core, metadata, self.model, self.model.optimizer, source), extra)
         self.epoch, self.step, self.steps = state["epoch"], state["step"], state["steps"]
         self.model.stop_training = state["stop"]
         self.model.loss_tracker.load_state(state["loss"])
+        if self.model._loss is not None:
+            self.model._loss.load_state(state["losses"])
         if self.model._metrics is not None:
             self.model._metrics.load_state(state["metrics"])
         for callback, (_, own) in zip(self._remembering(), state["callbacks"], strict=True):
@@ -150,6 +168,8 @@ class TrainingRun:
         source = self.feed.source
         if isinstance(source, ArraySource):
             return {"samples": source.samples, "batch_size": source.batch_size, "shuffle": source.shuffle}
+        if isinstance(source, NumberedSource):
+            return {"shuffle": source.shuffle, "steps_per_epoch": self.feed.steps_per_epoch}
         return {"steps_per_epoch": self.feed.steps_per_epoch}
 
 
@@ -197,18 +217,26 @@ def fit(
     steps_per_epoch: int | None,
     validation_steps: int | None,
     validation_batch_size: int | None,
-    validation_freq: int,
+    validation_freq: int | Sequence[int],
 ) -> History:
     """See `Model.fit`."""
     model._require_compiled("fit")
+    class_weight = checked_class_weight(class_weight)
+    looked_at = _validated_epochs(validation_freq)
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
-    feed = Feed(source_of(x, y, sample_weight, batch_size, shuffle), steps_per_epoch)
-    validation = _validation_source(validation_data, validation_batch_size or batch_size)
+    labelled = model._loss is not None
+    feed = Feed(source_of(x, y, sample_weight, batch_size, shuffle, labelled, steps_per_epoch), steps_per_epoch)
+    validation = _validation_feed(validation_data, validation_batch_size or batch_size, validation_steps, labelled)
     history = next((callback for callback in callbacks or () if isinstance(callback, History)), None) or History()
     bar = _progress_bar(verbose)
     told = [*(callbacks or ()), *bar, *([] if history in (callbacks or ()) else [history])]
-    params = {"epochs": epochs, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
+    params: dict[str, Any] = {
+        "epochs": epochs,
+        "steps": feed.known_steps,
+        "verbose": verbose,
+        "validation_freq": None,
+    }
     if validation is not None:
         params["validation_freq"] = validation_freq
     listeners = CallbackList(told, model, params)
@@ -219,33 +247,48 @@ def fit(
         return batch[0], batch[1], class_weights(batch[1], class_weight, batch[2])
 
     def validate(epoch: int) -> Logs:
-        if validation is None or (epoch + 1) % validation_freq:
+        if validation is None or not looked_at(epoch):
             return {}
-        logs = _run_test(model, Feed(validation, validation_steps), listeners)
+        logs = _run_test(model, validation, listeners)
         return {f"val_{name}": value for name, value in logs.items()}
 
     model.stop_training = False
+    model.history = history
     run = model.training_run = TrainingRun(model, feed, epochs, initial_epoch, listeners)
     try:
         run.run(prepare, validate)
     finally:
         model.training_run = None
+        feed.close()
+        if validation is not None:
+            validation.close()
         for callback in bar:
             callback.close()
     return history
 
 
-def _validation_source(data: Any, batch_size: int | None) -> Any:
+def _validated_epochs(frequency: Any) -> Callable[[int], bool]:
+    """Whether the validation data are looked at after epoch number `epoch` (from 0). Raises ValueError for what is
+    neither a positive number of epochs nor a list of the epochs' numbers from 1."""
+    if isinstance(frequency, int) and not isinstance(frequency, bool) and frequency >= 1:
+        return lambda epoch: (epoch + 1) % frequency == 0
+    if isinstance(frequency, (list, tuple, set, range)):
+        return lambda epoch: epoch + 1 in frequency
+    raise ValueError(f"validation_freq {frequency!r} must be a positive integer or a list of epochs, counted from 1")
+
+
+def _validation_feed(data: Any, batch_size: int | None, steps: int | None, labelled: bool) -> Feed | None:
     if data is None:
         return None
     if isinstance(data, list) and not is_list_of_batches(data):
         data = tuple(data)  # [x, y]
-    if isinstance(data, tuple):
-        if not 2 <= len(data) <= 3:
-            raise ValueError(f"validation_data: expected (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
-        x, y, sample_weight = (*data, None)[:3]
-        return source_of(x, y, sample_weight, batch_size)
-    return source_of(data)
+    if not isinstance(data, tuple):
+        return Feed(source_of(data, labelled=labelled), steps, once=True)
+    if not 2 <= len(data) <= 3:
+        raise ValueError(f"validation_data: expected (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
+    x, y, sample_weight = (*data, None)[:3]
+    source = source_of(x, y, sample_weight, batch_size, labelled=labelled, steps=steps)
+    return Feed(source, steps, once=True)
 
 
 def _progress_bar(verbose: str | int) -> list[ProgressBar]:
@@ -265,12 +308,14 @@ def evaluate(
     callbacks: Sequence[Callback] | None,
 ) -> Logs:
     """See `Model.evaluate`."""
-    feed = Feed(source_of(x, y, sample_weight, batch_size), steps)
+    source = source_of(x, y, sample_weight, batch_size, labelled=model._loss is not None, steps=steps)
+    feed = Feed(source, steps, once=True)
     bar = _progress_bar(verbose)
     params = {"epochs": 1, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
     listeners = CallbackList([*(callbacks or ()), *bar], model, params)
     try:
-        return _run_test(model, feed, listeners)
+        with feed:
+            return _run_test(model, feed, listeners)
     finally:
         for callback in bar:
             callback.close()
@@ -279,16 +324,19 @@ def evaluate(
 def _run_test(model: Model, feed: Feed, listeners: CallbackList) -> Logs:
     """One pass with `test_step`; the metrics over all of it."""
     model.reset_metrics()
+    model.stop_evaluating = False
     listeners.tell("on_test_begin")
-    done = 0
+    done, logs = 0, {}
     for batch in feed.epoch():
         listeners.tell("on_test_batch_begin", done)
         logs = model.test_step(batch)
         listeners.tell("on_test_batch_end", done, logs)
         done += 1
+        if model.stop_evaluating:
+            break
     if not done:
         raise ValueError("the data gave no batch to evaluate on")
-    logs = model.metric_results()
+    logs = logs | model.metric_results()
     listeners.tell("on_test_end", logs)
     return logs
 
@@ -302,24 +350,35 @@ def predict(
     callbacks: Sequence[Callback] | None,
 ) -> Any:
     """See `Model.predict`."""
-    source = source_of(x, batch_size=batch_size, labelled=False)
-    feed = Feed(source, steps)
+    source = source_of(x, batch_size=batch_size, labelled=False, steps=steps)
+    feed = Feed(source, steps, once=True)
     bar = _progress_bar(verbose)
     params = {"epochs": 1, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
     listeners = CallbackList([*(callbacks or ()), *bar], model, params)
-    samples = source.samples if isinstance(source, ArraySource) and steps is None else None
-    outputs = _Outputs(samples)
+    outputs = _Outputs(_samples(source, feed))
+    model.stop_predicting = False
     listeners.tell("on_predict_begin")
     try:
-        for step, (batch, _, _) in enumerate(feed.epoch()):
-            listeners.tell("on_predict_batch_begin", step)
-            outputs.add(model.predict_step(batch))
-            listeners.tell("on_predict_batch_end", step)
+        with feed:
+            for step, (batch, _, _) in enumerate(feed.epoch()):
+                listeners.tell("on_predict_batch_begin", step)
+                result = model.predict_step(batch)
+                outputs.add(result)
+                listeners.tell("on_predict_batch_end", step, {"outputs": result})
+                if model.stop_predicting:
+                    break
     finally:
         for callback in bar:
             callback.close()
     listeners.tell("on_predict_end")
     return outputs.joined()
+
+
+def _samples(source: Source, feed: Feed) -> int | None:
+    """How many samples there will be, if that is known."""
+    if not isinstance(source, ArraySource) or feed.known_steps is None:
+        return None
+    return min(source.samples, feed.known_steps * source.batch_size)
 
 
 class _Outputs:
@@ -348,7 +407,8 @@ class _Outputs:
     def joined(self) -> Any:
         if not self._parts:
             raise ValueError("the data gave no batch to predict for")
-        arrays: Iterator[np.ndarray] = iter(self._whole or [self._join(parts) for parts in self._parts])
+        whole = [array[: self.done] for array in self._whole]
+        arrays: Iterator[np.ndarray] = iter(whole or [self._join(parts) for parts in self._parts])
         return next(arrays) if self._structure is None else map_structure(lambda _: next(arrays), self._structure)
 
     def _join(self, parts: list[np.ndarray]) -> np.ndarray:

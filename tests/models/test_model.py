@@ -104,7 +104,8 @@ def test_several_outputs_train_with_a_loss_each():
     assert logs["loss"] == pytest.approx(expected, rel=1e-5)
     assert logs["size_mae"] == pytest.approx(np.mean(np.abs(size - x[:, :1])), rel=1e-5)
     assert logs["kind_accuracy"] == pytest.approx(np.mean(kind.argmax(1) == y))
-    assert model.metrics_names == ["loss", "size_mae", "kind_accuracy"]
+    assert model.metrics_names == ["loss", "size_loss", "kind_loss", "size_mae", "kind_accuracy"]
+    assert logs["loss"] == pytest.approx(0.5 * logs["size_loss"] + logs["kind_loss"])
     history = model.fit(x, targets, epochs=3, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
 

@@ -151,6 +151,7 @@ def test_a_model_that_is_frozen_altogether_is_measured():
     x, y = separable()
     model = network()
     model.trainable = False
+    model.compile(model.optimizer, model.loss, metrics=["accuracy"])
     before = model.get_weights()
     history = model.fit(x, y, batch_size=60, verbose=0).history
     assert [history["loss"][0], history["accuracy"][0]] == model.evaluate(x, y, batch_size=60, verbose=0)
