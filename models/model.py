@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import math
 import operator
 import os
@@ -145,9 +146,25 @@ class Model(Layer):
         known = ", ".join(layer.name for layer in layers)
         raise ValueError(f"get_layer: {self.name} has no layer {name!r}; its layers are {known}")
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print a table of the layers with output shapes and numbers of parameters, line by line with `print_fn`."""
-        for line in summarize(self, line_length):
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Print Keras's table of the layers: output shapes, numbers of parameters and, where the layers are no row, what
+        each is connected to.
+
+        line_length: its width. positions: where the columns end, as shares of it. print_fn: called with each line.
+        expand_nested: also the layers within models. show_trainable: whether each is trained. layer_range: the first
+        and the last layer to show, by names or regular expressions. The total is that of the model's own weights; those
+        that the optimizer keeps stand apart. Raises ValueError for a model that is not built.
+        """
+        lines = summarize(self, line_length, positions, expand_nested, show_trainable, layer_range)
+        for line in lines:
             (print_fn or print)(line)
 
     # ------------------------------------------------------------------------------------------------- compiling
@@ -469,21 +486,42 @@ class Model(Layer):
         general = ("name", "trainable", "dtype")
         return cls(**{key: value for key, value in config.items() if key in accepted or key not in general})
 
-    def save(self, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
         """Write weights, configuration and compile settings into one safetensors file; see `load_model`.
 
-        metadata: further strings to keep in the file; see `read_metadata`. The file is written under another name,
-        synced and renamed: it is whole or not there. The optimizer's state is not in it (see `BackupAndRestore`).
+        The name should end in .safetensors; endings of other formats (.keras, .h5 …) are an error. overwrite: replace a
+        file that is there. metadata: further strings to keep in the file; see `read_metadata`. The file is written
+        under another name, synced and renamed: it is whole or not there. The optimizer's state is not in it (see
+        `BackupAndRestore`).
         """
-        saving.save_model(self, path, metadata)
+        saving.save_model(self, filepath, overwrite, zipped, metadata)
 
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights alone."""
-        saving.save_weights(self, path)
+    def save_weights(
+        self, filepath: str | os.PathLike[str], overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
+        """Write the weights alone, as safetensors."""
+        saving.save_weights(self, filepath, overwrite, max_shard_size)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read weights that `save_weights` or `save` wrote for a model of the same structure."""
-        saving.load_weights(self, path)
+    def load_weights(
+        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False
+    ) -> None:
+        """Read weights that `save_weights` or `save` wrote for a model of the same structure.
+
+        by_name: those of the layers alone whose names are in the file, of whatever model: to go on from a part of
+        another one. skip_mismatch: leave layers whose weights are missing there or of other shapes as they are, with a
+        warning for each, in place of an error.
+        """
+        saving.load_weights(self, filepath, skip_mismatch, by_name)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The model without its weights as text, for `model_from_json`; arguments are those of json.dumps."""
+        return json.dumps(saving.described(self), **kwargs)
 
 
 def _check_execution(steps_per_execution: Any, jit_compile: Any) -> None:

@@ -28,7 +28,7 @@ class Sequential(Model):
     _takes_graph = False
 
     def __init__(
-        self, layers: Sequence[Layer | Symbol] | None = None, name: str | None = None, trainable: bool = True
+        self, layers: Sequence[Layer | Symbol] | None = None, trainable: bool = True, name: str | None = None
     ) -> None:
         super().__init__(name=name)
         self._layers: list[Layer] = []
@@ -40,8 +40,9 @@ class Sequential(Model):
         if not trainable:
             self.trainable = False
 
-    def add(self, layer: Layer | Symbol) -> None:
-        """One more layer at the end; an `Input` only at the beginning."""
+    def add(self, layer: Layer | Symbol, rebuild: bool = True) -> None:
+        """One more layer at the end; an `Input` only at the beginning. rebuild: True, as it is built at once."""
+        _check_rebuild(self.name, rebuild)
         if isinstance(layer, Symbol) and layer.node is not None and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
@@ -62,8 +63,9 @@ class Sequential(Model):
         if self._symbol is not None:
             self._extend(layer)
 
-    def pop(self) -> Layer:
-        """Take the last layer away; returns it."""
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Take the last layer away; returns it. rebuild: True, as the model follows at once."""
+        _check_rebuild(self.name, rebuild)
         if not self._layers:
             raise ValueError(f"{self.name}: there is no layer to take away")
         layer = self._layers.pop()
@@ -87,11 +89,13 @@ class Sequential(Model):
         self.built = True
         self._notes.built_shape = self._start.shape  # type: ignore[union-attr]
 
-    def build(self, input_shape: Any) -> None:
-        """Make all weights for inputs of this shape, (batch or None, …)."""
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights for inputs of this shape, (batch or None, …); it can be left out where it is known."""
         if not self._layers:
             raise ValueError(f"{self.name}: there are no layers yet")
         if self._symbol is None:
+            if input_shape is None:
+                raise ValueError(f"{self.name}: the input's shape is not known yet: build(input_shape)")
             self._begin(Input(batch_shape=tuple(input_shape)))
             for layer in self._layers:
                 self._extend(layer)
@@ -167,3 +171,8 @@ class Sequential(Model):
             return super().from_config(config)
         layers = [layer_from_config(entry, custom_objects) for entry in config["layers"]]
         return cls(layers=layers, name=config["name"], trainable=config["trainable"])
+
+
+def _check_rebuild(name: str, rebuild: Any) -> None:
+    if rebuild is not True:
+        raise ValueError(f"{name}: rebuild = {rebuild!r} is not supported: the model is built as layers come and go")
