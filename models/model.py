@@ -55,7 +55,7 @@ class Model(Layer):
 
     built: bool
     optimizer: Any = None
-    stop_training = stop_evaluating = stop_predicting = False
+    stop_training = stop_evaluating = stop_predicting = False  # a callback sets them to end the loop after the step
     run_eagerly = False
     steps_per_execution = 1
     output_names: list[str] | None = None

@@ -13,6 +13,7 @@ from ..engine import checkpoints, random
 from ..engine.checkpoints import CheckpointError
 from ..engine.layers.symbolic import flatten, map_structure
 from .callbacks.base import Callback, CallbackList, History, Logs
+from .callbacks.checkpoints import BackupAndRestore
 from .callbacks.progress import ProgressBar
 from .callbacks.stopping import TerminateOnNaN
 from .data import (
@@ -43,33 +44,43 @@ class TrainingRun:
         self.epoch, self.step = initial_epoch, 0
         self.steps = 0  # over all epochs
         self.tolerates_nan = any(isinstance(callback, TerminateOnNaN) for callback in callbacks.callbacks)
-        self.backup_to: Any = None  # where a callback wants the state written, once all callbacks have been told
+        self.logs: Logs = {}  # of the last epoch
+        self.backup: BackupAndRestore | None = None  # which wants to write the state once all callbacks have been told
         self._loaded: tuple[dict[str, np.ndarray], dict[str, str], str] | None = None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on from a backup that has not taken effect yet."""
+        return self._loaded is not None
 
     def run(self, prepare: Callable[[Batch], Batch], validate: Callable[[int], Logs]) -> None:
         """All epochs that are left. `prepare` is applied to each batch; `validate` gives logs to add to an epoch's."""
-        self.callbacks.tell("on_train_begin")
-        if self._loaded is not None:
-            self._restore()
+        backups = [callback for callback in self.callbacks.callbacks if isinstance(callback, BackupAndRestore)]
+        for backup in backups:  # before others begin to write: a backup of another run ends here
+            backup.resume(self)
+        self.callbacks.on_train_begin()
+        self._restore()
         while self.epoch < self.epochs and not self.model.stop_training:
             self._run_epoch(prepare, validate)
         self._loaded = None
-        self.callbacks.tell("on_train_end")
+        self.callbacks.on_train_end(dict(self.logs))
+        for backup in backups:  # after all else is done: until then a killed run can go on from it
+            backup.finish()
 
     def _run_epoch(self, prepare: Callable[[Batch], Batch], validate: Callable[[int], Logs]) -> None:
         epoch = self.epoch
         self.model.reset_metrics()
         self.callbacks.params["steps"] = self.feed.known_steps
-        self.callbacks.tell("on_epoch_begin", epoch)
+        self.callbacks.on_epoch_begin(epoch)
         if self.step:  # within an epoch: what was done to begin it is undone
             self._restore()
         self._loaded = None
         logs: Logs = {}
         for batch in self.feed.epoch(self.step):
-            self.callbacks.tell("on_train_batch_begin", self.step)
+            self.callbacks.on_train_batch_begin(self.step)
             logs = self.model.train_step(prepare(batch))
             self.step, self.steps = self.step + 1, self.steps + 1
-            self.callbacks.tell("on_train_batch_end", self.step - 1, logs)
+            self.callbacks.on_train_batch_end(self.step - 1, logs)
             self._backup()
             if self.model.stop_training:
                 break
@@ -78,19 +89,19 @@ class TrainingRun:
         # What a train_step of the model's own reports is there as its last step told it.
         logs = logs | self.model.metric_results() | validate(epoch)
         self.epoch, self.step = epoch + 1, 0
-        self.callbacks.tell("on_epoch_end", epoch, logs)
+        self.callbacks.on_epoch_end(epoch, logs)
+        self.logs = logs
         self._backup()
 
     # --------------------------------------------------------------------------------------------------- its state
 
     def _backup(self) -> None:
-        if self.backup_to is not None:
-            path, self.backup_to = self.backup_to, None
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.save(path)
+        if self.backup is not None:
+            backup, self.backup = self.backup, None
+            backup.write(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that the rest of the run depends on."""
+    def save(self, path: str | os.PathLike[str], keep: str | os.PathLike[str] | None = None) -> None:
+        """Write all that the rest of the run depends on. keep: the name under which the file before it goes on."""
         arrays: dict[str, np.ndarray] = {}
         model = self.model
         state = {
@@ -98,6 +109,7 @@ class TrainingRun:
             "step": self.step,
             "steps": self.steps,
             "stop": model.stop_training,
+            "logs": self.logs,
             "feed": self.feed.state(),
             "data": self._data(),
             "input_shape": list(_first_shape(model)),
@@ -108,28 +120,42 @@ class TrainingRun:
         }
         written = _without_arrays(state, arrays, "run")
         weights, metadata = checkpoints.collect_state(model, model.optimizer, written)
-        checkpoints.save(path, weights | arrays, metadata)
+        checkpoints.save(path, weights | arrays, metadata, keep)
 
-    def load(self, path: str | os.PathLike[str]) -> None:
-        """Read what `save` wrote; it takes effect when the run starts. Raises CheckpointError for another file."""
-        self._loaded = (*checkpoints.load(path), os.fspath(path))
+    def read(self, path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """What `save` wrote. Raises CheckpointError for a file that is missing or damaged."""
+        return checkpoints.load(path, needs_digest=True)
 
-    def _restore(self) -> None:
-        """Go to the place that `load` read."""
+    def load(self, arrays: dict[str, np.ndarray], metadata: dict[str, str], source: str) -> None:
+        """Go on from what `read` gave; `source` names it. It takes effect when the callbacks have begun.
+
+        Raises CheckpointError for the state of another run.
+        """
+        self._loaded = arrays, metadata, source
+        self._check_same(self._read_state(metadata, source), source)
+        self._restore_core()
+
+    def _restore_core(self) -> dict[str, Any]:
+        """Weights, optimizer and random state; returns the rest."""
         if self._loaded is None:
-            return
+            raise RuntimeError("nothing was loaded")
         arrays, metadata, source = self._loaded
         extra = {key: array for key, array in arrays.items() if key.startswith("run/")}
         core = {key: array for key, array in arrays.items() if key not in extra}
-        state = self._read_state(metadata, source)
-        self._check_same(state, source)
         if not self.model.built:
-            self.model.build((None, *state["input_shape"][1:]))
+            self.model.build((None, *self._read_state(metadata, source)["input_shape"][1:]))
         if self.model.optimizer is not None and not self.model.optimizer.built:
             self.model.optimizer.build(self.model._trained.weights(self.model))
-        state = _with_arrays(checkpoints.restore_state(core, metadata, self.model, self.model.optimizer, source), extra)
+        state = checkpoints.restore_state(core, metadata, self.model, self.model.optimizer, source)
+        return _with_arrays(state, extra)
+
+    def _restore(self) -> None:
+        """Go to the place that was loaded, if one was."""
+        if self._loaded is None:
+            return
+        state = self._restore_core()
         self.epoch, self.step, self.steps = state["epoch"], state["step"], state["steps"]
-        self.model.stop_training = state["stop"]
+        self.model.stop_training, self.logs = state["stop"], state["logs"]
         self.model.loss_tracker.load_state(state["loss"])
         if self.model._loss is not None:
             self.model._loss.load_state(state["losses"])
@@ -139,7 +165,7 @@ class TrainingRun:
             callback.load_state(own)
         self.feed.load_state(state["feed"])
         # Going to the place in the data has drawn random numbers: the state after the last step comes last.
-        random.set_state(json.loads(metadata["random"]))
+        random.set_state(json.loads(self._loaded[1]["random"]))
 
     def _read_state(self, metadata: dict[str, str], source: str) -> dict[str, Any]:
         try:
@@ -228,18 +254,9 @@ def fit(
     labelled = model._loss is not None
     feed = Feed(source_of(x, y, sample_weight, batch_size, shuffle, labelled, steps_per_epoch), steps_per_epoch)
     validation = _validation_feed(validation_data, validation_batch_size or batch_size, validation_steps, labelled)
-    history = next((callback for callback in callbacks or () if isinstance(callback, History)), None) or History()
-    bar = _progress_bar(verbose)
-    told = [*(callbacks or ()), *bar, *([] if history in (callbacks or ()) else [history])]
-    params: dict[str, Any] = {
-        "epochs": epochs,
-        "steps": feed.known_steps,
-        "verbose": verbose,
-        "validation_freq": None,
-    }
-    if validation is not None:
-        params["validation_freq"] = validation_freq
-    listeners = CallbackList(told, model, params)
+    every = None if validation is None else validation_freq
+    listeners = _listeners(model, callbacks, verbose, feed, epochs=epochs, validation_freq=every, add_history=True)
+    history = next(callback for callback in listeners.callbacks if isinstance(callback, History))
 
     def prepare(batch: Batch) -> Batch:
         if class_weight is None:
@@ -262,8 +279,7 @@ def fit(
         feed.close()
         if validation is not None:
             validation.close()
-        for callback in bar:
-            callback.close()
+        _close_bars(listeners)
     return history
 
 
@@ -275,6 +291,28 @@ def _validated_epochs(frequency: Any) -> Callable[[int], bool]:
     if isinstance(frequency, (list, tuple, set, range)):
         return lambda epoch: epoch + 1 in frequency
     raise ValueError(f"validation_freq {frequency!r} must be a positive integer or a list of epochs, counted from 1")
+
+
+def _listeners(
+    model: Model,
+    callbacks: Any,
+    verbose: str | int,
+    feed: Feed,
+    epochs: int = 1,
+    validation_freq: int | None = None,
+    add_history: bool = False,
+) -> CallbackList:
+    """Whom a loop tells: the callbacks given, a progress bar if one is to be shown, and in training a History."""
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"verbose {verbose!r} must be 'auto', 0, 1 or 2")
+    params = {"epochs": epochs, "steps": feed.known_steps, "verbose": verbose, "validation_freq": validation_freq}
+    return CallbackList(callbacks, add_history, bool(verbose), model, **params)
+
+
+def _close_bars(listeners: CallbackList) -> None:
+    for callback in listeners.callbacks:
+        if isinstance(callback, ProgressBar):
+            callback.close()
 
 
 def _validation_feed(data: Any, batch_size: int | None, steps: int | None, labelled: bool) -> Feed | None:
@@ -291,12 +329,6 @@ def _validation_feed(data: Any, batch_size: int | None, steps: int | None, label
     return Feed(source, steps, once=True)
 
 
-def _progress_bar(verbose: str | int) -> list[ProgressBar]:
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"verbose {verbose!r} must be 'auto', 0, 1 or 2")
-    return [ProgressBar(bar=verbose != 2)] if verbose else []
-
-
 def evaluate(
     model: Model,
     x: Any,
@@ -310,34 +342,31 @@ def evaluate(
     """See `Model.evaluate`."""
     source = source_of(x, y, sample_weight, batch_size, labelled=model._loss is not None, steps=steps)
     feed = Feed(source, steps, once=True)
-    bar = _progress_bar(verbose)
-    params = {"epochs": 1, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
-    listeners = CallbackList([*(callbacks or ()), *bar], model, params)
+    listeners = _listeners(model, callbacks, verbose, feed)
     try:
         with feed:
             return _run_test(model, feed, listeners)
     finally:
-        for callback in bar:
-            callback.close()
+        _close_bars(listeners)
 
 
 def _run_test(model: Model, feed: Feed, listeners: CallbackList) -> Logs:
     """One pass with `test_step`; the metrics over all of it."""
     model.reset_metrics()
     model.stop_evaluating = False
-    listeners.tell("on_test_begin")
+    listeners.on_test_begin()
     done, logs = 0, {}
     for batch in feed.epoch():
-        listeners.tell("on_test_batch_begin", done)
+        listeners.on_test_batch_begin(done)
         logs = model.test_step(batch)
-        listeners.tell("on_test_batch_end", done, logs)
+        listeners.on_test_batch_end(done, logs)
         done += 1
         if model.stop_evaluating:
             break
     if not done:
         raise ValueError("the data gave no batch to evaluate on")
     logs = logs | model.metric_results()
-    listeners.tell("on_test_end", logs)
+    listeners.on_test_end(logs)
     return logs
 
 
@@ -352,25 +381,22 @@ def predict(
     """See `Model.predict`."""
     source = source_of(x, batch_size=batch_size, labelled=False, steps=steps)
     feed = Feed(source, steps, once=True)
-    bar = _progress_bar(verbose)
-    params = {"epochs": 1, "steps": feed.known_steps, "verbose": verbose, "validation_freq": None}
-    listeners = CallbackList([*(callbacks or ()), *bar], model, params)
+    listeners = _listeners(model, callbacks, verbose, feed)
     outputs = _Outputs(_samples(source, feed))
     model.stop_predicting = False
-    listeners.tell("on_predict_begin")
+    listeners.on_predict_begin()
     try:
         with feed:
             for step, (batch, _, _) in enumerate(feed.epoch()):
-                listeners.tell("on_predict_batch_begin", step)
+                listeners.on_predict_batch_begin(step)
                 result = model.predict_step(batch)
                 outputs.add(result)
-                listeners.tell("on_predict_batch_end", step, {"outputs": result})
+                listeners.on_predict_batch_end(step, {"outputs": result})
                 if model.stop_predicting:
                     break
     finally:
-        for callback in bar:
-            callback.close()
-    listeners.tell("on_predict_end")
+        _close_bars(listeners)
+    listeners.on_predict_end()
     return outputs.joined()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ...engine.absent import absent
 from .base import Callback, CallbackList, History, LambdaCallback
-from .checkpoints import BackupAndRestore, CSVLogger, ModelCheckpoint
-from .progress import ProgressBar
+from .checkpoints import BackupAndRestore, ModelCheckpoint
+from .progress import ProgbarLogger, ProgressBar
 from .schedules import LearningRateScheduler, ReduceLROnPlateau
 from .stopping import EarlyStopping, TerminateOnNaN
+from .tables import CSVLogger
+from .tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -19,8 +21,10 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "ProgbarLogger",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 

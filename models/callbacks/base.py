@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from ...engine.layers.symbolic import flatten
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -13,9 +15,10 @@ Logs = dict[str, Any]
 
 EVENTS = tuple(
     f"on_{phase}_{edge}"
-    for phase in ("epoch", "train", "test", "predict", "train_batch", "test_batch", "predict_batch")
+    for phase in ("epoch", "train", "test", "predict", "train_batch", "test_batch", "predict_batch", "batch")
     for edge in ("begin", "end")
 )
+_OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
 class Callback:
@@ -24,13 +27,16 @@ class Callback:
     `model` is the model; `params` holds "epochs", "steps" (None if not known), "verbose" and, in training,
     "validation_freq" (None without validation). `logs` are the numbers so far: at the end of a training step the loss
     and the metrics over the epoch up to here (without those that are too costly for that, such as AUC), at the end of
-    an epoch all, the validation's under "val_…". Setting `model.stop_training = True` ends the training after the step.
+    an epoch all, the validation's under "val_…", at the end of the training those of its last epoch, at the end of a
+    step of `predict` {"outputs": …}, and else {}. All callbacks are given one dict: what one adds, the later ones see.
+
+    Setting `model.stop_training`, `stop_evaluating` or `stop_predicting` to True ends the loop after the step.
 
     `state` and `load_state` carry what a callback has to remember into a backup of the run (see `BackupAndRestore`).
     """
 
-    model: Model
-    params: dict[str, Any]
+    model: Any = None
+    params: Any = None
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -52,9 +58,17 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a training step; `batch` counts from 0 in every epoch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a training step."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Keras's older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Keras's older name of `on_train_batch_end`."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Before an evaluation or a validation."""
@@ -88,22 +102,56 @@ class Callback:
         """Go on from what `state` gave."""
 
 
-class CallbackList:
-    """Several callbacks, told in order; events that no callback listens to cost nothing."""
+class CallbackList(Callback):
+    """Several callbacks as one, told in order; events that no callback listens to cost nothing.
 
-    def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
-        self.callbacks, self.params = list(callbacks), params
+    callbacks: a callback or (nested) lists of them. add_history, add_progbar: put a History and a ProgressBar at the
+    end unless there is one. model, params: what they are to know; params are `Callback.params`. `fit`, `evaluate` and
+    `predict` make such a list themselves; for loops of one's own it has every method that `Callback` has.
+
+    Raises TypeError for what is no Callback.
+    """
+
+    def __init__(
+        self,
+        callbacks: Callback | Iterable[Any] | None = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Model | None = None,
+        **params: Any,
+    ) -> None:
+        from .progress import ProgressBar
+
+        self.callbacks: list[Callback] = _flat(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
-            callback.set_model(model)
-            callback.set_params(params)
+        if add_history and not any(isinstance(callback, History) for callback in self.callbacks):
+            self.callbacks.append(History())
+        if add_progbar and not any(isinstance(callback, ProgressBar) for callback in self.callbacks):
+            self.callbacks.append(ProgressBar(bar=params.get("verbose") != 2))
         self._listeners = {event: self._overriding(event) for event in EVENTS}
+        self.set_params(params)
+        if model is not None:
+            self.set_model(model)
+
+    def set_model(self, model: Model) -> None:
+        self.model = model
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+        for callback in self.callbacks:
+            callback.set_params(params)
 
     def _overriding(self, event: str) -> list[Callable[..., None]]:
-        plain = getattr(Callback, event)
-        bound = [getattr(callback, event) for callback in self.callbacks]
-        return [method for method in bound if getattr(method, "__func__", None) is not plain]
+        names = (event, _OLDER_NAMES.get(event, event))
+        found = []
+        for callback in self.callbacks:
+            methods = [getattr(callback, name) for name in names if _is_own(callback, name)]
+            found += methods[:1]
+        return found
 
     def tell(self, event: str, *arguments: Any) -> None:
         """Call `event` of every callback that defines it."""
@@ -111,13 +159,62 @@ class CallbackList:
             listener(*arguments)
 
 
+def _flat(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, CallbackList):
+        return list(callbacks.callbacks)
+    return flatten(list(callbacks) if isinstance(callbacks, Iterable) else callbacks)
+
+
+def _is_own(callback: Callback, event: str) -> bool:
+    """Whether the callback does something of its own at an event."""
+    return getattr(getattr(callback, event), "__func__", None) is not getattr(Callback, event)
+
+
+def _tells(event: str) -> Callable[..., None]:
+    counted = "batch" in event or "epoch" in event
+
+    def tell_number(self: CallbackList, number: int, logs: Logs | None = None) -> None:
+        self.tell(event, number, {} if logs is None else logs)
+
+    def tell(self: CallbackList, logs: Logs | None = None) -> None:
+        self.tell(event, {} if logs is None else logs)
+
+    method = tell_number if counted else tell
+    method.__name__, method.__doc__ = event, f"Tell all callbacks, as `Callback.{event}`."
+    return method
+
+
+for _event in EVENTS:
+    setattr(CallbackList, _event, _tells(_event))
+
+
 class LambdaCallback(Callback):
     """A callback made of functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`.
 
-    Raises TypeError for an event that does not exist.
+    functions: those for any other event of `Callback`, by its name. Raises TypeError for an event that does not exist
+    (which Keras takes and never calls).
     """
 
-    def __init__(self, **functions: Callable[..., None] | None) -> None:
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **functions: Callable[..., Any] | None,
+    ) -> None:
+        functions |= {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
         for event, function in functions.items():
             if event not in EVENTS:
                 raise TypeError(f"LambdaCallback: unknown event {event!r}; known are: {', '.join(EVENTS)}")
@@ -126,11 +223,26 @@ class LambdaCallback(Callback):
 
 
 class History(Callback):
-    """What `fit` returns: `history[name]` lists a number's values at the end of each epoch, `epoch` the epochs."""
+    """What `fit` returns: `history[name]` lists a number's values at the end of each epoch, `epoch` the epochs.
+
+    The model has it as `model.history`.
+    """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
+
+    def set_model(self, model: Model) -> None:
+        self._model = weakref.ref(model)  # the model holds its history: a ring of the two would keep its memory
+        model.history = self
+
+    @property
+    def model(self) -> Any:
+        """The model, as long as somebody else has it."""
+        return self._model()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
@@ -142,55 +254,3 @@ class History(Callback):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.epoch, self.history = state["epoch"], state["history"]
-
-
-# -------------------------------------------------------------------------------------------------- a watched number
-
-LARGER_IS_BETTER = ("accuracy", "acc", "precision", "recall", "f1", "auc", "dice", "iou")
-SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "crossentropy")
-
-
-class MonitorCallback(Callback):
-    """A callback that follows one number of the logs and knows whether it became better.
-
-    mode "min" or "max" says which way is better; "auto" knows it for losses, errors and the metrics of this package
-    and asks (ValueError) for other names. NaN is never better.
-    """
-
-    def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        self.monitor, self.min_delta = monitor, abs(float(min_delta))
-        self.mode = _direction(type(self).__name__, monitor, mode)
-        self.best = self.worst
-
-    @property
-    def worst(self) -> float:
-        return -math.inf if self.mode == "max" else math.inf
-
-    def improved(self, value: float, best: float) -> bool:
-        """Whether `value` beats `best` by more than `min_delta`."""
-        return value - self.min_delta > best if self.mode == "max" else value + self.min_delta < best
-
-    def watched(self, logs: Logs | None) -> float | None:
-        """The number in `logs`; None in an epoch without validation. ValueError if the logs do not have it at all."""
-        logs = logs or {}
-        if self.monitor in logs:
-            return float(logs[self.monitor])
-        if self.monitor.startswith("val_") and (self.params.get("validation_freq") or 1) > 1:
-            return None
-        raise ValueError(
-            f"{type(self).__name__}: monitor {self.monitor!r} is not among the logs: {', '.join(logs) or 'none'}"
-        )
-
-
-def _direction(owner: str, monitor: str, mode: str) -> str:
-    if mode in ("min", "max"):
-        return mode
-    if mode != "auto":
-        raise ValueError(f"{owner}: mode {mode!r} must be 'auto', 'min' or 'max'")
-    words = monitor.lower()
-    # "mean_squared_error" is an error though other names may hold "auc" or the like: errors first.
-    if any(word in words for word in SMALLER_IS_BETTER):
-        return "min"
-    if any(word in words for word in LARGER_IS_BETTER):
-        return "max"
-    raise ValueError(f"{owner}: which way is {monitor!r} better? Give mode='min' or mode='max'")

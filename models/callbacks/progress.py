@@ -164,6 +164,10 @@ class ProgressBar(Callback):
         print(line, flush=True)
 
 
+ProgbarLogger = ProgressBar
+"""Keras's name of it."""
+
+
 def _progress() -> Any:
     """A bar for one epoch that is taken away at its end; the numbers are cut off where the line is too short."""
     from rich.console import Console

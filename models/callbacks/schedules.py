@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
-from .base import Callback, Logs, MonitorCallback
+from .base import Callback, Logs
+from .monitoring import MonitorCallback
 
 
 def _optimizer(callback: Callback) -> Any:
@@ -16,14 +19,25 @@ def _optimizer(callback: Callback) -> Any:
 
 
 class LearningRateScheduler(Callback):
-    """Before each epoch set the learning rate to `schedule(epoch, learning_rate)`; logged as "learning_rate"."""
+    """Before each epoch set the learning rate to `schedule(epoch, learning_rate)`; logged as "learning_rate".
 
-    def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
+    A schedule of one argument is called as `schedule(epoch)`. Raises ValueError if it gives no finite number, or if the
+    optimizer has a schedule of its own.
+    """
+
+    def __init__(self, schedule: Callable[..., Any], verbose: int = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = _optimizer(self)
-        rate = float(self.schedule(epoch, float(optimizer.learning_rate)))
+        arguments = (epoch, float(optimizer.learning_rate))
+        rate = self.schedule(*(arguments if _takes_two(self.schedule) else arguments[:1]))
+        try:
+            rate = float(rate)
+        except (TypeError, ValueError):
+            raise ValueError(f"LearningRateScheduler: the schedule gave {rate!r}, which is no number") from None
+        if not math.isfinite(rate):
+            raise ValueError(f"LearningRateScheduler: the schedule gave {rate}")
         optimizer.learning_rate = rate
         if self.verbose:
             print(f"epoch {epoch + 1}: learning rate {rate:.3g}")
@@ -31,6 +45,16 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = float(_optimizer(self).learning_rate)
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except ValueError:  # built in, without a signature
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 class ReduceLROnPlateau(MonitorCallback):

@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from .base import Callback, Logs, MonitorCallback
+from .base import Callback, Logs
+from .monitoring import MonitorCallback
 
 
 class EarlyStopping(MonitorCallback):
     """Stop when `monitor` has not become better by more than `min_delta` for `patience` epochs.
 
-    restore_best_weights: at the end put back a copy of the weights of the best epoch (also when all epochs were run).
-    baseline: only values better than this count as progress. start_from_epoch: epochs to wait before watching.
+    restore_best_weights: at the end put back a copy of the weights of the best epoch, also when all epochs were run.
+    baseline: only values better than this count as progress; the best weights are those of the best epoch even so.
+    start_from_epoch: epochs to wait before watching.
+
+    `stopped_epoch` is the epoch that ended the training (0: none did), `best_epoch` the one of the best value `best`
+    (−1: none had a value; Keras says 0).
     """
 
     def __init__(
@@ -76,10 +81,17 @@ class EarlyStopping(MonitorCallback):
 class TerminateOnNaN(Callback):
     """Stop quietly at the first loss that is NaN or infinite; the step that gave it changes no trained weight.
 
-    Without this callback `fit` raises `NonFiniteLossError` there.
+    raise_error: raise a RuntimeError instead, so that no callback's `on_train_end` is called (a backup of the run
+    stays). Without this callback `fit` raises `NonFiniteLossError` there.
     """
 
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = raise_error
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            print(f"step {batch + 1}: the loss is {logs['loss']}; training stopped")  # type: ignore[index]
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(f"step {batch + 1}: the loss is {loss}")
+            print(f"step {batch + 1}: the loss is {loss}; training stopped")
             self.model.stop_training = True

@@ -303,8 +303,10 @@ def test_a_watched_number_that_is_missing_or_unclear_is_an_error():
     x, y = separable()
     with pytest.raises(ValueError, match="'val_loss' is not among the logs: loss, accuracy"):
         network().fit(x, y, verbose=0, callbacks=[callbacks.EarlyStopping()])
-    with pytest.raises(ValueError, match="which way"):
-        callbacks.EarlyStopping("my_number")
+    model = network()
+    with pytest.raises(ValueError, match="which way is 'my_number' better"):
+        model.fit(x, y, verbose=0, callbacks=[callbacks.EarlyStopping("my_number")])
+    assert model.optimizer.iterations == 0
     assert callbacks.EarlyStopping("val_auc").mode == "max"
     assert callbacks.EarlyStopping("val_mean_squared_error").mode == "min"
     assert not callbacks.EarlyStopping("val_auc").improved(float("nan"), -np.inf)
