@@ -15,7 +15,8 @@ class EarlyStopping(MonitorCallback):
     """Stop when `monitor` has not become better by more than `min_delta` for `patience` epochs.
 
     restore_best_weights: at the end put back a copy of the weights of the best epoch, also when all epochs were run.
-    baseline: only values better than this count as progress; the best weights are those of the best epoch even so.
+    baseline: epochs that do not beat it count as waiting even when they are better than all before (though, as in
+    Keras, none of these ends the training); the best weights are those of the best epoch even so.
     start_from_epoch: epochs to wait before watching.
 
     `stopped_epoch` is the epoch that ended the training (0: none did), `best_epoch` the one of the best value `best`
@@ -57,8 +58,7 @@ class EarlyStopping(MonitorCallback):
                 self.best_weights = self.model.get_weights()  # copies: training goes on in the weights themselves
             if self.baseline is None or self.improved(value, self.baseline):
                 self.wait = 0
-                return
-        if self.wait >= self.patience and epoch > 0:
+        elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
