@@ -106,6 +106,19 @@ def reported(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OSError(error.errno, reason, os.fspath(path)) from error
 
 
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise OSError, which names the folder, if no file can be written into it: it, or the nearest folder above it in
+    which it would have to be made, is a file or is read-only. (A full disk is only seen when something is written.)"""
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"cannot be written to: {place} is a file", os.fspath(folder))
+    options: Any = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    if not os.access(place, os.W_OK | os.X_OK, **options):
+        raise PermissionError(errno.EACCES, f"cannot be written to: no permission to write in {place}", str(folder))
+
+
 def write_whole(handle: int, data: Any) -> None:
     """Write all of `data`, an object that is contiguous bytes. Raises OSError; then a part may have been written."""
     view = memoryview(data).cast("B")
@@ -145,6 +158,8 @@ def _lock(handle: int, wait: bool) -> bool:
 
 def _keep(target: Path, other: Path) -> None:
     """Let the file go on under another name; where links exist, there is no moment without `target`."""
+    if other.exists() and os.path.samefile(target, other):  # a process was killed here: renaming would do nothing
+        return
     link = other.with_name(f".{other.name}.{secrets.token_hex(4)}.tmp")
     try:
         os.link(target, link)

@@ -12,7 +12,7 @@ import numpy as np
 from ..engine import checkpoints, random
 from ..engine.checkpoints import CheckpointError
 from ..engine.layers.symbolic import flatten, map_structure
-from .callbacks.base import Callback, CallbackList, History, Logs
+from .callbacks.base import Callback, CallbackList, History, Logs, is_own
 from .callbacks.checkpoints import BackupAndRestore
 from .callbacks.progress import ProgressBar
 from .callbacks.stopping import TerminateOnNaN
@@ -187,8 +187,8 @@ class TrainingRun:
                 )
 
     def _remembering(self) -> list[Callback]:
-        """The callbacks whose memory belongs to the run; how its progress is shown does not."""
-        return [callback for callback in self.callbacks.callbacks if not isinstance(callback, ProgressBar)]
+        """The callbacks that have something to remember; the others may come and go."""
+        return [callback for callback in self.callbacks.callbacks if is_own(callback, "state")]
 
     def _data(self) -> dict[str, Any]:
         source = self.feed.source

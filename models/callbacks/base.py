@@ -149,7 +149,7 @@ class CallbackList(Callback):
         names = (event, _OLDER_NAMES.get(event, event))
         found = []
         for callback in self.callbacks:
-            methods = [getattr(callback, name) for name in names if _is_own(callback, name)]
+            methods = [getattr(callback, name) for name in names if is_own(callback, name)]
             found += methods[:1]
         return found
 
@@ -167,9 +167,9 @@ def _flat(callbacks: Any) -> list[Callback]:
     return flatten(list(callbacks) if isinstance(callbacks, Iterable) else callbacks)
 
 
-def _is_own(callback: Callback, event: str) -> bool:
-    """Whether the callback does something of its own at an event."""
-    return getattr(getattr(callback, event), "__func__", None) is not getattr(Callback, event)
+def is_own(callback: Callback, method: str) -> bool:
+    """Whether the callback has a method of its own of this name."""
+    return getattr(getattr(callback, method), "__func__", None) is not getattr(Callback, method)
 
 
 def _tells(event: str) -> Callable[..., None]:

@@ -27,6 +27,7 @@ class ModelCheckpoint(MonitorCallback):
     epoch without that number saves nothing.
     Files are written under another name and renamed: a killed run leaves no torn file, and what it left of one is
     removed by the next. A file that cannot be written ends the training with an OSError; the one before it is intact.
+    That the folder is one and not read-only is seen before the training begins.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ModelCheckpoint(MonitorCallback):
         folder, name = os.path.split(self.filepath)
         if not any(field for _, field, _, _ in string.Formatter().parse(folder)):
             parts = [re.escape(text) + (".*" if field else "") for text, field, _, _ in string.Formatter().parse(name)]
+            files.check_folder(folder or ".")
             files.remove_unfinished(folder or ".", "".join(parts))
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -112,7 +114,8 @@ class BackupAndRestore(Callback):
 
     Data: arrays need nothing. An iterable must give the same batches again when it is iterated again: drawn from
     `tg.random`, or with a method `set_epoch(epoch)`, which `fit` calls before each pass, or always the same. The
-    batches before the one to go on from are drawn and dropped.
+    batches before the one to go on from are drawn and dropped. Callbacks that remember something (that define `state`)
+    must be the same; those of one's own that do not are begun anew.
 
     double_checkpoint: keep the last two states. A backup carries a digest of its bytes: one that was damaged is never
     gone on from. Then the one before it is taken, with a warning, if there is one; else that is a CheckpointError.
@@ -147,6 +150,7 @@ class BackupAndRestore(Callback):
 
     def resume(self, run: TrainingRun) -> None:
         """Let the run go on from the backup if there is one. `fit` calls it before all callbacks' `on_train_begin`."""
+        files.check_folder(self.backup_dir)
         files.remove_unfinished(self.backup_dir, "|".join(re.escape(path.name) for path in self._files()))
         damage: CheckpointError | None = None
         for path in self._files():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine import files
 from .base import Callback, Logs
 from .log_files import LogFile
 
@@ -32,6 +33,7 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         run = getattr(self.model, "training_run", None)
         resumes = run is not None and run.resumes  # then `load_state` says what the file is to hold
+        files.check_folder(self.filename.parent)
         before = self.filename.read_text(encoding="utf-8") if self.append and self.filename.exists() else ""
         self._rows = [row for row in csv.reader(io.StringIO(before), delimiter=self.separator) if row]
         self._file = LogFile(self.filename, None if self.append or resumes else 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine import files
 from . import event_files
 from .base import Callback, Logs
 from .log_files import LogFile
@@ -76,6 +77,7 @@ class TensorBoard(Callback):
     def _file(self, folder: str) -> LogFile:
         if folder not in self._files:
             place = self.log_dir / folder
+            files.check_folder(place)
             place.mkdir(parents=True, exist_ok=True)
             self._files[folder] = LogFile(place / _file_name())
             self._files[folder].add(event_files.record(event_files.first_event(time.time())))

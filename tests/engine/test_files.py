@@ -40,6 +40,12 @@ def test_the_old_file_goes_on_under_another_name(tmp_path, monkeypatch):
             file.write(content)
     assert sorted(os.listdir(tmp_path)) == ["before", "x"]
     assert ((tmp_path / "before").read_bytes(), (tmp_path / "x").read_bytes()) == (b"2", b"3")
+    (tmp_path / "before").unlink()
+    os.link(tmp_path / "x", tmp_path / "before")  # as a process leaves it that is killed before it renames the new one
+    with files.written(tmp_path / "x", keep=tmp_path / "before") as file:
+        file.write(b"3b")
+    assert sorted(os.listdir(tmp_path)) == ["before", "x"]
+    assert ((tmp_path / "before").read_bytes(), (tmp_path / "x").read_bytes()) == (b"3", b"3b")
 
     def without_links(*arguments):
         raise OSError("no links here")
@@ -47,7 +53,7 @@ def test_the_old_file_goes_on_under_another_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", without_links)
     with files.written(tmp_path / "x", keep=tmp_path / "before") as file:
         file.write(b"4")
-    assert ((tmp_path / "before").read_bytes(), (tmp_path / "x").read_bytes()) == (b"3", b"4")
+    assert ((tmp_path / "before").read_bytes(), (tmp_path / "x").read_bytes()) == (b"3b", b"4")
 
 
 LEFT = """

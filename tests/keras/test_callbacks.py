@@ -14,8 +14,8 @@ HOOKS = keras_oracle.cases("callback_hooks")
 DECISIONS = keras_oracle.cases("callback_decisions")
 
 
-# Where the first number is NaN, Keras takes it for the best, which nothing ever beats: it keeps the model of that moment
-# and lets the training run. Here NaN is never better.
+# Where the first number is NaN, Keras takes it for the best, which nothing ever beats: it keeps the model of then
+# and lets the training run on. Here NaN is never better.
 FIRST_IS_NAN = {
     "EarlyStopping 8, with nan": {"epochs": 4, "stopped": 3, "weights": 3.0},
     "ModelCheckpoint 6, with nan": {"saved": ("03-02-2.50",)},
