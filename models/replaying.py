@@ -143,10 +143,11 @@ class _Entry:
 
 
 def _is_known(layer: Any, known: set[type]) -> bool:
-    """Whether a layer computes what its class says, and this with kernels alone, and adds nothing to the loss."""
+    """Whether a layer computes what its class says, and this with kernels alone, adds nothing to the loss, and has all
+    its weights itself."""
     activation = getattr(layer, "activation", None)
     plain = (activation is None or activation in _ACTIVATIONS) and layer.activity_regularizer is None
-    return plain and computes_as(layer, known)
+    return plain and computes_as(layer, known) and not layer.layers
 
 
 class _Recorded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -267,19 +267,25 @@ class LogSumExp(Function):
         return (expand_dims(cotangent, -1) * Softmax()(x),)
 
 
-def softmax(x: Any, axis: int = -1) -> Tensor:
-    """eˣ / Σ eˣ along an axis"""
+def softmax(x: Any, axis: int | Sequence[int] = -1) -> Tensor:
+    """eˣ / Σ eˣ along an axis, or over several"""
     return _along_axis("softmax", Softmax, x, axis)
 
 
-def log_softmax(x: Any, axis: int = -1) -> Tensor:
-    """x − ln Σ eˣ along an axis"""
+def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Tensor:
+    """x − ln Σ eˣ along an axis, or over several"""
     return _along_axis("log_softmax", LogSoftmax, x, axis)
 
 
-def _along_axis(name: str, function: type[Function], x: Any, axis: int) -> Tensor:
-    """A function of the last axis, along another."""
+def _along_axis(name: str, function: type[Function], x: Any, axis: int | Sequence[int]) -> Tensor:
+    """A function of the last axis, along another, or over several as if they were one."""
     (x,) = floating(name, x=x)
+    if isinstance(axis, Sequence):
+        axes = normalize_axes(axis, x.ndim)
+        order = (*[a for a in range(x.ndim) if a not in axes], *axes)
+        moved = transpose(x, order)
+        rows = reshape(moved, (*moved.shape[: x.ndim - len(axes)], math.prod(moved.shape[x.ndim - len(axes) :])))
+        return transpose(reshape(function()(rows), moved.shape), sorted(range(x.ndim), key=order.__getitem__))
     axis = normalize_axis(axis, x.ndim)
     if axis == x.ndim - 1:
         return function()(x)

@@ -13,19 +13,20 @@ Source: Vaswani et al., "Attention is all you need", arXiv:1706.03762.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..tensor import Array, Tensor, beside, from_array, library_of
 from .activations import softmax
-from .arguments import constant_array, floating, normalize_axis
+from .arguments import constant_array, floating, normalize_axes
 from .arithmetic import where
 from .linear_algebra import matmul, matmul_transposed
 
 
-def masked_softmax(x: Any, mask: Any = None, axis: int = -1) -> Tensor:
-    """eˣ / Σ eˣ along an axis over the elements that the mask shows; 0 elsewhere, and where it shows none.
+def masked_softmax(x: Any, mask: Any = None, axis: int | Sequence[int] = -1) -> Tensor:
+    """eˣ / Σ eˣ over what the mask shows, along an axis or over several; 0 elsewhere, and where it shows nothing.
 
     mask: booleans that broadcast to x's shape, True for the elements that count; None for all.
     Raises TypeError for a mask that does not hold booleans, ValueError for one that does not broadcast.
@@ -34,8 +35,7 @@ def masked_softmax(x: Any, mask: Any = None, axis: int = -1) -> Tensor:
     if mask is None:
         return softmax(x, axis)
     shown = _boolean("masked_softmax", mask, x)
-    axis = normalize_axis(axis, x.ndim)
-    any_shown = shown.any(axis=axis, keepdims=True)
+    any_shown = shown.any(axis=normalize_axes(axis, x.ndim), keepdims=True)
     library = library_of(shown)
     hidden = library.where(any_shown, library.asarray(-np.inf, x.dtype), library.asarray(0.0, x.dtype))
     return where(shown, softmax(where(shown, x, from_array(hidden)), axis), 0.0)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..functions.activations import BY_NAME
@@ -129,26 +127,27 @@ class ELU(_Elementwise):
 
 
 class Softmax(_Elementwise):
-    """eˣ / Σ eˣ, the sum over `axis`.
+    """eˣ / Σ eˣ, the sum over `axis`, one axis or several.
 
-    mask, an argument of the call, boolean, of a shape that broadcasts to the input's: where it is False the result is
-    0, and the sum goes over the others. The mask that travels with an input (…, T, C), which says of steps whether
-    they count, says nothing of channels: it is handed on, and computed with only where it has the input's shape.
+    mask, an argument of the call: booleans that broadcast to the input's shape, True for what counts; the rest gets 0,
+    and so does everything where nothing counts. The mask that travels with an input (…, T, C), which says of steps
+    whether they count, says nothing of channels: it is handed on, and used only where it has the input's shape.
     """
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+    supports_masking = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise TypeError(f"{self.name}: axis = {axis!r}: expected an integer")
-        self.axis = axis
+        axes = [axis] if isinstance(axis, int) else list(axis) if isinstance(axis, (list, tuple)) else [axis]
+        if not axes or not all(isinstance(one, int) and not isinstance(one, bool) for one in axes):
+            raise TypeError(f"{self.name}: axis = {axis!r}: expected an integer, or several")
+        self.axis = axis if isinstance(axis, int) else axes
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
         own = mask_of(inputs)
         if mask is None or (own is not None and mask is own and own.shape != inputs.shape):
             return F.softmax(inputs, axis=self.axis)
-        mask = as_mask(mask, inputs)
-        lowest = float(np.finfo(inputs.dtype).min)
-        return F.where(mask, F.softmax(F.where(mask, inputs, lowest), axis=self.axis), 0.0)
+        return F.masked_softmax(inputs, as_mask(mask, inputs).array, axis=self.axis)
 
 
 class PReLU(_Elementwise):

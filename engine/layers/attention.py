@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import constraints, initializers, regularizers
 from .. import functions as F
-from .. import initializers, regularizers
 from ..functions.attention import visible
 from ..functions.linear_algebra import matmul_transposed
 from ..tensor import Array, Tensor, as_tensor, beside
@@ -166,7 +166,8 @@ class MultiHeadAttention(Layer):
         with inputs (N, A, T, C) and attention_axes=2, each of the A rows by itself.
     sliding_window: w for only the positions less than w apart. use_gate: each head's result is multiplied with a
         sigmoid of a projection of the query.
-    flash_attention: None and False; True is not supported.
+    flash_attention: None and False; True is not supported. activity_regularizer: as in Keras, a penalty of what each
+    of the projections gives, and of the output.
 
     In a call: query_mask (N, T), value_mask and key_mask (N, S) hide positions; attention_mask (N, T, S), or (N, heads,
     T, S), hides pairs; use_causal_mask hides later positions; all must show what is seen. What sees nothing has weights
@@ -197,11 +198,15 @@ class MultiHeadAttention(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         use_gate: bool = False,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.projections_regularizer = regularizers.get(activity_regularizer)
         self.num_heads = positive(num_heads, "num_heads", self.name)
         self.key_dim = positive(key_dim, "key_dim", self.name)
         self.value_dim = self.key_dim if value_dim is None else positive(value_dim, "value_dim", self.name)
@@ -220,6 +225,8 @@ class MultiHeadAttention(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self._dropout_layer = Dropout(dropout, seed=seed, name="dropout", dtype=self.dtype)
 
     def __call__(
@@ -271,6 +278,9 @@ class MultiHeadAttention(Layer):
             bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
+            activity_regularizer=self.projections_regularizer,
+            kernel_constraint=self.kernel_constraint,
+            bias_constraint=self.bias_constraint,
             name=name,
             trainable=self._trainable,
             dtype=self.dtype,
@@ -347,7 +357,8 @@ class MultiHeadAttention(Layer):
     # ------------------------------------------------------------------------------------------------------------ masks
 
     def _of_positions(self, mask: Any, x: Tensor, axes: tuple[int, ...], new: int) -> Array | None:
-        """A mask (N, …) of x's positions, for weights (N, others …, heads, T, S), along T (new = −1) or S (new = −2)."""
+        """A mask (N, …) of x's positions, for weights (N, others …, heads, T, S): along T if the `new` axis is −1, the
+        last; along S if it is −2."""
         if mask is None:
             return None
         shown = _boolean(mask, x)
@@ -413,7 +424,12 @@ class MultiHeadAttention(Layer):
             )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "output_shape": list(self._output_sizes) or None}
+        penalty = self.projections_regularizer
+        return {
+            **super().get_config(),
+            "output_shape": list(self._output_sizes) or None,
+            "activity_regularizer": None if penalty is None else self._plain("activity_regularizer", penalty),
+        }
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

@@ -37,9 +37,11 @@ __all__ = ["Layer", "is_training"]
 _ONLY_WITHOUT: dict[str, Any] = {
     "autocast": True,
     "data_format": None,
+    "gptq_unpacked_column_size": None,
     "lora_alpha": None,
     "lora_rank": None,
     "quantization_config": None,
+    "weights": None,
 }
 
 _PROBE_BATCH = 3  # the size that stands for an open batch where an output's shape is found by trying

@@ -1,4 +1,4 @@
-"""Convolution layers in one to three dimensions: Conv, its transpose, and the depthwise convolution.
+"""Convolution layers in one to three dimensions: Conv, its transpose, the depthwise and the separable convolution.
 
 Each is written once for any number of spatial dimensions; Conv1D, Conv2D, Conv3D and the rest only state the number.
 Inputs are (N, *spatial, C): the channels come last.
@@ -28,6 +28,9 @@ __all__ = [
     "DepthwiseConv",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "SeparableConv",
+    "SeparableConv1D",
+    "SeparableConv2D",
 ]
 
 
@@ -367,5 +370,97 @@ class DepthwiseConv1D(DepthwiseConv):
 
 class DepthwiseConv2D(DepthwiseConv):
     """Depthwise convolution over images; see `DepthwiseConv`."""
+
+    dimensions = 2
+
+
+class SeparableConv(_Convolution):
+    """A depthwise convolution, whose channels a 1×1 convolution then mixes (Chollet 2017); bias and activation come
+    after both.
+
+    depthwise_kernel (*kernel_size, C_in, depth_multiplier), pointwise_kernel (1, …, C_in·depth_multiplier, filters), y
+    (N, *output, filters). strides, padding and dilation_rate are the depthwise convolution's. Everything else is as in
+    `Conv`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
+            bias_regularizer, bias_constraint, activity_regularizer=activity_regularizer, **kwargs,
+        )  # fmt: skip
+        if self.padding == "causal" and self.dimensions != 1:
+            raise ValueError(f'{self.name}: padding = "causal": only one dimension has it')
+        self.filters = positive(filters, "filters", self.name)
+        self.depth_multiplier = positive(depth_multiplier, "depth_multiplier", self.name)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.pointwise_initializer = initializers.get(pointwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
+
+    def build(self, input_shape: Any) -> None:
+        self.input_channels = channels = known_channels(input_shape, self.name)
+        self.depthwise_kernel = self.add_weight(
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+            name="depthwise_kernel",
+        )
+        self.pointwise_kernel = self.add_weight(
+            (*(1,) * self.dimensions, channels * self.depth_multiplier, self.filters),
+            self.pointwise_initializer,
+            regularizer=self.pointwise_regularizer,
+            constraint=self.pointwise_constraint,
+            name="pointwise_kernel",
+        )
+        self._add_bias(self.filters)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        depthwise = F.conv(
+            inputs,
+            F.reshape(self.depthwise_kernel, (*self.kernel_size, 1, self.input_channels * self.depth_multiplier)),
+            strides=self.strides,
+            padding=self._padding(),
+            dilation_rate=self.dilation_rate,
+            groups=self.input_channels,
+        )
+        return F.conv(depthwise, self.pointwise_kernel, self.bias, activation=self.activation)
+
+    def _output_channels(self, input_shape: Any) -> int | None:
+        return self.filters
+
+
+class SeparableConv1D(SeparableConv):
+    """Separable convolution over sequences; see `SeparableConv`."""
+
+    dimensions = 1
+
+
+class SeparableConv2D(SeparableConv):
+    """Separable convolution over images; see `SeparableConv`."""
 
     dimensions = 2

@@ -1,9 +1,11 @@
-"""Layers that stand at the beginning and in between: InputLayer, Identity, Rescaling, Dense, Embedding, Masking."""
+"""Layers that stand at the beginning and in between: InputLayer, Identity, Lambda, Rescaling, Dense, Embedding,
+Masking."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,17 @@ from ..masks import mask_of, with_mask
 from ..tensor import Tensor, as_tensor
 from . import activations
 from .base import Layer
+from .shapes import all_shapes, map_shapes
 from .symbolic import Node, Symbol
 
-__all__ = ["Dense", "Embedding", "Identity", "InputLayer", "Masking", "Rescaling"]
+__all__ = ["Dense", "Embedding", "Identity", "InputLayer", "Lambda", "Masking", "Rescaling"]
 
 
 class InputLayer(Layer):
     """Where a graph begins: its `output` is the symbol of this shape. See `Input`.
 
     dtype: any NumPy type, "float32" unless given: the type that the data are expected in. input_shape: a second name of
-    shape.
+    shape. Keras's sparse, ragged, input_tensor and optional are not supported.
     """
 
     def __init__(
@@ -31,11 +34,23 @@ class InputLayer(Layer):
         shape: Sequence[int | None] | None = None,
         batch_size: int | None = None,
         dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
         batch_shape: Sequence[int | None] | None = None,
+        input_tensor: Any = None,
+        optional: bool = False,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        for argument, value in (
+            ("sparse", sparse),
+            ("ragged", ragged),
+            ("input_tensor", input_tensor),
+            ("optional", optional),
+        ):
+            if value is not None and value is not False:
+                raise ValueError(f"{self.name}: {argument} = {value!r} is not supported; leave it out")
         shape = self.given_input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self.name}: expected either shape or batch_shape, got {shape!r} and {batch_shape!r}")
@@ -79,6 +94,60 @@ class Identity(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+class Lambda(Layer):
+    """function(x, **arguments), for what has no layer of its own.
+
+    function: takes a tensor, or what the layer is called on, and returns tensors, of differentiable functions
+        (`tomograd.functional`); `mask` and `training` are given to it if it has such arguments.
+    output_shape: the shape of an example's output, or a function from the input's shape to the output's; found by
+        calling the function on zeros if not given. mask: the output's mask, or a function of (inputs, mask) that gives
+        it. arguments: further arguments of the function.
+
+    A Lambda cannot be written into a configuration or a file (NotImplementedError): files hold no code. Make a class of
+    it, a Layer with a `call`, and register that (`tomograd.models.register`). Weights that the function uses are not
+    found, nor trained.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"{self.name}: function = {function!r}: expected a function")
+        self.function, self.mask = function, mask
+        self.arguments = dict(arguments or {})
+        self.supports_masking = mask is not None
+        self._given_output_shape = output_shape
+        self._takes = set(inspect.signature(function).parameters)
+
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
+        offered = {"mask": mask, "training": training}
+        return self.function(inputs, **self.arguments, **{key: offered[key] for key in self._takes & offered.keys()})
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        given = self._given_output_shape
+        if given is None:
+            return super().compute_output_shape(input_shape)
+        if callable(given):
+            return given(input_shape)
+        batch = all_shapes(input_shape)[0][0]
+        return map_shapes(lambda shape: (batch, *shape), given)
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError(
+            f"{self.name}: a Lambda holds code, which is not written into configurations and files: make a Layer of it "
+            "and register its class"
+        )
 
 
 class Rescaling(Layer):

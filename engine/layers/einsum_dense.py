@@ -8,10 +8,8 @@ import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from .. import constraints, initializers, regularizers
 from .. import functions as F
-from .. import initializers, regularizers
 from ..tensor import Tensor
 from . import activations
 from .base import Layer
@@ -57,6 +55,8 @@ class EinsumDense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,6 +71,8 @@ class EinsumDense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         plan = self._plan(input_shape)
@@ -84,6 +86,7 @@ class EinsumDense(Layer):
             plan.kernel_shape,  # type: ignore[arg-type]  # None was ruled out
             self._initializer(plan),
             regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
             name="kernel",
         )
         self.bias = None
@@ -92,23 +95,20 @@ class EinsumDense(Layer):
                 plan.bias_shape,  # type: ignore[arg-type]
                 self.bias_initializer,
                 regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
                 name="bias",
             )
 
     def _initializer(self, plan: _Plan) -> Any:
-        """The kernel's initializer, which takes it for the matrix of a dense layer: what is summed over, by the rest."""
+        """The kernel's initializer, told what its inputs and outputs are: what is summed over, and the rest."""
         initializer = self.kernel_initializer
-        if not isinstance(initializer, initializers.VarianceScaling):
+        if not isinstance(initializer, initializers.VarianceScaling) or initializer.input_axes is not None:
             return initializer
-        order = sorted(range(len(plan.kernel)), key=lambda axis: plan.kernel[axis] in plan.output)
-        summed = sum(label not in plan.output for label in plan.kernel)
-
-        def drawn(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-            sizes = [shape[axis] for axis in order]
-            matrix = initializer((math.prod(sizes[:summed]), math.prod(sizes[summed:])), dtype=dtype)
-            return matrix.reshape(sizes).transpose(np.argsort(order))
-
-        return drawn
+        axes: dict[bool, list[int]] = {False: [], True: []}
+        for axis, label in enumerate(plan.kernel):
+            axes[label in plan.output].append(axis)
+        config = initializer.get_config() | {"input_axes": axes[False], "output_axes": axes[True]}
+        return type(initializer).from_config(config)
 
     def call(self, inputs: Tensor) -> Tensor:
         plan = self._plan(inputs.shape)

@@ -1,23 +1,27 @@
-"""Layers that make one tensor of several: Concatenate and the elementwise Add, Subtract, Multiply, Average, Maximum,
-Minimum. They take a list of inputs. The functions of their names in small letters call a new layer at once."""
+"""Layers that make one tensor of several: Concatenate, Dot and the elementwise Add, Subtract, Multiply, Average,
+Maximum, Minimum. They take a list of inputs. The functions of their names in small letters call a new layer at once."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import functions as F
+from ..functions.linear_algebra import matmul_transposed
 from ..masks import as_mask, checked_mask
 from ..tensor import Tensor, from_array
 from .base import Layer
+from .normalization import unit_length
 
 __all__ = [
     "Add",
     "Average",
     "Concatenate",
+    "Dot",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -25,6 +29,7 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",
@@ -194,6 +199,60 @@ def _list_of_masks(inputs: Any, masks: Any, name: str) -> list[Tensor | None] | 
     return [None if mask is None else as_mask(mask, x) for x, mask in zip(inputs, masks, strict=True)]
 
 
+class Dot(Layer):
+    """The products of two inputs summed over an axis of each, example by example: (N, …, K, …) and (N, …, K, …) →
+    (N, the first's other axes, the second's other axes); (N, 1) if there are none.
+
+    axes: the axis to sum over, or one for each input; not 0, the batch. normalize: scale what is summed to length 1
+    first, which gives the cosine of the angle between both; of vectors of zeros it is 0.
+    Raises ValueError for axes that are out of range, or of different sizes.
+    """
+
+    casts_integers = True
+    supports_masking = True
+
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        pair = [axes, axes] if isinstance(axes, int) else list(axes) if isinstance(axes, (list, tuple)) else []
+        if len(pair) != 2 or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in pair):
+            raise TypeError(f"{self.name}: axes = {axes!r}: expected an integer, or one for each of two inputs")
+        self.axes = axes if isinstance(axes, int) else pair
+        self.normalize = bool(normalize)
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        x, y = inputs
+        rows = []
+        for tensor, axis in zip(inputs, self._axes((x.shape, y.shape)), strict=True):
+            moved = F.moveaxis(tensor, axis, -1)
+            if self.normalize:
+                moved = unit_length(moved, -1)
+            rows.append(F.reshape(moved, (len(moved), math.prod(moved.shape[1:-1]), moved.shape[-1])))
+        return F.reshape(matmul_transposed(*rows), self.compute_output_shape([x.shape, y.shape]))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shapes = _list_of_shapes(input_shape, self.name)
+        left, right = self._axes(shapes)
+        x, y = shapes
+        others = (*[n for i, n in enumerate(x[1:], 1) if i != left], *[n for i, n in enumerate(y[1:], 1) if i != right])
+        return (x[0], *(others or (1,)))
+
+    def _axes(self, shapes: Any) -> tuple[int, int]:
+        """The axes to sum over, counted from the front."""
+        if len(shapes) != 2:
+            raise ValueError(f"{self.name}: expected a list of 2 inputs, got {len(shapes)}")
+        given = [self.axes] * 2 if isinstance(self.axes, int) else self.axes
+        axes = [axis + len(shape) if axis < 0 else axis for axis, shape in zip(given, shapes, strict=True)]
+        if not all(0 < axis < len(shape) for axis, shape in zip(axes, shapes, strict=True)):
+            raise ValueError(f"{self.name}: axes = {self.axes} do not fit inputs of shapes {shapes}; 0 is the batch")
+        sizes = [shape[axis] for axis, shape in zip(axes, shapes, strict=True)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise ValueError(f"{self.name}: inputs of shapes {shapes} differ in the axes {self.axes} to sum over")
+        return axes[0], axes[1]
+
+    def _check_input_shape(self, shape: Any) -> None:
+        self.compute_output_shape(shape)
+
+
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
     """`Add(**kwargs)(inputs)`"""
     return Add(**kwargs)(inputs)
@@ -227,6 +286,11 @@ def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
 def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
     """`Concatenate(axis, **kwargs)(inputs)`"""
     return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **kwargs: Any) -> Any:
+    """`Dot(axes, **kwargs)(inputs)`"""
+    return Dot(axes, **kwargs)(inputs)
 
 
 def _list_of_shapes(input_shape: Any, name: str) -> list[tuple[int | None, ...]]:

@@ -1,7 +1,7 @@
 """Normalisation layers: over the batch, over each example, over groups of its channels.
 
-All compute y = (x − μ)/√(σ² + epsilon)·gamma + beta with a biased variance σ², and differ in what μ and σ² are taken
-over.
+Most compute y = (x − μ)/√(σ² + epsilon)·gamma + beta with a biased variance σ², and differ in what μ and σ² are taken
+over; two divide by the length of a vector alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from . import activations
 from .base import Layer
 from .core import known_channels, require_channels
 
-__all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization"]
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "UnitNormalization",
+]
 
 
 class _Normalization(Layer):
@@ -205,12 +211,7 @@ class LayerNormalization(_Normalization):
         self.axis = axis if isinstance(axis, int) else list(axis)
 
     def build(self, input_shape: Any) -> None:
-        axes = [self.axis] if isinstance(self.axis, int) else self.axis
-        rank = len(input_shape)
-        distinct = {axis % rank for axis in axes if -rank <= axis < rank}
-        if not axes or len(distinct) < len(axes):
-            raise ValueError(f"{self.name}: axis = {self.axis!r} does not fit an input of {rank} dimensions")
-        self.axes = tuple(sorted(distinct))
+        self.axes = _axes_of(self.axis, input_shape, self.name)
         if 0 in self.axes:
             raise ValueError(f"{self.name}: axis = {self.axis!r} holds the batch: each example is normalised by itself")
         self.features = tuple(input_shape[axis] for axis in self.axes)
@@ -271,3 +272,80 @@ class GroupNormalization(_Normalization):
     def _check_input_shape(self, shape: Any) -> None:
         if self.built:
             require_channels(shape, self.channels, self.name)
+
+
+class RMSNormalization(Layer):
+    """y = x/√(mean of x² + epsilon)·scale, the mean over `axis`, one axis or several (Zhang & Sennrich 2019).
+
+    scale has the sizes of these axes. Raises ValueError for axes that an input does not have or whose sizes are open.
+    """
+
+    casts_integers = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not epsilon >= 0.0:
+            raise ValueError(f"{self.name}: epsilon = {epsilon!r}: expected a number of at least 0")
+        self.axis = axis if isinstance(axis, int) else list(axis)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Any) -> None:
+        self.axes = _axes_of(self.axis, input_shape, self.name)
+        self.features = tuple(input_shape[axis] for axis in self.axes)
+        if None in self.features:
+            raise ValueError(f"{self.name}: the sizes of axis {self.axis!r} must be known, got {tuple(input_shape)}")
+        self.scale = self.add_weight(self.features, "ones", name="scale")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        scale = self.scale
+        if self.axes != tuple(range(inputs.ndim - len(self.axes), inputs.ndim)):
+            scale = F.reshape(scale, [size if axis in self.axes else 1 for axis, size in enumerate(inputs.shape)])
+        return inputs / F.sqrt(F.mean(inputs * inputs, axis=self.axes, keepdims=True) + self.epsilon) * scale
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if self.built and (len(shape) <= self.axes[-1] or tuple(shape[axis] for axis in self.axes) != self.features):
+            raise ValueError(f"{self.name}: built for sizes {self.features} in axes {self.axes}, got {tuple(shape)}")
+
+
+class UnitNormalization(Layer):
+    """x scaled to Σ x² = 1 over `axis`, one axis or several. Lengths below 1e-12 count as 1e-12.
+
+    Zeros stay zeros, with gradient 0. Raises ValueError for axes that an input does not have.
+    """
+
+    supports_masking = True
+    casts_integers = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axis, bool) or not isinstance(axis, (int, list, tuple)):
+            raise TypeError(f"{self.name}: axis = {axis!r}: expected an integer, or several")
+        self.axis = axis if isinstance(axis, int) else list(axis)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return unit_length(inputs, self.axis)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        _axes_of(self.axis, shape, self.name)
+
+
+def unit_length(x: Tensor, axis: int | Sequence[int]) -> Tensor:
+    """x scaled to Σx² = 1 over the axes; lengths below 1e-12 count as 1e-12, and zeros stay zeros, with gradient 0."""
+    squares = F.sum(x * x, axis=axis, keepdims=True)
+    return x * F.where(squares.array > 0, 1 / F.sqrt(F.maximum(squares, 1e-24)), 0.0)
+
+
+def _axes_of(axis: int | Sequence[int], shape: Any, name: str) -> tuple[int, ...]:
+    """Axes of an input of this shape, counted from the front, in order."""
+    axes = [axis] if isinstance(axis, int) else axis
+    rank = len(shape)
+    distinct = {one % rank for one in axes if -rank <= one < rank}
+    if not axes or len(distinct) < len(axes):
+        raise ValueError(f"{name}: axis = {axis!r} does not fit an input of {rank} dimensions")
+    return tuple(sorted(distinct))

@@ -47,9 +47,10 @@ class _Pooling(SpatialLayer):
         strides: Sizes | None = None,
         padding: Any = "valid",
         data_format: str | None = None,
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format, name=name, **kwargs)
         self.pool_size = per_dimension(pool_size, self.dimensions, f"{self.name}: pool_size")
         given = self.pool_size if strides is None else strides
         self.strides = per_dimension(given, self.dimensions, f"{self.name}: strides")
@@ -71,9 +72,10 @@ class MaxPooling(_Pooling):
         strides: Sizes | None = None,
         padding: Any = "valid",
         data_format: str | None = None,
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+        super().__init__(pool_size, strides, padding, data_format, name, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:
         return F.max_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)

@@ -1,33 +1,58 @@
-"""Layers that are the identity but for training: Dropout and its spatial kind, and a penalty of what passes through."""
+"""Layers that are the identity but for training: Dropout and its kinds, noise, and a penalty of what passes through."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from .. import functions as F
-from .. import regularizers
-from ..random import Generator
-from ..tensor import Tensor
+from .. import random, regularizers
+from ..functions.activations import SELU_ALPHA, SELU_SCALE
+from ..tensor import Tensor, beside, from_array
 from .base import Layer
-from .spatial import require_spatial
+from .spatial import channels_last, require_spatial
 
-__all__ = ["ActivityRegularization", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
+__all__ = [
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]
 
 
-class _Dropout(Layer):
-    """What both kinds share: the rate and the generator."""
+class _Random(Layer):
+    """A layer that draws in training: from a generator of its own if it has a seed, else from the engine's."""
 
-    casts_integers = True
     supports_masking = True
+    casts_integers = True
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.generator = None if seed is None else random.Generator(seed)
+
+    def _normal(self, mean: float, stddev: float, like: Tensor) -> Tensor:
+        """Normal numbers of a tensor's shape and type, where it lies."""
+        generator = self.generator or random.generator()
+        return from_array(beside(generator.normal(mean, stddev, like.shape, like.dtype), like.array))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
+
+
+class _Dropout(_Random):
+    """What the kinds of dropout share: the rate."""
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate <= 1.0:
             raise ValueError(f"{self.name}: rate = {rate!r}: expected a number from 0 to 1")
         self.rate = rate
-        self.seed = seed
-        self.generator = None if seed is None else Generator(seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training or self.rate == 0.0:
@@ -39,9 +64,6 @@ class _Dropout(Layer):
     def _mask_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the random mask."""
         raise NotImplementedError
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return tuple(input_shape)
 
 
 class Dropout(_Dropout):
@@ -60,13 +82,82 @@ class Dropout(_Dropout):
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
 
     def _mask_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if self.noise_shape is None:
-            return input_shape
-        if len(self.noise_shape) != len(input_shape):
-            raise ValueError(f"{self.name}: noise_shape {self.noise_shape} does not fit an input {input_shape}")
-        return tuple(
-            size if noise is None else noise for noise, size in zip(self.noise_shape, input_shape, strict=True)
-        )
+        return _noise_shape(self.noise_shape, input_shape, self.name)
+
+
+class AlphaDropout(_Random):
+    """Dropout for selu: in training each value becomes selu's limit at −∞, −α·λ, with probability `rate`; then all are
+    scaled and shifted so that mean 0 and variance 1 stay (Klambauer et al. 2017).
+
+    y = a·(x if kept, else −αλ) + b with a = 1/√((1 − rate)(1 + rate·(αλ)²)), b = a·αλ·rate, α and λ selu's.
+    noise_shape, seed: as in `Dropout`. Raises ValueError for a rate outside 0 … 1, and for 1, which leaves no variance.
+    """
+
+    def __init__(
+        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(seed, **kwargs)
+        self.rate = _rate_below_1(rate, self.name)
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not training or self.rate == 0.0:
+            return inputs
+        generator = self.generator or random.generator()
+        drawn = generator.uniform(shape=_noise_shape(self.noise_shape, inputs.shape, self.name))
+        limit = SELU_ALPHA * SELU_SCALE
+        a = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
+        return a * F.where(beside(drawn >= self.rate, inputs.array), inputs, -limit) + a * limit * self.rate
+
+
+class GaussianNoise(_Random):
+    """In training, normal numbers of mean 0 and standard deviation `stddev` are added.
+
+    seed: as in `Dropout`. Raises ValueError for a stddev outside 0 … 1, as Keras does.
+    """
+
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or not 0.0 <= stddev <= 1.0:
+            raise ValueError(f"{self.name}: stddev = {stddev!r}: expected a number from 0 to 1")
+        self.stddev = stddev
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not training or self.stddev == 0.0:
+            return inputs
+        return inputs + self._normal(0.0, self.stddev, inputs)
+
+
+class GaussianDropout(_Random):
+    """In training, values are multiplied by normal numbers of mean 1 and variance rate/(1 − rate), the variance that
+    dropout's factors have (Srivastava et al. 2014).
+
+    seed: as in `Dropout`. Raises ValueError for a rate outside 0 … 1, and for 1, whose variance is infinite.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        self.rate = _rate_below_1(rate, self.name)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not training or self.rate == 0.0:
+            return inputs
+        return inputs * self._normal(1.0, math.sqrt(self.rate / (1.0 - self.rate)), inputs)
+
+
+def _rate_below_1(rate: Any, name: str) -> float:
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
+        raise ValueError(f"{name}: rate = {rate!r}: expected a number of at least 0 and less than 1")
+    return rate
+
+
+def _noise_shape(noise_shape: Sequence[int | None] | None, input_shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """The shape in which is drawn for an input: None in `noise_shape` stands for the input's size."""
+    if noise_shape is None:
+        return input_shape
+    if len(noise_shape) != len(input_shape):
+        raise ValueError(f"{name}: noise_shape {noise_shape} does not fit an input {input_shape}")
+    return tuple(size if noise is None else noise for noise, size in zip(noise_shape, input_shape, strict=True))
 
 
 class _SpatialDropout(_Dropout):
@@ -86,15 +177,32 @@ class SpatialDropout1D(_SpatialDropout):
 
     dimensions = 1
 
+    def __init__(
+        self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(rate, seed, name=name, dtype=dtype, **kwargs)
+
 
 class SpatialDropout2D(_SpatialDropout):
-    """Dropout of whole channels of images."""
+    """Dropout of whole channels of images. data_format: None or "channels_last"."""
 
     dimensions = 2
 
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(rate, seed, name=name, dtype=dtype, **kwargs)
+        self.data_format = channels_last(data_format, self.name)
 
-class SpatialDropout3D(_SpatialDropout):
-    """Dropout of whole channels of volumes."""
+
+class SpatialDropout3D(SpatialDropout2D):
+    """Dropout of whole channels of volumes. data_format: None or "channels_last"."""
 
     dimensions = 3
 

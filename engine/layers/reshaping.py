@@ -1,4 +1,5 @@
-"""Layers that move values, and compute little with them: Flatten, Reshape, Permute, upsampling, padding, cropping."""
+"""Layers that move values, and compute little with them: Flatten, Reshape, Permute, RepeatVector, upsampling, padding,
+cropping."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from ...kernels.geometry import per_dimension
 from .. import functions as F
 from ..tensor import Tensor
 from .base import Layer
-from .spatial import Sizes, SpatialLayer
+from .core import positive
+from .spatial import Sizes, SpatialLayer, channels_last
 
 __all__ = [
     "Cropping",
@@ -21,6 +23,7 @@ __all__ = [
     "Cropping3D",
     "Flatten",
     "Permute",
+    "RepeatVector",
     "Reshape",
     "UpSampling",
     "UpSampling1D",
@@ -34,7 +37,11 @@ __all__ = [
 
 
 class Flatten(Layer):
-    """(N, a, b, …) → (N, a·b·…), in row-major order; (N,) → (N, 1)."""
+    """(N, a, b, …) → (N, a·b·…), in row-major order; (N,) → (N, 1). data_format: None or "channels_last"."""
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = channels_last(data_format, self.name)
 
     def call(self, inputs: Tensor) -> Tensor:
         return F.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
@@ -95,6 +102,24 @@ class Permute(Layer):
     def _check_input_shape(self, shape: Any) -> None:
         if len(shape) != len(self.dims) + 1:
             raise ValueError(f"{self.name}: expected an input of {len(self.dims) + 1} dimensions, got shape {shape}")
+
+
+class RepeatVector(Layer):
+    """(N, C) → (N, n, C): each vector n times. Raises ValueError for an n below 1, and for inputs of another rank."""
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = positive(n, "n", self.name)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return F.repeat(F.expand_dims(inputs, 1), self.n, axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.n, input_shape[1])
+
+    def _check_input_shape(self, shape: Any) -> None:
+        if len(shape) != 2:
+            raise ValueError(f"{self.name}: expected an input of 2 dimensions (N, C), got shape {tuple(shape)}")
 
 
 class UpSampling(SpatialLayer):
@@ -187,11 +212,8 @@ class Cropping(SpatialLayer):
     Raises ValueError where nothing would be left.
     """
 
-    default: Any = None
-
-    def __init__(self, cropping: Any = None, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format, **kwargs)
-        cropping = self.default if cropping is None else cropping
         self.cropping = _pairs(cropping, self.dimensions, f"{self.name}: cropping")
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -215,21 +237,21 @@ class Cropping1D(Cropping):
     """Cuts off the ends of a sequence (one step each, if not said otherwise); see `Cropping`."""
 
     dimensions = 1
-    default = (1, 1)
 
 
 class Cropping2D(Cropping):
     """Cuts off the borders of an image; see `Cropping`."""
 
     dimensions = 2
-    default = 0
+
+    def __init__(self, cropping: Any = 0, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(cropping, data_format, **kwargs)
 
 
 class Cropping3D(Cropping):
     """Cuts off the borders of a volume (one position each, if not said otherwise); see `Cropping`."""
 
     dimensions = 3
-    default = 1
 
 
 def _pairs(value: Any, dimensions: int, argument: str) -> tuple[tuple[int, int], ...]:

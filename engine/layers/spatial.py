@@ -10,7 +10,7 @@ from typing import Any
 
 from .base import Layer
 
-__all__ = ["Sizes", "SpatialLayer", "one_dimension", "require_spatial"]
+__all__ = ["Sizes", "SpatialLayer", "channels_last", "one_dimension", "require_spatial"]
 
 Sizes = int | Sequence[int]
 
@@ -22,11 +22,7 @@ class SpatialLayer(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if data_format not in (None, "channels_last"):
-            raise ValueError(
-                f'{self.name}: data_format = {data_format!r} is not supported; arrays here are "channels_last"'
-            )
-        self.data_format = data_format
+        self.data_format = channels_last(data_format, self.name)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(N, *sizes, C); a spatial size that is open in the input is open in the output."""
@@ -45,6 +41,13 @@ class SpatialLayer(Layer):
 
     def _check_input_shape(self, shape: Any) -> None:
         require_spatial(shape, self.dimensions, self.name)
+
+
+def channels_last(data_format: Any, name: str) -> str | None:
+    """`data_format` if it is None or "channels_last"; ValueError for anything else."""
+    if data_format not in (None, "channels_last"):
+        raise ValueError(f'{name}: data_format = {data_format!r} is not supported; arrays here are "channels_last"')
+    return data_format
 
 
 def require_spatial(shape: Any, dimensions: int, name: str) -> None:

@@ -158,19 +158,26 @@ def Input(
     shape: Sequence[int | None] | None = None,
     batch_size: int | None = None,
     dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
     batch_shape: Sequence[int | None] | None = None,
     name: str | None = None,
+    tensor: Any = None,
+    optional: bool = False,
 ) -> Symbol:
     """The symbol where a graph begins.
 
     shape: the shape of one example, without the batch; None for a size that may vary. batch_size: the size of the
     batch, None for any. batch_shape: both at once, in place of `shape`. dtype: "float32" unless given.
+    Keras's sparse, ragged, tensor and optional are not supported.
 
     Raises ValueError if neither or both of shape and batch_shape are given, or for sizes that are not positive.
     """
     from .core import InputLayer
 
-    return InputLayer(shape=shape, batch_size=batch_size, dtype=dtype, batch_shape=batch_shape, name=name).output
+    return InputLayer(
+        shape, batch_size, dtype, sparse, ragged, batch_shape, input_tensor=tensor, optional=optional, name=name
+    ).output
 
 
 def flatten(structure: Any) -> list[Any]:

@@ -12,6 +12,7 @@ ENTRIES = [
             sample("masked_softmax(x)", x=normal(2, 3)),
             sample("masked_softmax(x, MASK)", x=normal(2, 3)),
             sample("masked_softmax(x, MASK, axis=0)", x=normal(2, 3)),
+            sample("masked_softmax(x, MASK, axis=(0, 1))", x=normal(2, 3)),
             sample("masked_softmax(x, x[:, :1] > 9)", x=normal(2, 3)),
         ),
         errors=(

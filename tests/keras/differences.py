@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 # (subject, name) → argument, or "order", → why
-DIFFERENT: dict[tuple[str, str], dict[str, str]] = {}
+DIFFERENT: dict[tuple[str, str], dict[str, str]] = {
+    ("layers", name): {"order": "data_format stands behind output_padding, as in one and two dimensions"}
+    for name in ("Conv3DTranspose", "Convolution3DTranspose")
+}
 
 # What behaves otherwise: (what, in Keras, here)
 BEHAVIOUR: list[tuple[str, str, str]] = [
