@@ -42,9 +42,14 @@ MOST = 4  # recordings of a model, for different inputs
 
 # Layers whose work in inference is kernels alone. (Those that turn out not to be, for some arguments, are found out.)
 # Not those that make masks, and not those that hold other layers, whose changes would not be seen.
-_OTHERS = (Layer, layers.Embedding, layers.Masking, layers.Operation)
+_OTHERS = (
+    *(layers.Embedding, layers.Masking, layers.Operation),
+    *(layers.Bidirectional, layers.RNN, layers.StackedRNNCells, layers.TimeDistributed),
+)
 _LAYERS = {
-    cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Layer) and cls not in _OTHERS
+    cls
+    for cls in vars(layers).values()
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer and not issubclass(cls, _OTHERS)
 }
 _ACTIVATIONS = set(BY_NAME.values())
 

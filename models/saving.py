@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import warnings
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ import numpy as np
 from ..engine import checkpoints, layers, random
 from ..engine.checkpoints import CheckpointError
 from ..engine.layers.base import Layer
+from ..engine.layers.nesting import read_layers_with
 from ..engine.layers.symbolic import flatten
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ FOREIGN = {
 Class = TypeVar("Class", bound=type)
 
 _registered: dict[str, type] = {}
+_given: ContextVar[dict[str, type] | None] = ContextVar("given", default=None)  # custom_objects of what is being read
 # Models of this package: imported when a file or a configuration names them.
 _OWN = {"CNN": ".cnn", "CropLike": ".unet", "Functional": ".functional", "Sequential": ".sequential", "UNet": ".unet"}
 
@@ -68,7 +71,12 @@ def register(cls: Class) -> Class:
 def _class_named(name: Any, custom_objects: dict[str, type] | None) -> type | None:
     if name in _OWN:
         return getattr(importlib.import_module(_OWN[name], __package__), name)
-    return (custom_objects or {}).get(name) or _registered.get(name) or layers.CLASSES.get(name)
+    return (
+        (custom_objects or {}).get(name)
+        or (_given.get() or {}).get(name)
+        or _registered.get(name)
+        or layers.CLASSES.get(name)
+    )
 
 
 def layer_to_config(layer: Layer) -> dict[str, Any]:
@@ -86,9 +94,16 @@ def layer_from_config(entry: dict[str, Any], custom_objects: dict[str, type] | N
         )
     from .model import Model
 
-    if issubclass(cls, Model):
-        return cls.from_config(entry["config"], custom_objects)
-    return cls.from_config(entry["config"])  # type: ignore[attr-defined]
+    token = _given.set({**(_given.get() or {}), **(custom_objects or {})})  # for layers within layers
+    try:
+        if issubclass(cls, Model):
+            return cls.from_config(entry["config"], custom_objects)
+        return cls.from_config(entry["config"])  # type: ignore[attr-defined]
+    finally:
+        _given.reset(token)
+
+
+read_layers_with(lambda config: layer_from_config(dict(config)))
 
 
 # ---------------------------------------------------------------------------------------------------------------- files

@@ -21,6 +21,7 @@ from .adaptive_pooling import (
 )
 from .attention import AdditiveAttention, Attention, MultiHeadAttention
 from .base import Layer
+from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .convolution import (
     Conv1D,
     Conv1DTranspose,
@@ -87,6 +88,8 @@ from .regularization import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .recurrent import GRU, LSTM, RNN, SimpleRNN
+from .regularization import ActivityRegularization, Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .reshaping import (
     Cropping1D,
     Cropping2D,
@@ -103,9 +106,13 @@ from .reshaping import (
     ZeroPadding3D,
 )
 from .symbolic import Input, Node, Symbol
+from .wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -127,6 +134,7 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "CenterCrop",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -153,6 +161,7 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GRUCell",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -170,6 +179,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Lambda",
+    "LSTMCell",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -199,13 +209,17 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "StackedRNNCells",
     "Subtract",
     "Symbol",
     "UnitNormalization",
+    "TimeDistributed",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",

@@ -474,6 +474,11 @@ def _symbols(shapes: Any, dtype: np.dtype, name: str) -> Any:
     return map_shapes(lambda shape: Symbol(shape, dtype, name), shapes)
 
 
+def call_arguments(layer: Layer) -> tuple[str, ...]:
+    """The names of the arguments that a layer's `call` takes, self among them."""
+    return _arguments(type(layer).call)
+
+
 @functools.cache
 def _arguments(call: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a method's arguments, self among them."""
