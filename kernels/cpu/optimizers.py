@@ -278,15 +278,17 @@ def _lamb_moments(begin, end, arguments):
             a += 1
         p, g, first, second = _arrays_at(like, table, 4 * a, number)
         low = (piece - pieces[a]) * size
+        high = min(low + size, bounds[a + 1] - bounds[a])
+        for i in range(low, high):
+            p[i] = p[i] - decay * p[i]
+            first[i] = first[i] + one_less_beta_1 * (g[i] - first[i])
+            second[i] = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
         of_parameter = of_update = 0.0
-        for i in range(low, min(low + size, bounds[a + 1] - bounds[a])):
-            weight = p[i] - decay * p[i]
-            m = first[i] + one_less_beta_1 * (g[i] - first[i])
-            v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
-            p[i], first[i], second[i] = weight, m, v
-            update = correction_1 * m / (np.sqrt(correction_2 * v) + epsilon)
-            of_parameter += np.float64(weight) * np.float64(weight)
-            of_update += np.float64(update) * np.float64(update)
+        for i in range(low, high):  # in a loop of its own, which stores nothing: so it becomes vectors
+            weight = np.float64(p[i])
+            update = np.float64(correction_1 * first[i] / (np.sqrt(correction_2 * second[i]) + epsilon))
+            of_parameter += weight * weight
+            of_update += update * update
         sums[2 * piece], sums[2 * piece + 1] = of_parameter, of_update
 
 
