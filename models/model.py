@@ -155,8 +155,8 @@ class Model(Layer):
         show_trainable: bool = False,
         layer_range: Sequence[str] | None = None,
     ) -> None:
-        """Print Keras's table of the layers: output shapes, numbers of parameters and, where the layers are no row, what
-        each is connected to.
+        """Print Keras's table of the layers: output shapes, numbers of parameters and, where the layers are no row,
+        what each is connected to.
 
         line_length: its width. positions: where the columns end, as shares of it. print_fn: called with each line.
         expand_nested: also the layers within models. show_trainable: whether each is trained. layer_range: the first

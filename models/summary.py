@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 import shutil
@@ -58,7 +59,7 @@ def _widths(ends: Sequence[float], width: int, columns: int) -> list[int]:
     if ends[-1] > 1:
         ends = [end / width for end in ends]
     marks = [0, *(int(end * width) for end in ends)]
-    widths = [right - left for left, right in zip(marks, marks[1:], strict=False)]
+    widths = [right - left for left, right in itertools.pairwise(marks)]
     if min(widths) < NARROWEST:
         raise ValueError(f"summary: a column of {min(widths)} characters is too narrow: give a larger line_length")
     return widths

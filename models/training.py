@@ -299,7 +299,7 @@ def _listeners(
     verbose: str | int,
     feed: Feed,
     epochs: int = 1,
-    validation_freq: int | None = None,
+    validation_freq: int | Sequence[int] | None = None,
     add_history: bool = False,
 ) -> CallbackList:
     """Whom a loop tells: the callbacks given, a progress bar if one is to be shown, and in training a History."""

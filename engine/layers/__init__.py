@@ -78,6 +78,7 @@ from .pooling import (
     MaxPooling3D,
 )
 from .preprocessing import CenterCrop, Normalization, Resizing
+from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -88,8 +89,6 @@ from .regularization import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
-from .recurrent import GRU, LSTM, RNN, SimpleRNN
-from .regularization import ActivityRegularization, Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .reshaping import (
     Cropping1D,
     Cropping2D,
@@ -133,8 +132,8 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
-    "CenterCrop",
     "Bidirectional",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -159,9 +158,9 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
-    "GRUCell",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -178,8 +177,8 @@ __all__ = [
     "Identity",
     "Input",
     "InputLayer",
-    "Lambda",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -218,8 +217,8 @@ __all__ = [
     "StackedRNNCells",
     "Subtract",
     "Symbol",
-    "UnitNormalization",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",

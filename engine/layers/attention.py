@@ -229,7 +229,7 @@ class MultiHeadAttention(Layer):
         self.bias_constraint = constraints.get(bias_constraint)
         self._dropout_layer = Dropout(dropout, seed=seed, name="dropout", dtype=self.dtype)
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # as in Keras: query, value and key are arguments of their own
         self,
         query: Any,
         value: Any = None,

@@ -125,7 +125,8 @@ class EinsumDense(Layer):
         """Where the last axes are summed over and the kernel's others take their place: a dense layer's product."""
         sizes = self.kernel.shape
         columns = math.prod(sizes[:summed])
-        bias, activation = self.bias, self.activation
+        bias: Tensor | None = self.bias
+        activation = self.activation
         if bias is not None and bias.shape == sizes[summed:]:
             bias, fused = F.reshape(bias, (bias.size,)), activation
         else:

@@ -297,7 +297,7 @@ class RMSNormalization(Layer):
         self.scale = self.add_weight(self.features, "ones", name="scale")
 
     def call(self, inputs: Tensor) -> Tensor:
-        scale = self.scale
+        scale: Tensor = self.scale
         if self.axes != tuple(range(inputs.ndim - len(self.axes), inputs.ndim)):
             scale = F.reshape(scale, [size if axis in self.axes else 1 for axis, size in enumerate(inputs.shape)])
         return inputs / F.sqrt(F.mean(inputs * inputs, axis=self.axes, keepdims=True) + self.epsilon) * scale
@@ -337,7 +337,7 @@ class UnitNormalization(Layer):
 
 def unit_length(x: Tensor, axis: int | Sequence[int]) -> Tensor:
     """x scaled to Σx² = 1 over the axes; lengths below 1e-12 count as 1e-12, and zeros stay zeros, with gradient 0."""
-    squares = F.sum(x * x, axis=axis, keepdims=True)
+    squares = F.sum(x * x, axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True)
     return x * F.where(squares.array > 0, 1 / F.sqrt(F.maximum(squares, 1e-24)), 0.0)
 
 

@@ -102,7 +102,7 @@ class Circle(Loss):
         positive = labels.array[:, None] == others.array[None, :]
         negative = ~positive
         if self.remove_diagonal:
-            positive = positive & beside(~np.eye(*positive.shape, dtype=bool), positive)
+            positive = positive & beside(np.eye(*positive.shape) == 0, positive)
         return positive, negative
 
 

@@ -5,8 +5,8 @@ Two things bound it from below:
 
 - multiply-adds: a core does 2 · lanes in a cycle, so 2 · N · T · gates · H² flops at the peak;
 - the weights, gates · H² numbers, which every group reads anew in every step, from the second-level cache as a rule: a
-  cache line in a cycle or two. A tile of 6 rows uses each of them for six multiply-adds, so that this is below the first
-  bound from four sequences on; a batch of one is bound by it.
+  cache line in a cycle or two. A tile of 6 rows uses each of them for six multiply-adds, so that this is below the
+  first bound from four sequences on; a batch of one is bound by it.
 
 So a tile's columns are the gates of the same units: its sums go through the first-level cache into the gates' functions
 and on to the states, and nothing but gates and states is written. Backwards, the slopes of the gates come first, then a

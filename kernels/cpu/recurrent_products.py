@@ -15,7 +15,7 @@ import numpy as np
 from ..memory import empty
 from .bodies import address_of, helper, kernel, unpack
 from .launch import run, threads
-from .simd import Level, lanes, level, load, load_part, pointer_at, splat, store, store_part, vector_of
+from .simd import Level, lanes, level, load, load_part, splat, store, store_part, vector_of
 from .tile_kernel import (
     ADVANCE,
     COLUMNS,
