@@ -138,10 +138,10 @@ class Softmax(_Elementwise):
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        axes = [axis] if isinstance(axis, int) else list(axis) if isinstance(axis, (list, tuple)) else [axis]
+        axes: list[Any] = list(axis) if isinstance(axis, (list, tuple)) else [axis]
         if not axes or not all(isinstance(one, int) and not isinstance(one, bool) for one in axes):
             raise TypeError(f"{self.name}: axis = {axis!r}: expected an integer, or several")
-        self.axis = axis if isinstance(axis, int) else axes
+        self.axis: int | list[int] = axis if isinstance(axis, int) else axes
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
         own = mask_of(inputs)
