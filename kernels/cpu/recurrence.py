@@ -18,7 +18,7 @@ import numpy as np
 from ..interface import twin_of
 from ..memory import empty, empty_like, zeros
 from ..reference import recurrence as reference
-from .bodies import Constant, helper, kernel, scratch, unpack, value
+from .bodies import helper, kernel, scratch, unpack
 from .copying import contiguous
 from .elementwise import Formula, apply, formula
 from .launch import run
@@ -104,7 +104,7 @@ ACTIVATIONS: dict[str, tuple[Formula, Formula]] = {
 # ---- what bodies share -----------------------------------------------------------------------------------------------
 
 # What the bodies find where in the layout.
-SEQUENCES, STEPS, UNITS, GROUPS, ROWS, STARTS, LAYOUT_SIZE = range(7)
+SEQUENCES, STEPS, UNITS, GROUPS, ROWS, STARTS, MASKED = range(7)
 
 
 @helper
@@ -134,11 +134,11 @@ def _product_of_states(vector, kernels, slots, layout, h, h0, n, rows, t, packed
 
 
 @helper
-def _add_back(vector, masked, mask, layout, n, rows, t, room, block, width, dh):
+def _add_back(vector, mask, layout, n, rows, t, room, block, width, dh):
     """dh (N, H) += room (rows, width), a block of what comes back through the product, but for steps left out."""
     units = layout[UNITS]
     for r in range(rows):
-        if not value(masked) or mask[(n + r) * layout[STEPS] + t]:
+        if not layout[MASKED] or mask[(n + r) * layout[STEPS] + t]:
             for j in range(0, min(width, units - block * width), lanes(vector)):
                 u = block * width + j
                 count, at = units - u, (n + r) * units + u
@@ -146,9 +146,7 @@ def _add_back(vector, masked, mask, layout, n, rows, t, room, block, width, dh):
 
 
 @helper
-def _back(
-    vector, masked, kernels, slots, layout, first, last, t, gradient, columns, depth, packed, room, width, mask, dh
-):
+def _back(vector, kernels, slots, layout, first, last, t, gradient, columns, depth, packed, room, width, mask, dh):
     """dh (N, H) += gradient[:, t, :depth] (of N, T, columns) times the packed transposed weights, for the sequences
     first … last."""
     units, step = layout[UNITS], layout[STEPS] * columns
@@ -160,7 +158,7 @@ def _back(
             rows = first + part_of(last - first, tiles, tile + 1) - n
             x = pointer_at(gradient, n * step + t * columns)
             multiply(kernels, slots, rows, x, step, weights, room, depth, width)
-            _add_back(vector, masked, mask, layout, n, rows, t, room, block, width, dh)
+            _add_back(vector, mask, layout, n, rows, t, room, block, width, dh)
 
 
 class _Batch:
@@ -171,18 +169,18 @@ class _Batch:
         n, steps, units = h.shape
         self.groups = groups_of(n, steps, units, gates * units, h.dtype)
         self.vector, self.starts = vector_of(h.dtype), starts
-        self.masked = Constant(mask is not None)
+        self.masked = mask is not None
         self.mask = np.zeros(1, np.bool_) if mask is None else np.ascontiguousarray(mask)
 
     def kernels(self, vectors: int) -> tuple[np.ndarray, np.ndarray]:
         """(addresses of tile kernels by rows, layout) for tiles with so many vectors in a row."""
         n, steps, units = self.shape
         addresses, most = kernels_for(self.dtype, vectors, n, self.groups)
-        return addresses, np.array([n, steps, units, self.groups, most, self.starts], np.int64)
+        return addresses, np.array([n, steps, units, self.groups, most, self.starts, self.masked], np.int64)
 
     def run(self, body, *arguments) -> None:
         """Runs a body over the groups."""
-        run(body, self.groups, 1, self.vector, self.masked, self.mask, *arguments)
+        run(body, self.groups, 1, self.vector, self.mask, *arguments)
 
     def state(self, given: np.ndarray | None) -> np.ndarray:
         """A state (N, H) before the first step, or something that is not read."""
@@ -201,7 +199,7 @@ class _Batch:
 
 @kernel
 def _simple_rnn(begin, end, arguments):
-    vector, masked, mask, f, z, packed, h0, h, kernels, layout = unpack(arguments)
+    vector, mask, f, z, packed, h0, h, kernels, layout = unpack(arguments)
     slots, room = scratch(layout, ALL_SLOTS), scratch(z, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], VECTORS * lanes(vector)
     for group in range(begin, end):
@@ -219,7 +217,7 @@ def _simple_rnn(begin, end, arguments):
                         for j in range(0, min(width, units - block * width), lanes(vector)):
                             u = block * width + j
                             count = units - u
-                            if not value(masked) or mask[at]:
+                            if not layout[MASKED] or mask[at]:
                                 s = get(vector, z, at * units + u, count) + load(vector, room, r * width + j)
                                 put(vector, h, at * units + u, apply(f, (s,)), count)
                             else:
@@ -242,7 +240,7 @@ def simple_rnn(
 
 @kernel
 def _simple_rnn_gradient(begin, end, arguments):
-    vector, masked, mask, slope, dh, h, packed, dz, carried, kernels, layout = unpack(arguments)
+    vector, mask, slope, dh, h, packed, dz, carried, kernels, layout = unpack(arguments)
     slots, room = scratch(layout, ALL_SLOTS), scratch(dz, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], VECTORS * lanes(vector)
     for group in range(begin, end):
@@ -251,7 +249,7 @@ def _simple_rnn_gradient(begin, end, arguments):
         for t in range(steps - 1, -1, -1):
             for n in range(first, last):
                 at = (n * steps + t) * units
-                taken = not value(masked) or mask[n * steps + t]
+                taken = not layout[MASKED] or mask[n * steps + t]
                 for u in range(0, units, lanes(vector)):
                     count = units - u
                     total = get(vector, dh, at + u, count) + get(vector, carried, n * units + u, count)
@@ -259,7 +257,7 @@ def _simple_rnn_gradient(begin, end, arguments):
                     put(vector, dz, at + u, ds if taken else splat(vector, 0), count)
                     put(vector, carried, n * units + u, splat(vector, 0) if taken else total, count)
             _back(
-                *(vector, masked, kernels, slots, layout, first, last, t, dz, units, units, packed, room, width),
+                *(vector, kernels, slots, layout, first, last, t, dz, units, units, packed, room, width),
                 *(mask, carried),
             )
 
@@ -298,7 +296,7 @@ def _lstm_units(vector, f, g, z, sums, before, gates, count):
 
 @kernel
 def _lstm(begin, end, arguments):
-    vector, masked, mask, f, g, z, packed, h0, c0, h, c, kernels, layout = unpack(arguments)
+    vector, mask, f, g, z, packed, h0, c0, h, c, kernels, layout = unpack(arguments)
     slots, room = scratch(layout, ALL_SLOTS), scratch(z, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], 4 * lanes(vector)
     for group in range(begin, end):
@@ -318,7 +316,7 @@ def _lstm(begin, end, arguments):
                         before = _before(vector, c, c0, layout, n + r, t, u, count)
                         own, sums = pointer_at(z, at * 4 * units + u), pointer_at(room, r * width)
                         cell, state = _lstm_units(vector, f, g, own, sums, before, units, count)
-                        if value(masked) and not mask[at]:
+                        if layout[MASKED] and not mask[at]:
                             cell, state = before, _before(vector, h, h0, layout, n + r, t, u, count)
                         put(vector, c, at * units + u, cell, count)
                         put(vector, h, at * units + u, state, count)
@@ -365,8 +363,8 @@ def _lstm_slopes(vector, f, f_slope, g_slope, gates, units, count, cell, before,
 
 @kernel
 def _lstm_gradient(begin, end, arguments):
-    (vector, masked, mask, f, f_slope, g_slope, dh, gates, c, c0, packed, dz, dstates, dcells, kernels, layout) = (
-        unpack(arguments)
+    (vector, mask, f, f_slope, g_slope, dh, gates, c, c0, packed, dz, dstates, dcells, kernels, layout) = unpack(
+        arguments
     )
     slots, room = scratch(layout, ALL_SLOTS), scratch(dz, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], VECTORS * lanes(vector)
@@ -377,7 +375,7 @@ def _lstm_gradient(begin, end, arguments):
         for t in range(steps - 1, -1, -1):
             for n in range(first, last):
                 at = n * steps + t
-                taken = not value(masked) or mask[at]
+                taken = not layout[MASKED] or mask[at]
                 for u in range(0, units, lanes(vector)):
                     count, own = units - u, n * units + u
                     dstate = get(vector, dh, at * units + u, count) + get(vector, dstates, own, count)
@@ -400,7 +398,7 @@ def _lstm_gradient(begin, end, arguments):
                     put(vector, dcells, own, d[4], count)
                     put(vector, dstates, own, zero, count)
             _back(
-                *(vector, masked, kernels, slots, layout, first, last, t, dz, 4 * units, 4 * units, packed, room),
+                *(vector, kernels, slots, layout, first, last, t, dz, 4 * units, 4 * units, packed, room),
                 *(width, mask, dstates),
             )
 
@@ -449,7 +447,7 @@ def _gru_units(vector, f, g, z, sums, bias, inner, before, units, count):
 
 @kernel
 def _gru(begin, end, arguments):
-    vector, masked, mask, f, g, z, packed, bias, h0, h, inner, kernels, layout = unpack(arguments)
+    vector, mask, f, g, z, packed, bias, h0, h, inner, kernels, layout = unpack(arguments)
     slots, room = scratch(layout, ALL_SLOTS), scratch(z, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], 3 * lanes(vector)
     for group in range(begin, end):
@@ -470,15 +468,15 @@ def _gru(begin, end, arguments):
                         own, sums = pointer_at(z, at * 3 * units + u), pointer_at(room, r * width)
                         kept = pointer_at(inner, at * units + u)
                         state = _gru_units(vector, f, g, own, sums, pointer_at(bias, u), kept, before, units, count)
-                        if value(masked) and not mask[at]:
+                        if layout[MASKED] and not mask[at]:
                             state = before
                         put(vector, h, at * units + u, state, count)
 
 
 @kernel
 def _gru_gradient(begin, end, arguments):
-    (vector, masked, mask, f_slope, g_slope, dh, h, gates, inner, h0, packed, dz, dm, carried, kernels, layout) = (
-        unpack(arguments)
+    (vector, mask, f_slope, g_slope, dh, h, gates, inner, h0, packed, dz, dm, carried, kernels, layout) = unpack(
+        arguments
     )
     slots, room = scratch(layout, ALL_SLOTS), scratch(dz, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], VECTORS * lanes(vector)
@@ -489,7 +487,7 @@ def _gru_gradient(begin, end, arguments):
         for t in range(steps - 1, -1, -1):
             for n in range(first, last):
                 at = n * steps + t
-                taken = not value(masked) or mask[at]
+                taken = not layout[MASKED] or mask[at]
                 for u in range(0, units, lanes(vector)):
                     count, own, place = units - u, n * units + u, at * 3 * units + u
                     total = get(vector, dh, at * units + u, count) + get(vector, carried, own, count)
@@ -507,7 +505,7 @@ def _gru_gradient(begin, end, arguments):
                     put(vector, dm, place + 2 * units, dcandidate * reset if taken else zero, count)
                     put(vector, carried, own, total * update if taken else total, count)
             _back(
-                *(vector, masked, kernels, slots, layout, first, last, t, dm, 3 * units, 3 * units, packed, room),
+                *(vector, kernels, slots, layout, first, last, t, dm, 3 * units, 3 * units, packed, room),
                 *(width, mask, carried),
             )
 
@@ -517,7 +515,7 @@ def _gru_gradient(begin, end, arguments):
 
 @kernel
 def _gru_reset_before(begin, end, arguments):
-    vector, masked, mask, f, g, z, packed, of_candidate, h0, h, kept, kernels, layout, tall, layout_2 = unpack(
+    vector, mask, f, g, z, packed, of_candidate, h0, h, kept, kernels, layout, wide_kernels, wide_layout = unpack(
         arguments
     )
     slots, room = scratch(layout, ALL_SLOTS), scratch(z, ROOM)
@@ -525,7 +523,7 @@ def _gru_reset_before(begin, end, arguments):
     for group in range(begin, end):
         first = part_of(layout[SEQUENCES], layout[GROUPS], group)
         last = part_of(layout[SEQUENCES], layout[GROUPS], group + 1)
-        tiles, tiles_2 = -(-(last - first) // layout[ROWS]), -(-(last - first) // layout_2[ROWS])
+        tiles, wide_tiles = -(-(last - first) // layout[ROWS]), -(-(last - first) // wide_layout[ROWS])
         for t in range(steps):
             for block in range(-(-units // lanes(vector))):
                 u = block * lanes(vector)
@@ -544,10 +542,10 @@ def _gru_reset_before(begin, end, arguments):
                         put(vector, kept, (n + r) * units + u, reset * before, count)
             for block in range(-(-units // wide)):
                 weights = pointer_at(of_candidate, block * units * wide)
-                for tile in range(tiles_2):
-                    n = first + part_of(last - first, tiles_2, tile)
-                    rows = first + part_of(last - first, tiles_2, tile + 1) - n
-                    multiply(tall, slots, rows, pointer_at(kept, n * units), units, weights, room, units, wide)
+                for tile in range(wide_tiles):
+                    n = first + part_of(last - first, wide_tiles, tile)
+                    rows = first + part_of(last - first, wide_tiles, tile + 1) - n
+                    multiply(wide_kernels, slots, rows, pointer_at(kept, n * units), units, weights, room, units, wide)
                     for r in range(rows):
                         at = (n + r) * steps + t
                         for j in range(0, min(wide, units - block * wide), lanes(vector)):
@@ -559,7 +557,7 @@ def _gru_reset_before(begin, end, arguments):
                             candidate = apply(f, (s,))
                             put(vector, z, place + 2 * units, candidate, count)
                             state = update * before + (like(update, 1.0) - update) * candidate
-                            if value(masked) and not mask[at]:
+                            if layout[MASKED] and not mask[at]:
                                 state = before
                             put(vector, h, at * units + u, state, count)
 
@@ -567,7 +565,6 @@ def _gru_reset_before(begin, end, arguments):
 @helper
 def _through_reset(
     vector,
-    masked,
     mask,
     g_slope,
     kernels,
@@ -597,7 +594,7 @@ def _through_reset(
             multiply(kernels, slots, rows, x, steps * 3 * units, weights, room, units, width)
             for r in range(rows):
                 at = (n + r) * steps + t
-                taken = not value(masked) or mask[at]
+                taken = not layout[MASKED] or mask[at]
                 for j in range(0, min(width, units - block * width), lanes(vector)):
                     u = block * width + j
                     count, own, place = units - u, (n + r) * units + u, (at * 3 + 1) * units + u
@@ -612,8 +609,8 @@ def _through_reset(
 
 @kernel
 def _gru_reset_before_gradient(begin, end, arguments):
-    (vector, masked, mask, f_slope, g_slope, dh, h, gates, h0, packed, of_candidate, dz, carried, kernels, layout) = (
-        unpack(arguments)
+    (vector, mask, f_slope, g_slope, dh, h, gates, h0, packed, of_candidate, dz, carried, kernels, layout) = unpack(
+        arguments
     )
     slots, room = scratch(layout, ALL_SLOTS), scratch(dz, ROOM)
     steps, units, width = layout[STEPS], layout[UNITS], VECTORS * lanes(vector)
@@ -624,7 +621,7 @@ def _gru_reset_before_gradient(begin, end, arguments):
         for t in range(steps - 1, -1, -1):
             for n in range(first, last):
                 at = n * steps + t
-                taken = not value(masked) or mask[at]
+                taken = not layout[MASKED] or mask[at]
                 for u in range(0, units, lanes(vector)):
                     count, own, place = units - u, n * units + u, at * 3 * units + u
                     total = get(vector, dh, at * units + u, count) + get(vector, carried, own, count)
@@ -636,11 +633,11 @@ def _gru_reset_before_gradient(begin, end, arguments):
                     put(vector, dz, place + 2 * units, dcandidate if taken else zero, count)
                     put(vector, carried, own, total * update if taken else total, count)
             _through_reset(
-                *(vector, masked, mask, g_slope, kernels, slots, layout, first, last, t, h, h0, gates, dz),
+                *(vector, mask, g_slope, kernels, slots, layout, first, last, t, h, h0, gates, dz),
                 *(of_candidate, room, width, carried),
             )
             _back(
-                *(vector, masked, kernels, slots, layout, first, last, t, dz, 3 * units, 2 * units, packed, room),
+                *(vector, kernels, slots, layout, first, last, t, dz, 3 * units, 2 * units, packed, room),
                 *(width, mask, carried),
             )
 

@@ -114,6 +114,7 @@ def run(group, where, seconds):
         every_kernel.dense_and_elementwise,
         every_kernel.normalization,
         every_kernel.losses,
+        every_kernel.recurrence,
         flat,
         many_channels_and_few,
     ],
