@@ -17,6 +17,7 @@ LAYERS = ("convolution", "conv_transpose", "pooling", "normalization", "activati
 FUNCTIONS = (
     "arithmetic", "elementwise", "reduction", "shaping", "indexing", "linear_algebra",
     "further_activation", "rarer_activation", "further_normalization", "further_loss", "loss_class",
+    "recurrence",
 )  # fmt: skip
 OTHERS = ("optimizer", "schedule")
 CASES = [(family, case) for family in (*LAYERS, *FUNCTIONS) for case in golden.cases(family)]
@@ -139,7 +140,22 @@ def resize(case, p, dtype):
 
 
 # Functions that are not called as function(*arrays, **options).
+def all_states(function, states):
+    """A cell's outputs and last states in one tensor (N, T + states, H); an LSTM's initial states come one by one."""
+
+    def call(x, weight, recurrent_weight, bias, *given, **options):
+        initial, mask = given[:states], given[states:]
+        initial = None if initial[0] is None else initial if states > 1 else initial[0]
+        y, *last = function(x, weight, recurrent_weight, bias, initial, *mask, return_state=True, **options)
+        return F.concatenate([y, *[F.expand_dims(state, 1) for state in last]], 1)
+
+    return call
+
+
 CALLS = {
+    "simple_rnn": all_states(F.simple_rnn, 1),
+    "lstm": all_states(F.lstm, 2),
+    "gru": all_states(F.gru, 1),
     "concatenate": lambda *parts, **options: F.concatenate(parts, **options),
     "stack": lambda *parts, **options: F.stack(parts, **options),
     "split": lambda x, part, **options: F.split(x, **options)[part],
@@ -152,17 +168,18 @@ def by_name(case, p, dtype):
     """A case of FunctionFamily, which says itself what is called."""
     name, arguments, options = p["function"], p["arguments"], p["options"]
     inputs = tuple(a for a in arguments if f"d{a}" in case.values)
-    given = {a: Tensor(case.array(a, dtype)) if isinstance(a, str) else a for a in arguments}
+    given = [Tensor(case.array(a, dtype)) if isinstance(a, str) else a for a in arguments]
     if name.startswith("losses."):
         function = getattr(losses, name.removeprefix("losses."))(**options)
         options = {}
     else:
         function = CALLS.get(name, getattr(F, name))
-    return (
-        name,
-        inputs,
-        lambda *tensors: function(*(given | dict(zip(inputs, tensors, strict=True))).values(), **options),
-    )
+
+    def call(*tensors):
+        of_inputs = dict(zip(inputs, tensors, strict=True))
+        return function(*[of_inputs.get(a, value) for a, value in zip(arguments, given, strict=True)], **options)
+
+    return name, inputs, call
 
 
 def call_of(family, case, dtype):

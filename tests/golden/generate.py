@@ -20,7 +20,7 @@ In every case `y` is the function's value for its inputs (such as `x`, `weight`)
   `s_dy` and `s_<input>` are the gradients of S in dy and the inputs: the second derivatives.
 
 What the cases of a family are made of stands in the module that makes them: layer_families.py, function_families.py
-and array_families.py (see FunctionFamily in family.py), training_families.py.
+and array_families.py and recurrence_families.py (see FunctionFamily in family.py), training_families.py.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ import sys
 import array_families
 import function_families
 import layer_families
+import recurrence_families
 import torch
 import training_families
 
-MODULES = (layer_families, array_families, function_families, training_families)
+MODULES = (layer_families, array_families, function_families, recurrence_families, training_families)
 FAMILIES = [make for module in MODULES for make in module.FAMILIES]
 
 

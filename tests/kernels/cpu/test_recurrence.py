@@ -1,0 +1,98 @@
+"""The CPU's recurrent cells against the reference: sizes around tiles and vectors, masks, states, activations."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recurrent_cells import FUNCTIONS, GATES, Cells, left_out
+
+from tomograd.kernels import RECURRENT_ACTIVATIONS, cpu, reference
+from tomograd.kernels.cpu import simd
+from tomograd.kernels.cpu.launch import threads, using_threads
+from tomograd.kernels.cpu.recurrent_products import groups_of
+from tomograd.testing.strategies import LAYOUTS, seeds
+
+TYPES = st.sampled_from([np.float32, np.float64])
+
+
+@given(
+    cell=st.sampled_from(list(GATES)),
+    shape=st.tuples(st.sampled_from([0, 1, 2, 5, 7, 13, 31]), st.integers(0, 4), st.sampled_from([1, 3, 16, 33, 70])),
+    dtype=TYPES,
+    layout=st.sampled_from(LAYOUTS),
+    masked=st.booleans(),
+    starts=st.booleans(),
+    seed=seeds,
+)
+def test_cells_equal_the_reference(cell, shape, dtype, layout, masked, starts, seed):
+    Cells(cpu, shape, dtype, layout=layout, masked=masked, starts=starts, seed=seed).check(cell)
+
+
+@pytest.mark.parametrize("name", RECURRENT_ACTIVATIONS)
+@pytest.mark.parametrize("cell", GATES)
+def test_every_activation_in_either_place(cell, name):
+    """The same name in both: all functions are compiled, in as few bodies as can be."""
+    Cells(cpu, (3, 2, 5), np.float32, seed=3).check(cell, (name, name))
+
+
+@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("shape", [(50, 20, 64), (3, 30, 200)], ids=str)
+def test_sizes_that_are_worth_several_threads(cell, shape):
+    assert groups_of(*shape, GATES[cell] * shape[2], np.dtype(np.float32)) > 1 or threads() == 1
+    Cells(cpu, shape, np.float32, masked=True, starts=True).check(cell)
+
+
+def test_results_do_not_depend_on_how_the_batch_is_cut():
+    rng = np.random.default_rng(0)
+    z, weight = rng.standard_normal((29, 30, 4 * 48)).astype(np.float32), rng.standard_normal((48, 4 * 48)) / 7
+    weight, results = weight.astype(np.float32), []
+    for number in (1, threads()):
+        with using_threads(number):
+            gates = z.copy()
+            h, c = cpu.lstm(gates, weight, None, None, None, *FUNCTIONS)
+            results.append((h, c, gates, *cpu.lstm_gradient(h, None, gates, c, weight, None, None, *FUNCTIONS)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("level", ["avx2", "scalar"])
+def test_cells_on_narrower_registers(level):
+    with simd.using_level(level):
+        Cells(cpu, (5, 3, 13), np.float32, masked=True, starts=True).check("lstm")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gates_far_from_zero_are_exact(dtype):
+    """With forget = 1 and i = 0 the cell is carried on to the bit; nothing overflows."""
+    z = np.zeros((1, 2, 4 * 3), dtype)
+    z[..., :3], z[..., 3:6], z[..., 6:9], z[..., 9:] = -1e30, 1e30, 1e30, 1e30
+    c0 = np.array([[0.3, -2.0, 1e30]], dtype)
+    h, c = cpu.lstm(z, np.zeros((3, 12), dtype), np.zeros((1, 3), dtype), c0, None, *FUNCTIONS)
+    np.testing.assert_array_equal(c, np.stack([c0, c0], 1))
+    np.testing.assert_allclose(h, np.tanh(c), rtol=4 * np.finfo(dtype).eps)
+    dz, dh0, dc0 = cpu.lstm_gradient(np.ones_like(h), None, z, c, np.zeros((3, 12), dtype), c0, None, *FUNCTIONS)
+    assert np.isfinite(dz).all() and not dh0.any() and np.isfinite(dc0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_steps_that_are_left_out_may_hold_anything(dtype):
+    result, expected = left_out(cpu, dtype), left_out(reference, dtype)
+    assert not result.h[1].any() and not result.c[1].any() and not result.dz[~result.mask].any()
+    np.testing.assert_allclose(result.dh0[1], result.dh[1].sum(0), rtol=1e-5)
+    for name in ("h", "c", "dz", "dh0", "dc0"):
+        np.testing.assert_allclose(getattr(result, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_nan_comes_through(cell):
+    """From the step on where it is, in its own sequence alone."""
+    z = np.zeros((3, 4, GATES[cell] * 5), np.float32)
+    z[1, 2] = np.nan
+    weight = np.full((5, GATES[cell] * 5), 0.1, np.float32)
+    if cell == "simple_rnn":
+        h = cpu.simple_rnn(z, weight, None, None, "relu")
+    elif cell == "lstm":
+        h, _ = cpu.lstm(z, weight, None, None, None, "relu", "hard_sigmoid")
+    else:
+        h, _ = cpu.gru(z, weight, None, None, None, "relu", "hard_sigmoid", cell == "gru")
+    assert np.isnan(h[1, 2:]).all() and np.isfinite(h[[0, 2]]).all() and np.isfinite(h[1, :2]).all()
