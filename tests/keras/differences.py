@@ -40,6 +40,18 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "wrong on PyTorch: rows do not add up to 1",
         "the projection onto the simplex",
     ),
+    (
+        'average pooling, padding="same"',
+        "on PyTorch, where the padding is odd, the border counts twice",
+        "padding does not count",
+    ),
+    (
+        "masks that hide everything from a query",
+        "`Attention` gives the mean of what is hidden",
+        "weights 0, so 0",
+    ),
+    ("`MultiHeadAttention(query_mask=…)`", "ignored", "hides these queries"),
+    ("`GlobalAveragePooling1D` of no steps", "NaN", "0"),
     ("a loss that is NaN", "training goes on", "an error that says where it came from, before any weight is changed"),
     ("files", "`.keras`, `.h5`, pickled code for lambdas", "safetensors with a configuration, no code"),
 ]
