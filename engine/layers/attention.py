@@ -16,6 +16,7 @@ from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..functions.attention import visible
 from ..functions.linear_algebra import matmul_transposed
+from ..masks import mask_of, with_mask
 from ..tensor import Array, Tensor, as_tensor, beside
 from .base import Layer
 from .core import positive
@@ -60,6 +61,10 @@ class _Attention(Layer):
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
         """How well each key answers each query: (N, T, S)."""
         raise NotImplementedError
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The query's mask."""
+        return self._masks(previous_mask)[0]
 
     def _masks(self, mask: Any) -> tuple[Any, Any]:
         if mask is None:
@@ -170,9 +175,9 @@ class MultiHeadAttention(Layer):
     of the projections gives, and of the output.
 
     In a call: query_mask (N, T), value_mask and key_mask (N, S) hide positions; attention_mask (N, T, S), or (N, heads,
-    T, S), hides pairs; use_causal_mask hides later positions; all must show what is seen. What sees nothing has weights
-    0, so that only b_o comes out. return_attention_scores: the weights (N, heads, T, S), before dropout, as a second
-    output.
+    T, S), hides pairs; use_causal_mask hides later positions; all must show what is seen. Masks that are not given are
+    those that travel with the inputs, and the query's travels on with the output. What sees nothing has weights 0, so
+    that only b_o comes out. return_attention_scores: the weights (N, heads, T, S), before dropout, as a second output.
 
     Keras 3.15 ignores the argument query_mask, and takes axis 1 for time in causal masks whatever attention_axes says;
     here both hold.
@@ -302,6 +307,13 @@ class MultiHeadAttention(Layer):
         use_causal_mask: bool = False,
     ) -> Any:
         query, value, key = _three(inputs)
+        if query_mask is None:
+            query_mask = mask_of(query)
+        if value_mask is None:
+            value_mask = mask_of(value)
+        if key_mask is None:
+            key_mask = mask_of(key)
+        query, value, key = (with_mask(x, None) for x in (query, value, key))  # projections know nothing of masks
         axes = self._axes(query.ndim)
         if len(axes) > 1 and (use_causal_mask or self.sliding_window):
             raise ValueError(f"{self.name}: causal masks and windows need one attention axis, not {axes}")
@@ -325,6 +337,10 @@ class MultiHeadAttention(Layer):
         if not return_attention_scores:
             return outputs
         return outputs, F.reshape(weights, (*weights.shape[:-2], *sizes[0], *sizes[1]))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The query's mask."""
+        return mask_of(inputs[0])
 
     def _axes(self, rank: int) -> tuple[int, ...]:
         """The attention axes of inputs with so many dimensions, counted from the front."""

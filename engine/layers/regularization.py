@@ -213,6 +213,7 @@ class ActivityRegularization(Layer):
     Raises ValueError for a factor that is negative or not finite.
     """
 
+    supports_masking = True
     casts_integers = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
