@@ -249,6 +249,10 @@ class Dot(Layer):
             raise ValueError(f"{self.name}: inputs of shapes {shapes} differ in the axes {self.axes} to sum over")
         return axes[0], axes[1]
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: the steps are summed over, or are pairs of steps now."""
+        return None
+
     def _check_input_shape(self, shape: Any) -> None:
         self.compute_output_shape(shape)
 

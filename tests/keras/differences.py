@@ -51,7 +51,7 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "weights 0, so 0",
     ),
     ("`MultiHeadAttention(query_mask=…)`", "ignored", "hides these queries"),
-    ("`GlobalAveragePooling1D` of no steps", "NaN", "0"),
+    ("`GlobalAveragePooling1D` of no steps", "NaN", "an error"),
     ("a loss that is NaN", "training goes on", "an error that says where it came from, before any weight is changed"),
     ("files", "`.keras`, `.h5`, pickled code for lambdas", "safetensors with a configuration, no code"),
 ]
