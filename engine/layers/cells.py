@@ -17,6 +17,7 @@ import numpy as np
 from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..random import Generator
+from ..tape import no_grad
 from ..tensor import Tensor, from_array
 from . import activations
 from .base import Layer
@@ -433,9 +434,16 @@ def require_cell(cell: Any, owner: str) -> None:
 
 
 def build_cell(cell: Any, input_shape: Any) -> None:
-    """Make the weights of a cell for steps of this shape, if it is a layer and has none yet."""
-    if isinstance(cell, Layer):
-        cell._prepare_for(input_shape)
+    """Make the weights of a cell for steps of this shape, if it is a layer and has none yet; those of layers within a
+    cell that wait for their first input, by a trial step."""
+    if not isinstance(cell, Layer):
+        return
+    cell._prepare_for(input_shape)
+    waiting = any(not layer.built for layer in cell.all_layers())
+    if waiting and None not in input_shape[1:]:
+        with no_grad():
+            zeros = from_array(np.zeros((1, *input_shape[1:]), cell.dtype))
+            call_cell(cell, zeros, initial_state_of(cell, 1), False)
 
 
 def call_cell(cell: Any, inputs: Tensor, states: Any, training: bool) -> tuple[Tensor, Any]:

@@ -74,6 +74,9 @@ class Operation(Layer):
             positional, arguments = map_structure(beside, positional), map_structure(beside, arguments)
         return getattr(F, self.function)(*positional, **arguments)
 
+    def _warn_of_lost_mask(self) -> None:
+        """Nothing: functions drop masks, in a graph as on tensors."""
+
     def _note(self, inputs: list[Any], arguments: dict[str, Any]) -> Any:
         inputs, arguments = map_structure(self._constant, inputs), map_structure(self._constant, arguments)
         outputs = self._outputs(inputs, arguments)
