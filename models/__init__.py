@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .functional import Functional
     from .model import Model, NonFiniteLossError
     from .prefetching import using_prefetch
+    from .recurrent import RecurrentClassifier
     from .saving import load_model, read_metadata, register
     from .sequential import Sequential
     from .sliding import predict_tiled
@@ -26,6 +27,7 @@ _HOMES = {
     "Input": "..engine.layers",
     "Model": ".model",
     "NonFiniteLossError": ".model",
+    "RecurrentClassifier": ".recurrent",
     "Sequential": ".sequential",
     "UNet": ".unet",
     "load_model": ".saving",
@@ -42,6 +44,7 @@ __all__ = [
     "Input",
     "Model",
     "NonFiniteLossError",
+    "RecurrentClassifier",
     "Sequential",
     "UNet",
     "callbacks",

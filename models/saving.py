@@ -51,7 +51,14 @@ Class = TypeVar("Class", bound=type)
 _registered: dict[str, type] = {}
 _given: ContextVar[dict[str, type] | None] = ContextVar("given", default=None)  # custom_objects of what is being read
 # Models of this package: imported when a file or a configuration names them.
-_OWN = {"CNN": ".cnn", "CropLike": ".unet", "Functional": ".functional", "Sequential": ".sequential", "UNet": ".unet"}
+_OWN = {
+    "CNN": ".cnn",
+    "CropLike": ".unet",
+    "Functional": ".functional",
+    "RecurrentClassifier": ".recurrent",
+    "Sequential": ".sequential",
+    "UNet": ".unet",
+}
 
 
 def register(cls: Class) -> Class:

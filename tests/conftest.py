@@ -1,6 +1,7 @@
-"""What all tests share: the helper modules of tests/helpers on the import path, Hypothesis's settings, the backend
-fixture."""
+"""What all tests share: the helper modules of tests/helpers on the import path, Hypothesis's settings, the fixtures of
+the backends and of real data."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,6 +23,17 @@ settings.load_profile("default")
 
 def pytest_addoption(parser):
     parser.addoption("--gpu", action="store_true", help="run the cases of the CUDA kernels on the GPU, not emulated")
+
+
+DATA = Path(os.environ.get("TOMOGRAD_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real data sets (TOMOGRAD_DATA, or shared/data beside the checkout)."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data sets at {DATA} (set TOMOGRAD_DATA)")
+    return DATA
 
 
 @pytest.fixture(scope="session", params=["reference", "cpu"])

@@ -409,7 +409,7 @@ class Layer(Tracked):
             config["activity_regularizer"] = self._plain("activity_regularizer", self.activity_regularizer)
         overridden = type(self).get_config is not Layer.get_config
         for argument in constructor_arguments(type(self), Layer):
-            if argument in config:
+            if argument in config or argument == "weights":  # numbers to begin with are no part of it
                 continue
             if hasattr(self, argument):
                 config[argument] = self._plain(argument, getattr(self, argument))

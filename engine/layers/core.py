@@ -242,7 +242,7 @@ class Embedding(Layer):
     """Row i of a learned table for every index i: indices (…) → (…, output_dim), the table (input_dim, output_dim).
 
     mask_zero: index 0 says that there is nothing: the output gets the mask indices ≠ 0 (row 0 of the table is still
-    looked up, and so trained by what does not heed the mask).
+    looked up, and so trained by what does not heed the mask). weights: the table to begin with, or a list with it.
 
     Raises ValueError for an index outside 0 … input_dim − 1, TypeError for indices that are not integers.
     """
@@ -255,6 +255,7 @@ class Embedding(Layer):
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
+        weights: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -264,8 +265,11 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
+        if weights is not None:
+            self.build()
+            self.set_weights(weights if isinstance(weights, (list, tuple)) and len(weights) == 1 else [weights])
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         self.embeddings = self.add_weight(
             (self.input_dim, self.output_dim),
             self.embeddings_initializer,
@@ -298,34 +302,40 @@ class Masking(Layer):
     """Masks the steps of a sequence (…, T, C) whose values are all `mask_value`, and sets them to 0.
 
     mask_value: a number; NaN (beyond Keras, where it masks nothing) for steps whose values are all missing. Layers that
-    support masks skip such steps; the others see zeros.
+    support masks skip such steps; the others see zeros. step_axes (beyond Keras): how many axes, the last ones, a step
+    has: 3 for sequences of images (N, T, H, W, C), whose mask is then (N, T).
     """
 
     casts_integers = True
     supports_masking = True
 
-    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, mask_value: float = 0.0, step_axes: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.step_axes = positive(step_axes, "step_axes", self.name)
         if isinstance(mask_value, bool) or not isinstance(mask_value, (int, float, np.number)):
             raise TypeError(f"{self.name}: mask_value = {mask_value!r}: expected a number")
         self.mask_value = mask_value
 
     def call(self, inputs: Tensor) -> Tensor:
         present = self.compute_mask(inputs)
-        return with_mask(F.where(F.expand_dims(present, -1), inputs, 0.0), present)
+        spread = F.reshape(present, (*present.shape, *(1,) * self.step_axes))
+        return with_mask(F.where(spread, inputs, 0.0), present)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Where any of a step's values is another than mask_value."""
         inputs = as_tensor(inputs)
         there = inputs == inputs if math.isnan(self.mask_value) else inputs != self.mask_value
-        return F.any(there, axis=-1)
+        return F.any(there, axis=tuple(range(-self.step_axes, 0)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
     def _check_input_shape(self, shape: Any) -> None:
-        if len(shape) < 2:
-            raise ValueError(f"{self.name}: expected an input of 2 dimensions or more, (…, T, C), got {tuple(shape)}")
+        least = self.step_axes + 1
+        if len(shape) < least:
+            raise ValueError(
+                f"{self.name}: expected an input of {least} dimensions or more, (…, T, C), got {tuple(shape)}"
+            )
 
 
 # ----------------------------------------------------------------------------------------------------- shared checks

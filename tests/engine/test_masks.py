@@ -71,6 +71,28 @@ def test_masking_masks_steps_whose_values_are_all_the_mask_value_and_sets_them_t
         L.Masking()(np.zeros(3, np.float32))
 
 
+def test_masking_takes_steps_of_several_axes():
+    x = np.ones((2, 3, 4, 5, 1), np.float32)
+    x[0, 1:] = x[1, 0, 0] = 0
+    y = L.Masking(step_axes=3)(x)
+    assert of(y) == [[True, False, False], [True, True, True]]
+    np.testing.assert_array_equal(y.numpy(), x)
+    with pytest.raises(ValueError, match="4 dimensions"):
+        L.Masking(step_axes=3)(x[0, 0])
+    with pytest.raises(ValueError, match="step_axes"):
+        L.Masking(step_axes=0)
+
+
+def test_embedding_begins_with_the_table_that_it_is_given():
+    table = np.arange(8, dtype=np.float32).reshape(4, 2)
+    for weights in (table, [table]):
+        layer = L.Embedding(4, 2, weights=weights)
+        np.testing.assert_array_equal(layer(np.array([3, 0])).numpy(), table[[3, 0]])
+        assert "weights" not in layer.get_config()
+    with pytest.raises(ValueError, match="shape"):
+        L.Embedding(4, 3, weights=table)
+
+
 def test_embedding_masks_index_0_only_when_asked_to():
     indices = np.array([[3, 0, 1], [0, 0, 2]])
     assert of(L.Embedding(4, 2, mask_zero=True)(indices)) == (indices != 0).tolist()

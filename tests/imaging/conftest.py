@@ -1,20 +1,7 @@
 """Real images where they are at hand, and DICOM files made to order."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-DATA = Path(os.environ.get("TOMOGRAD_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-
-
-@pytest.fixture(scope="session")
-def data_folder():
-    """The folder of real data sets (TOMOGRAD_DATA, or shared/data beside the checkout)."""
-    if not DATA.is_dir():
-        pytest.skip(f"no real data sets at {DATA} (set TOMOGRAD_DATA)")
-    return DATA
 
 
 @pytest.fixture(scope="session")

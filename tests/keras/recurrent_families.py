@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
 import torch
+from differences import EXAMPLES
 from keras_family import KerasFamily
 from nested_layers import build
 
@@ -125,12 +127,27 @@ def wrappers() -> KerasFamily:
     return family
 
 
+def _support() -> dict[str, bool]:
+    """Which of the layers that can be made without much ado support masks."""
+    found = {}
+    for name in dir(keras.layers):
+        cls = getattr(keras.layers, name)
+        if isinstance(cls, type) and issubclass(cls, keras.layers.Layer):
+            given = {key: EXAMPLES[key] for key in inspect.signature(cls).parameters if key in EXAMPLES}
+            try:
+                found[name] = bool(cls(**given).supports_masking)
+            except (TypeError, ValueError, NotImplementedError, ImportError):
+                continue  # it needs other arguments
+    return found
+
+
 def masks() -> KerasFamily:
     """Who makes masks, hands them on and heeds them."""
     family = Cases("masks", seed=604)
     x = family.normal(4, 4, 3)
     x[~MASK] = 0
     indices = torch.tensor([[3, 1, 0, 2], [1, 0, 0, 0], [4, 4, 4, 4]])
+    family.keep("supports_masking", {"none": torch.zeros(0)}, supports=_support())
     family.layer("Masking", "Masking", {}, x)
     family.layer("Masking another value", "Masking", {"mask_value": 1.5}, torch.where(x == 0, 1.5, x))
     family.layer("Embedding", "Embedding", {"input_dim": 5, "output_dim": 2, "mask_zero": True}, indices)

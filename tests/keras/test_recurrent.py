@@ -1,8 +1,11 @@
 """Recurrent layers, layers around layers and masks give what Keras gives, values and gradients."""
 
+import inspect
+
 import keras_oracle
 import numpy as np
 import pytest
+from differences import EXAMPLES
 from nested_layers import build
 
 import tomograd as tg
@@ -55,8 +58,24 @@ THROUGH = {
 }
 
 
+def test_the_layers_that_support_masks_are_those_of_keras():
+    (case,) = [case for case in keras_oracle.cases("masks") if "supports" in case.parameters]
+    theirs = case.parameters["supports"]
+    assert len(theirs) > 80
+    own = {}
+    for name in theirs:
+        cls = getattr(L, name, None)
+        if cls is not None:
+            given = {key: EXAMPLES[key] for key in inspect.signature(cls).parameters if key in EXAMPLES}
+            own[name] = cls(**given).supports_masking
+    assert own == {name: supports for name, supports in theirs.items() if name in own}
+
+
+MASKS = [case for case in keras_oracle.cases("masks") if "supports" not in case.parameters]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", keras_oracle.cases("masks"), ids=str)
+@pytest.mark.parametrize("case", MASKS, ids=str)
 def test_masks(case, dtype):
     if "through" not in case.parameters:
         # Keras divides by the number of steps + 1e-7 in a masked batch normalisation.
