@@ -380,9 +380,11 @@ def _as_list(entry: Any) -> list[Any]:
 
 def _get_metric(identifier: Any, truth: Any, prediction: np.ndarray, loss: Any) -> Metric:
     from_logits = bool(getattr(loss, "from_logits", False))
-    if identifier not in ("accuracy", "acc"):
+    if identifier not in ("accuracy", "acc", "crossentropy", "ce"):
         return metrics_module.get(identifier, from_logits)
     name, truth = identifier, to_array(truth)
+    if identifier in ("crossentropy", "ce"):
+        return _crossentropy(name, truth, prediction, loss, from_logits)
     if prediction.ndim < 2 or prediction.shape[-1] == 1 or isinstance(loss, losses.BinaryCrossentropy):
         return metrics_module.BinaryAccuracy(name, from_logits=from_logits)
     if truth.ndim < prediction.ndim or (truth.shape[-1] == 1 and prediction.shape[-1] > 1):
@@ -390,9 +392,17 @@ def _get_metric(identifier: Any, truth: Any, prediction: np.ndarray, loss: Any) 
     return metrics_module.CategoricalAccuracy(name)
 
 
+def _crossentropy(name: str, truth: np.ndarray, prediction: np.ndarray, loss: Any, from_logits: bool) -> Metric:
+    if prediction.ndim < 2 or prediction.shape[-1] == 1 or isinstance(loss, losses.BinaryCrossentropy):
+        return metrics_module.BinaryCrossentropy(name, from_logits=from_logits)
+    if truth.ndim < prediction.ndim or truth.shape[-1] == 1:
+        return metrics_module.SparseCategoricalCrossentropy(name, from_logits=from_logits)
+    return metrics_module.CategoricalCrossentropy(name, from_logits=from_logits)
+
+
 def _serialize_metric(metric: Any) -> Any:
     if metric is None or isinstance(metric, str):
         return metric
-    if isinstance(metric, Metric) and not isinstance(metric, metrics_module.MeanMetricWrapper):
+    if isinstance(metric, Metric):
         return serialize(metric)
     raise NotImplementedError("a metric that is a function cannot be written into a file")

@@ -6,6 +6,7 @@ A metric is fed batch by batch (`update_state`), asked for its value over all of
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,21 @@ def to_array(value: Any) -> np.ndarray:
     return value.numpy() if hasattr(value, "numpy") else np.asarray(value)
 
 
+def snake_case(name: str) -> str:
+    """A class's name as Keras names its objects: "MeanIoU" → "mean_io_u", "AUC" → "auc"."""
+    parted = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", parted).lower()
+
+
 class Metric(Configurable):
     """A number (or one for each class) over all samples seen since the last `reset_state`.
 
-    Subclasses write `update_state` and `compute`, and name what they add up in `reset_state`, as entries of
+    Subclasses write `update_state` and `compute`, and name what they add up in `clear`, as entries of
     `self.totals`: arrays, so that a training run can be checkpointed within an epoch. Every constructor argument is
     kept in the attribute of the same name: `get_config` reads them there.
+
+    name: what it is logged under; None: the class's name, as `snake_case` gives it. dtype: the type that results are
+    rounded to, "float32" or "float64"; sums are always float64, and so are results if it is None.
 
     Raises ValueError from `result` when nothing was seen: a metric over no samples has no value.
     """
@@ -31,8 +41,18 @@ class Metric(Configurable):
     running = True
     """Cheap enough to be shown after every step (an AUC, which sorts all scores, is not)."""
 
-    def __init__(self, name: str):
-        self.name = name
+    additive = False
+    """Whether the totals of two sets of samples, added up, are those of both."""
+
+    def __init__(self, dtype: Any = None, name: str | None = None):
+        try:
+            known = dtype is None or np.dtype(dtype) in (np.float32, np.float64)
+        except TypeError:
+            known = False
+        if not known:
+            raise ValueError(f'{name}: dtype = {dtype!r}: expected None, "float32" or "float64"')
+        self.name = name or snake_case(type(self).__name__)
+        self.dtype = None if dtype is None else str(np.dtype(dtype))
         self.totals: dict[str, Any] = {}
         self.updates = 0
         self.reset_state()
@@ -58,8 +78,8 @@ class Metric(Configurable):
         """The value over all batches since `reset_state`: a float, or an array with one entry for each class."""
         if not self.updates:
             raise ValueError(f"metric {self.name!r} has seen no samples: call update_state before result")
-        value = self.compute()
-        return float(value) if np.ndim(value) == 0 else value
+        value = np.asarray(self.compute(), self.dtype or np.float64)
+        return float(value) if value.ndim == 0 else value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`update_state`, then `result`."""
@@ -81,6 +101,8 @@ class Metric(Configurable):
 
 class WeightedMean(Metric):
     """Σ wᵢ vᵢ / Σ wᵢ of values that `values(y_true, y_pred)` gives. NaN where all weights seen are 0."""
+
+    additive = True
 
     def clear(self) -> None:
         self.totals = {"total": 0.0, "weight": 0.0}
@@ -111,22 +133,21 @@ class WeightedMean(Metric):
 class Mean(WeightedMean):
     """The weighted mean of the values themselves: `update_state(values, sample_weight=None)`."""
 
-    def __init__(self, name: str = "mean"):
-        super().__init__(name)
+    def __init__(self, name: str = "mean", dtype: Any = None):
+        super().__init__(dtype, name)
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         self.add(to_array(values), sample_weight)
 
 
-class MeanMetricWrapper(WeightedMean):
-    """The mean of a function `fn(y_true, y_pred) -> one value for each sample or element` of arrays."""
+class Sum(Mean):
+    """The weighted sum of the values themselves: `update_state(values, sample_weight=None)`."""
 
-    def __init__(self, fn: Any, name: str | None = None):
-        self.fn = fn
-        super().__init__(name or str(getattr(fn, "__name__", type(fn).__name__)))
+    def __init__(self, name: str = "sum", dtype: Any = None):
+        super().__init__(name, dtype)
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        return to_array(self.fn(y_true, y_pred))
+    def compute(self) -> float:
+        return self.totals["total"]
 
 
 def ratio(numerator: Any, denominator: Any, empty: float) -> Any:

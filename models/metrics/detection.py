@@ -1,4 +1,4 @@
-"""Precision, recall and F1: how many of the found are right, and how many of the right are found."""
+"""Counts of right and wrong decisions, and shares of them: precision, recall, specificity, F scores."""
 
 from __future__ import annotations
 
@@ -20,43 +20,49 @@ from .base import (
 )
 
 AVERAGES = (None, "micro", "macro", "weighted")
+COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 
 
 class CountingMetric(Metric):
-    """Adds up true positives, false positives and false negatives: one count, one a threshold, or one a class."""
+    """Adds up true and false positives and negatives: one count, one a threshold, or one a class."""
+
+    additive = True
 
     def clear(self) -> None:
-        self.totals = {"true_positives": 0.0, "false_positives": 0.0, "false_negatives": 0.0}
+        self.totals = dict.fromkeys(COUNTS, 0.0)
 
     def count(self, truth: np.ndarray, found: np.ndarray, weights: np.ndarray | None) -> None:
         """Add samples (S,) or, class by class, (S, C), both bool; weights (S,)."""
         weigh = np.count_nonzero if weights is None else _weighted_count(weights)
-        self.totals["true_positives"] = self.totals["true_positives"] + weigh(truth & found, axis=0)
-        self.totals["false_positives"] = self.totals["false_positives"] + weigh(~truth & found, axis=0)
-        self.totals["false_negatives"] = self.totals["false_negatives"] + weigh(truth & ~found, axis=0)
+        for name, counted in zip(COUNTS, (truth & found, ~truth & found, ~truth & ~found, truth & ~found), strict=True):
+            self.totals[name] = self.totals[name] + weigh(counted, axis=0)
 
     def count_classes(self, y_true: np.ndarray, scores: np.ndarray, sample_weight: Any) -> None:
-        """Add samples of one class each, decided by the largest of their scores (…, C)."""
+        """Add samples of which the class of the largest score (…, C) is found; the truth class indices or 0 and 1."""
         if scores.ndim < 2 or scores.shape[-1] < 2:
             raise self.fail(f"y_pred has shape {scores.shape}: an average over classes needs (…, C) with C ≥ 2")
-        labels, classes = class_labels(self, y_true, scores), np.arange(scores.shape[-1])
-        weights = None if sample_weight is None else spread_weight(self, sample_weight, labels.shape).reshape(-1)
-        decision = scores.argmax(axis=-1).reshape(-1, 1)
-        self.count(labels.reshape(-1, 1) == classes, decision == classes, weights)
-        self.updates += labels.size > 0
+        classes = np.arange(scores.shape[-1])
+        if y_true.shape == scores.shape:
+            truth = as_binary(self, y_true).reshape(-1, classes.size)
+        else:
+            truth = class_labels(self, y_true, scores).reshape(-1, 1) == classes
+        samples = scores.shape[:-1]
+        weights = None if sample_weight is None else spread_weight(self, sample_weight, samples).reshape(-1)
+        self.count(truth, scores.argmax(axis=-1).reshape(-1, 1) == classes, weights)
+        self.updates += scores.size > 0
 
     def averaged(self, average: str | None) -> Any:
         """The value of each class (average None), or their mean."""
         totals = self.totals
         if average == "micro":
-            return self.value(*(np.sum(totals[name]) for name in totals))
+            return self.value(**{name: np.sum(totals[name]) for name in totals})
         values = self.value(**totals)
         if average is None:
             return values
         support = np.ones_like(values) if average == "macro" else totals["true_positives"] + totals["false_negatives"]
         return ratio((values * support).sum(), support.sum(), empty=0.0)
 
-    def value(self, true_positives: Any, false_positives: Any, false_negatives: Any) -> Any:
+    def value(self, true_positives: Any, false_positives: Any, true_negatives: Any, false_negatives: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} lacks value")
 
 
@@ -65,33 +71,44 @@ def _weighted_count(weights: np.ndarray) -> Any:
 
 
 class ThresholdedMetric(CountingMetric):
-    """Precision and Recall: counts at one or several thresholds, or class by class. See `Precision`."""
+    """Counts at one or several thresholds, of the first k classes, or class by class. See `Precision`."""
 
     def __init__(
         self,
         thresholds: float | Sequence[float] | None,
-        class_id: int | None,
-        average: str | None,
-        from_logits: bool,
-        name: str,
+        top_k: int | None = None,
+        class_id: int | None = None,
+        average: str | None = None,
+        from_logits: bool = False,
+        name: str | None = None,
+        dtype: Any = None,
     ):
+        owner = name or type(self).__name__
         if average not in AVERAGES:
-            raise ValueError(f"{name}: average {average!r} must be one of {AVERAGES}")
-        if average is not None and (thresholds is not None or class_id is not None):
+            raise ValueError(f"{owner}: average {average!r} must be one of {AVERAGES}")
+        if average is not None and not thresholds is class_id is top_k is None:
             raise ValueError(
-                f"{name}: with average={average!r} the largest score decides: give neither thresholds nor class_id"
+                f"{owner}: with average={average!r} the largest score decides: give no thresholds, top_k or class_id"
             )
-        self.thresholds, self.class_id, self.average, self.from_logits = thresholds, class_id, average, from_logits
-        levels = 0.5 if thresholds is None else thresholds
-        self._limits = np.array([check_threshold(name, level, from_logits) for level in np.atleast_1d(levels)])
-        self._scalar = np.ndim(levels) == 0
-        super().__init__(name)
+        if top_k is not None and (isinstance(top_k, bool) or int(top_k) != top_k or top_k < 1):
+            raise ValueError(f"{owner}: top_k = {top_k!r}: expected a whole number of at least 1")
+        self.thresholds, self.top_k, self.class_id = thresholds, top_k, class_id
+        self.average, self.from_logits = average, from_logits
+        if thresholds is None and top_k is not None:
+            self._limits, self._scalar = np.array([-np.inf]), True
+        else:
+            levels = 0.5 if thresholds is None else thresholds
+            self._limits = np.array([check_threshold(owner, level, from_logits) for level in np.atleast_1d(levels)])
+            self._scalar = self._limits.size == 1
+        super().__init__(dtype, name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         truth, scores = to_array(y_true), finite_scores(self, y_pred)
         if self.average is not None:
             self.count_classes(truth, scores, sample_weight)
             return
+        if self.top_k is not None:
+            truth, scores = self._first(truth, scores)
         if self.class_id is not None:
             truth, scores = self._one_class(truth, scores)
         truth, scores = same_shape(self, truth, scores)
@@ -102,10 +119,21 @@ class ThresholdedMetric(CountingMetric):
         self.count(np.broadcast_to(truth, (truth.size, limits.size)), scores > limits, weights)
         self.updates += scores.size > 0
 
+    def _first(self, truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The scores (…, C), −∞ but for the largest k of each row (of equal ones the first), and a truth in 0 and 1."""
+        if scores.ndim < 2 or not 1 <= self.top_k <= scores.shape[-1]:  # type: ignore[operator]
+            raise self.fail(f"top_k {self.top_k} needs y_pred (…, C) with at least so many classes, not {scores.shape}")
+        order = np.argsort(-scores, axis=-1, kind="stable")[..., : self.top_k]
+        kept = np.full(scores.shape, -np.inf, np.result_type(scores.dtype, np.float32))
+        np.put_along_axis(kept, order, np.take_along_axis(scores, order, -1), -1)
+        if truth.shape != scores.shape:
+            truth = class_labels(self, truth, scores)[..., None] == np.arange(scores.shape[-1])
+        return truth, kept
+
     def _one_class(self, truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The channel `class_id` of scores (…, C), and of a truth in that shape or of class indices."""
-        if not 0 <= self.class_id < scores.shape[-1]:  # type: ignore[operator]
-            raise self.fail(f"class_id {self.class_id} lies outside y_pred's {scores.shape[-1]} classes")
+        if not scores.ndim or not 0 <= self.class_id < scores.shape[-1]:  # type: ignore[operator]
+            raise self.fail(f"class_id {self.class_id} lies outside the classes of y_pred of shape {scores.shape}")
         if truth.shape == scores.shape:
             return truth[..., self.class_id], scores[..., self.class_id]
         return class_labels(self, truth, scores) == self.class_id, scores[..., self.class_id]
@@ -113,7 +141,7 @@ class ThresholdedMetric(CountingMetric):
     def compute(self) -> Any:
         if self.average is not None:
             return self.averaged(self.average)
-        values = self.value(**self.totals)
+        values = np.broadcast_to(self.value(**self.totals), self._limits.shape)
         return values[0] if self._scalar else values
 
 
@@ -121,8 +149,10 @@ class Precision(ThresholdedMetric):
     """true positives / (true positives + false positives), and 0 where nothing was found.
 
     Without `average`: every element of y_pred above a threshold (0.5) counts as found; y_true has its shape and holds
-    0 and 1. Several thresholds give an array. `class_id` looks at that channel of y_pred (…, C) alone. With
-    `from_logits=True` y_pred are logits; thresholds still mean probabilities.
+    0 and 1. Several thresholds give an array. `top_k`: of each row of y_pred (…, C) only the k largest entries can be
+    found, and are, unless thresholds are given too. `class_id` looks at that channel of y_pred (…, C) alone; with it,
+    and with `top_k`, y_true may hold class indices. With `from_logits=True` y_pred are logits; thresholds still mean
+    probabilities.
     With `average` "micro", "macro" or "weighted": one class to a sample, that of its largest score in y_pred (…, C),
     against class indices or one-hot rows; the classes' values averaged as scikit-learn does.
     """
@@ -130,41 +160,85 @@ class Precision(ThresholdedMetric):
     def __init__(
         self,
         thresholds: float | Sequence[float] | None = None,
+        top_k: int | None = None,
         class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
         average: str | None = None,
         from_logits: bool = False,
-        name: str = "precision",
     ):
-        super().__init__(thresholds, class_id, average, from_logits, name)
+        super().__init__(thresholds, top_k, class_id, average, from_logits, name, dtype)
 
-    def value(self, true_positives: Any, false_positives: Any, false_negatives: Any) -> Any:
+    def value(self, true_positives: Any, false_positives: Any, true_negatives: Any, false_negatives: Any) -> Any:
         return ratio(true_positives, true_positives + false_positives, empty=0.0)
 
 
-class Recall(ThresholdedMetric):
+class Recall(Precision):
     """true positives / (true positives + false negatives), and 0 where there was nothing to find.
 
     Arguments as `Precision`.
     """
 
-    def __init__(
-        self,
-        thresholds: float | Sequence[float] | None = None,
-        class_id: int | None = None,
-        average: str | None = None,
-        from_logits: bool = False,
-        name: str = "recall",
-    ):
-        super().__init__(thresholds, class_id, average, from_logits, name)
-
-    def value(self, true_positives: Any, false_positives: Any, false_negatives: Any) -> Any:
+    def value(self, true_positives: Any, false_positives: Any, true_negatives: Any, false_negatives: Any) -> Any:
         return ratio(true_positives, true_positives + false_negatives, empty=0.0)
 
 
-class F1Score(CountingMetric):
-    """2 TP / (2 TP + FP + FN), and 0 where nothing was to find and nothing found (as scikit-learn; see `Dice`).
+class Specificity(Precision):
+    """true negatives / (true negatives + false positives), and 0 where there was nothing to leave out.
 
-    One score a sample or pixel, y_pred (N,) or (…, 1): found above `threshold` (None means 0.5); the result is a float.
+    Arguments as `Precision`. Keras has none.
+    """
+
+    def value(self, true_positives: Any, false_positives: Any, true_negatives: Any, false_negatives: Any) -> Any:
+        return ratio(true_negatives, true_negatives + false_positives, empty=0.0)
+
+
+class _Count(ThresholdedMetric):
+    def __init__(
+        self,
+        thresholds: float | Sequence[float] | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+    ):
+        super().__init__(thresholds, from_logits=from_logits, name=name, dtype=dtype)
+
+    def value(self, **counts: Any) -> Any:
+        return counts[self.counted]
+
+    counted = ""
+
+
+class TruePositives(_Count):
+    """How many elements above the threshold (0.5, or several) are 1 in y_true, or the sum of their weights."""
+
+    counted = "true_positives"
+
+
+class FalsePositives(_Count):
+    """How many elements above the threshold (0.5, or several) are 0 in y_true, or the sum of their weights."""
+
+    counted = "false_positives"
+
+
+class TrueNegatives(_Count):
+    """How many elements not above the threshold (0.5, or several) are 0 in y_true, or the sum of their weights."""
+
+    counted = "true_negatives"
+
+
+class FalseNegatives(_Count):
+    """How many elements not above the threshold (0.5, or several) are 1 in y_true, or the sum of their weights."""
+
+    counted = "false_negatives"
+
+
+class FBetaScore(CountingMetric):
+    """(1 + β²) TP / ((1 + β²) TP + β² FN + FP): recall counts β times as much as precision.
+
+    0 where nothing was to find and nothing found (as scikit-learn; see `Dice`).
+    One score a sample or pixel, y_pred (N,) or (…, 1): found above `threshold` (None means 0.5; in Keras everything is
+    found then); the result is a float.
     Several classes, y_pred (…, C): the class with the largest score if `threshold` is None, else all classes above it
     (several labels to a sample); an array of C values, or their "micro", "macro" or "weighted" `average`.
     With `from_logits=True` y_pred are logits; the threshold still means a probability.
@@ -173,15 +247,19 @@ class F1Score(CountingMetric):
     def __init__(
         self,
         average: str | None = None,
+        beta: float = 1.0,
         threshold: float | None = None,
+        name: str | None = "fbeta_score",
+        dtype: Any = None,
         from_logits: bool = False,
-        name: str = "f1_score",
     ):
         if average not in AVERAGES:
             raise ValueError(f"{name}: average {average!r} must be one of {AVERAGES}")
-        self.average, self.threshold, self.from_logits = average, threshold, from_logits
-        self._limit = check_threshold(name, 0.5 if threshold is None else threshold, from_logits)
-        super().__init__(name)
+        if not beta > 0:
+            raise ValueError(f"{name}: beta = {beta!r}: expected a positive number")
+        self.average, self.beta, self.threshold, self.from_logits = average, beta, threshold, from_logits
+        self._limit = check_threshold(str(name), 0.5 if threshold is None else threshold, from_logits)
+        super().__init__(dtype, name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         truth, scores = to_array(y_true), finite_scores(self, y_pred)
@@ -200,5 +278,20 @@ class F1Score(CountingMetric):
         values = self.averaged(self.average)
         return values[0] if np.shape(values) == (1,) else values
 
-    def value(self, true_positives: Any, false_positives: Any, false_negatives: Any) -> Any:
-        return ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives, empty=0.0)
+    def value(self, true_positives: Any, false_positives: Any, true_negatives: Any, false_negatives: Any) -> Any:
+        right, missed = (1 + self.beta**2) * true_positives, self.beta**2 * false_negatives
+        return ratio(right, right + missed + false_positives, empty=0.0)
+
+
+class F1Score(FBetaScore):
+    """2 TP / (2 TP + FP + FN), `FBetaScore` with β = 1."""
+
+    def __init__(
+        self,
+        average: str | None = None,
+        threshold: float | None = None,
+        name: str | None = "f1_score",
+        dtype: Any = None,
+        from_logits: bool = False,
+    ):
+        super().__init__(average, 1.0, threshold, name, dtype, from_logits)

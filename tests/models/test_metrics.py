@@ -53,7 +53,14 @@ def test_thresholded_metrics_are_scikit_learns(samples, threshold):
         M.Precision(threshold): sk.precision_score(labels, found, sample_weight=weights, zero_division=0),
         M.Recall(threshold): sk.recall_score(labels, found, sample_weight=weights, zero_division=0),
         M.F1Score(threshold=threshold): sk.f1_score(labels, found, sample_weight=weights, zero_division=0),
-        M.BinaryIoU([1], threshold): sk.jaccard_score(labels, found, sample_weight=weights, zero_division=1),
+        M.Specificity(threshold): sk.recall_score(~labels, ~found, sample_weight=weights, zero_division=0),
+        M.FBetaScore(beta=0.5, threshold=threshold): sk.fbeta_score(
+            labels, found, beta=0.5, sample_weight=weights, zero_division=0
+        ),
+        # Keras's: what equals the threshold is foreground.
+        M.BinaryIoU([1], threshold): sk.jaccard_score(
+            labels, scores >= threshold, sample_weight=weights, zero_division=1
+        ),
     }
     for metric, value in expected.items():
         assert in_batches(metric, truth, scores, weights) == pytest.approx(value, abs=1e-12), metric
@@ -63,7 +70,7 @@ def test_thresholded_metrics_are_scikit_learns(samples, threshold):
 @given(binary_samples())
 def test_areas_and_curves_are_scikit_learns(samples):
     truth, scores, weights = samples
-    roc, pr = M.AUC(), M.AUC("PR")
+    roc, pr = M.AUC(), M.AUC(curve="PR")
     expected = sk.roc_auc_score(truth, scores, sample_weight=weights)
     assert in_batches(roc, truth, scores, weights) == pytest.approx(expected)
     assert in_batches(pr, truth, scores, weights) == pytest.approx(
@@ -109,7 +116,7 @@ def test_class_metrics_are_scikit_learns(samples, one_hot):
     everything = {"labels": np.arange(classes), "sample_weight": weights}
     np.testing.assert_allclose(matrix, sk.confusion_matrix(labels, decision, **everything))
     present = sk.jaccard_score(labels, decision, average="macro", sample_weight=weights)
-    assert in_batches(M.MeanIoU(classes, not one_hot, False), truth, scores, weights) == pytest.approx(present)
+    assert in_batches(M.MeanIoU(classes, sparse_y_true=not one_hot, sparse_y_pred=False), truth, scores, weights) == pytest.approx(present)
 
 
 @SETTINGS
@@ -248,8 +255,8 @@ def test_one_class_has_no_area():
 
 
 def test_configuration_makes_an_equal_metric():
-    made = [M.Precision([0.2, 0.4]), M.F1Score("macro"), M.AUC("PR", name="pr"), M.Dice(0.4, True, "pixels", [1]),
-            M.BinaryIoU([1], 0.3), M.MeanIoU(3, False), M.BinaryAccuracy(threshold=0.3)]  # fmt: skip
+    made = [M.Precision([0.2, 0.4]), M.F1Score("macro"), M.AUC(curve="PR", name="pr"), M.Dice(0.4, True, "pixels", [1]),
+            M.BinaryIoU([1], 0.3), M.MeanIoU(3, sparse_y_true=False), M.BinaryAccuracy(threshold=0.3)]  # fmt: skip
     for metric in made:
         again = M.get(serialize(metric))
         assert type(again) is type(metric)
