@@ -12,6 +12,16 @@ DIFFERENT: dict[tuple[str, str], dict[str, str]] = {
     ("layers", name): {"order": "data_format stands behind output_padding, as in one and two dimensions"}
     for name in ("Conv3DTranspose", "Convolution3DTranspose")
 }
+DIFFERENT |= {
+    ("metrics", name): {"num_thresholds": "None, the default, is exact, from all scores; a number gives Keras's value"}
+    for name in (
+        "AUC",
+        "PrecisionAtRecall",
+        "RecallAtPrecision",
+        "SensitivityAtSpecificity",
+        "SpecificityAtSensitivity",
+    )
+}
 
 # What behaves otherwise: (what, in Keras, here)
 BEHAVIOUR: list[tuple[str, str, str]] = [
@@ -34,6 +44,36 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "sample weights",
         "line up with the last axes",
         "line up with the first axes: one weight for each example, or for each of its positions",
+    ),
+    (
+        "losses near 0",
+        "1e-7 in Dice, Tversky, KL divergence and squared logarithmic error",
+        "exact, with 0·log 0 = 0 and a region empty in both hit; cosines of the shortest vectors too",
+    ),
+    (
+        "an ignored class",
+        "in the metric of sparse cross-entropy, counts as zeros unless there are weights",
+        "does not count",
+    ),
+    (
+        "`IoU`",
+        "rounds weights to whole numbers and leaves out class indices out of range",
+        "takes weights as they are; an index out of range is an error",
+    ),
+    (
+        "metrics without a value",
+        "0 (an area with one class alone, say)",
+        "NaN while one class alone was seen; over no samples, an error",
+    ),
+    (
+        "`F1Score`, `FBetaScore` of one score a sample",
+        "everything is found unless a threshold is given",
+        "found above 0.5",
+    ),
+    (
+        "`R2Score`",
+        "adjusted by the number of elements; NaN for a constant truth",
+        "adjusted by the number of samples; a constant truth scores 1 if hit, else 0",
     ),
     (
         "`sparsemax`",
