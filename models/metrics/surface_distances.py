@@ -53,9 +53,7 @@ def surface_distances(
     an empty mask is infinite. Arguments and errors as in `hausdorff_distance`."""
     first, second = _mask("y_true", y_true), _mask("y_pred", y_pred)
     if first.shape != second.shape or not first.ndim:
-        raise ValueError(
-            f"surface_distances: masks of shapes {first.shape} and {second.shape}: expected one (*spatial)"
-        )
+        raise ValueError(f"surface_distances: masks of {first.shape} and {second.shape}: expected one shape")
     steps = checked_spacing("surface_distances", spacing, first.ndim)
     where = np.nonzero(first | second)
     box = tuple([slice(int(axis.min()), int(axis.max()) + 1) for axis in where]) if where[0].size else ()

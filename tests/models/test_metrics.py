@@ -116,7 +116,9 @@ def test_class_metrics_are_scikit_learns(samples, one_hot):
     everything = {"labels": np.arange(classes), "sample_weight": weights}
     np.testing.assert_allclose(matrix, sk.confusion_matrix(labels, decision, **everything))
     present = sk.jaccard_score(labels, decision, average="macro", sample_weight=weights)
-    assert in_batches(M.MeanIoU(classes, sparse_y_true=not one_hot, sparse_y_pred=False), truth, scores, weights) == pytest.approx(present)
+    assert in_batches(
+        M.MeanIoU(classes, sparse_y_true=not one_hot, sparse_y_pred=False), truth, scores, weights
+    ) == pytest.approx(present)
 
 
 @SETTINGS
