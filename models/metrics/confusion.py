@@ -45,7 +45,9 @@ class ConfusionMetric(Metric):
     additive = True
 
     def __init__(self, num_classes: int | None, threshold: float, from_logits: bool, name: str | None, dtype: Any):
-        if num_classes is not None and (isinstance(num_classes, bool) or int(num_classes) != num_classes < 2):
+        if num_classes is not None and (
+            isinstance(num_classes, bool) or int(num_classes) != num_classes or num_classes < 2
+        ):
             raise ValueError(f"{name}: num_classes = {num_classes!r}: expected a whole number of at least 2, or None")
         self.num_classes, self.threshold, self.from_logits = num_classes, threshold, from_logits
         self._limit = check_threshold(str(name), threshold, from_logits)

@@ -133,6 +133,236 @@ def test_logits_decide_as_their_probabilities(samples):
         assert make(from_logits=True, **arguments)(truth, logits) == make(**arguments)(truth, probabilities)
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@SETTINGS
+@given(class_samples(), st.booleans())
+def test_measures_of_the_confusion_matrix_are_scikit_learns(samples, one_hot):
+    labels, scores, weights = samples
+    classes, decision = scores.shape[1], scores.argmax(axis=1)
+    truth = np.eye(classes)[labels] if one_hot else labels
+    known = {"sample_weight": weights}
+    for normalize in (None, "true", "pred", "all"):
+        expected = sk.confusion_matrix(labels, decision, labels=np.arange(classes), normalize=normalize, **known)
+        np.testing.assert_allclose(in_batches(M.ConfusionMatrix(classes, normalize), truth, scores, weights), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, for a class that is found and does not occur
+        for adjusted in (False, True):
+            if not adjusted or len(np.unique(labels)) > 1:
+                expected = sk.balanced_accuracy_score(labels, decision, adjusted=adjusted, **known)
+                value = in_batches(M.BalancedAccuracy(adjusted=adjusted), truth, scores, weights)
+                assert value == pytest.approx(expected, abs=1e-12)
+    expected = sk.matthews_corrcoef(labels, decision, **known)
+    assert in_batches(M.MatthewsCorrelation(), truth, scores, weights) == pytest.approx(expected, abs=1e-7)
+    for kind in (None, "linear", "quadratic"):
+        value = in_batches(M.CohenKappa(weights=kind), truth, scores, weights)
+        if len(np.unique(np.r_[labels, decision])) == 1:
+            assert np.isnan(value)
+        else:
+            every = {"labels": np.arange(classes)} if kind else {}  # the order of the classes counts
+            expected = sk.cohen_kappa_score(labels, decision, weights=kind, **every, **known)
+            assert value == pytest.approx(expected, abs=1e-12)
+    indices = M.CohenKappa(classes)
+    indices.update_state(labels, decision, weights)
+    assert indices.result() == pytest.approx(in_batches(M.CohenKappa(), truth, scores, weights), nan_ok=True)
+
+
+@SETTINGS
+@given(class_samples())
+def test_precisions_of_labels_are_scikit_learns(samples):
+    labels, scores, weights = samples
+    rows = np.eye(scores.shape[1])[labels]
+    known = [index for index in range(scores.shape[1]) if 0 < rows[:, index].sum() < len(rows)]
+    each = {i: sk.average_precision_score(rows[:, i], scores[:, i], sample_weight=weights) for i in known}
+    values = in_batches(M.AveragePrecision(True, None), labels, scores, weights)
+    for index, value in enumerate(values):
+        assert value == pytest.approx(each[index]) if index in each else np.isnan(value)
+    areas = {i: sk.roc_auc_score(rows[:, i], scores[:, i], sample_weight=weights) for i in known}
+    if known:
+        assert in_batches(M.AveragePrecision(True), labels, scores, weights) == pytest.approx(
+            np.mean(list(each.values()))
+        )
+        support = [rows[:, i] @ (np.ones(len(rows)) if weights is None else weights) for i in known]
+        weighted = in_batches(M.AveragePrecision(True, "weighted"), rows, scores, weights)
+        assert weighted == pytest.approx(np.average(list(each.values()), weights=support))
+        area = in_batches(M.AUC(multi_label=True), rows, scores, weights)
+        assert area == pytest.approx(np.mean(list(areas.values())))
+
+
+@SETTINGS
+@given(binary_samples())
+def test_many_thresholds_come_near_the_exact_value(samples):
+    """Keras's values at so many thresholds that each lies between two scores."""
+    truth, scores, weights = samples
+    scores = 0.001 + 0.998 * scores.astype(np.float64)
+    for curve in ("ROC", "PRGAIN"):
+        exact = in_batches(M.AUC(curve=curve), truth, scores, weights)
+        assert in_batches(M.AUC(4001, curve), truth, scores, weights) == pytest.approx(exact)
+    for method, smaller in (("minoring", True), ("majoring", False)):
+        for curve in ("ROC", "PR"):
+            exact = in_batches(M.AUC(curve=curve, summation_method=method), truth, scores, weights)
+            assert in_batches(M.AUC(4001, curve, method), truth, scores, weights) == pytest.approx(exact)
+            between = in_batches(M.AUC(curve=curve), truth, scores, weights)
+            assert exact <= between + 1e-12 if smaller else exact >= between - 1e-12
+    for cls in (M.SensitivityAtSpecificity, M.SpecificityAtSensitivity, M.PrecisionAtRecall, M.RecallAtPrecision):
+        for least in (0.0, 0.35, 0.7):
+            exact = in_batches(cls(least), truth, scores, weights)
+            assert in_batches(cls(least, 4001), truth, scores, weights) == pytest.approx(exact)
+
+
+@SETTINGS
+@given(binary_samples(), st.sampled_from([0.0, 0.3, 0.8, 1.0]))
+def test_operating_points_are_those_of_the_curves(samples, least):
+    truth, scores, weights = samples
+    false_rate, true_rate, _ = M.roc_curve(truth, scores, weights, drop_intermediate=False)
+    precision, recall, _ = M.precision_recall_curve(truth, scores, weights)
+    found = {
+        M.SensitivityAtSpecificity(least): (1 - false_rate, true_rate),
+        M.SpecificityAtSensitivity(least): (true_rate, 1 - false_rate),
+        M.PrecisionAtRecall(least): (recall, precision),
+        M.RecallAtPrecision(least): (precision, recall),
+    }
+    for metric, (held, wanted) in found.items():
+        value = in_batches(metric, truth, scores, weights)
+        sure, perhaps = (np.max(wanted, initial=0, where=held >= least + slack) for slack in (1e-9, -1e-9))
+        assert sure - 1e-9 <= value <= perhaps + 1e-9
+
+
+@SETTINGS
+@given(st.integers(2, 20), st.integers(0, 2**32 - 1), st.booleans())
+def test_r2_is_scikit_learns_also_far_from_0(count, seed, weighted):
+    generator = np.random.default_rng(seed)
+    truth = generator.standard_normal((count, 3)) + np.array([0.0, 1e6, -1e4])
+    truth[:, 0] *= generator.integers(0, 2)  # perhaps constant
+    found = truth + 0.3 * generator.standard_normal((count, 3))
+    weights = generator.random(count) + 0.1 if weighted else None
+    for ours, theirs in ((None, "raw_values"), ("uniform_average", "uniform_average"),
+                         ("variance_weighted_average", "variance_weighted")):  # fmt: skip
+        expected = sk.r2_score(truth, found, sample_weight=weights, multioutput=theirs)
+        np.testing.assert_allclose(in_batches(M.R2Score(ours), truth, found, weights), expected, rtol=1e-7, atol=1e-7)
+
+
+def test_r2_adjusted_by_hand():
+    truth, found = np.array([1.0, 2.0, 3.0, 6.0]), np.array([1.0, 2.0, 4.0, 6.0])
+    plain = 1 - 1 / 14
+    assert M.R2Score()(truth, found) == pytest.approx(plain)
+    assert M.R2Score(num_regressors=1)(truth, found) == pytest.approx(1 - (1 - plain) * 3 / 2)
+    with pytest.warns(UserWarning, match="too few"):
+        assert M.R2Score(num_regressors=3)(truth, found) == pytest.approx(plain)
+    assert M.R2Score()([2.0, 2.0], [2.0, 2.0]) == 1
+    assert M.R2Score()([2.0, 2.0], [2.0, 2.5]) == 0
+
+
+def test_counts_and_top_classes_by_hand():
+    truth, scores = [0, 1, 1, 0], [0.1, 0.4, 0.8, 0.6]
+    assert [metric(truth, scores) for metric in (M.TruePositives(), M.FalsePositives(), M.TrueNegatives(),
+                                                 M.FalseNegatives())] == [1, 1, 1, 1]  # fmt: skip
+    np.testing.assert_array_equal(M.FalseNegatives([0.0, 0.4, 0.9])(truth, scores, [1, 2, 3, 4]), [0, 2, 5])
+    assert M.Specificity(0.05)(truth, scores) == 0
+    rows = np.array([[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.25, 0.25], [0.7, 0.1, 0.1, 0.1]])
+    assert M.SparseTopKCategoricalAccuracy(2)([2, 3, 1], rows) == pytest.approx(3 / 3), "ties are among the first"
+    assert M.SparseTopKCategoricalAccuracy(2)([0, 3, 0], rows) == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(M.sparse_top_k_categorical_accuracy([0, 3, 0], rows, 1), [0, 1, 1])
+    # Of equal scores the first two count as found.
+    assert M.Precision(top_k=2)(np.eye(4)[[3, 1, 0]], rows) == pytest.approx(3 / 6)
+    assert M.Recall(top_k=2)([3, 3, 0], rows) == pytest.approx(2 / 3)
+    # Several labels to a sample, of which the largest score finds one.
+    assert M.F1Score("micro")(np.array([[1, 1, 0]]), np.array([[0.2, 0.9, 0.3]])) == pytest.approx(2 / 3)
+
+
+def test_correlations_by_hand():
+    truth, found = np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), np.array([[3.0, 5.0, 7.0], [1.0, 2.0, 4.0]])
+    np.testing.assert_allclose(M.pearson_correlation(truth, found), [1.0, 0.0])
+    assert M.PearsonCorrelation()(truth, -found, [2, 1]) == pytest.approx(-2 / 3)
+    # 2·(4/3) / (2/3 + 8/3 + 9)
+    np.testing.assert_allclose(M.concordance_correlation(truth, found)[0], (8 / 3) / (10 / 3 + 9))
+    np.testing.assert_allclose(M.concordance_correlation(truth, truth + 1e-13), [1.0, 0.0], atol=1e-9)
+    np.testing.assert_array_equal(M.concordance_correlation(truth[1], truth[1]), 1.0)
+    assert M.CosineSimilarity()([[1.0, 0.0], [0.0, 0.0]], [[2.0, 0.0], [1.0, 1.0]]) == 0.5
+
+
+def test_class_by_class():
+    labels, found = np.array([0, 0, 1, 255, 2]), np.array([0, 1, 1, 1, 0])
+    metric = M.MeanIoU(4, ignore_class=255)
+    assert metric(labels, found) == pytest.approx(np.mean([1 / 3, 1 / 2, 0]))
+    np.testing.assert_allclose(metric.per_class(), [1 / 3, 1 / 2, 0, np.nan])
+    with pytest.raises(ValueError, match="y_true holds class index 255"):
+        M.MeanIoU(4)(labels, found)
+    dice = M.Dice(average="pixels")
+    dice(np.array([[0, 0, 1, 2]]), np.eye(3)[[[0, 1, 1, 2]]])
+    np.testing.assert_allclose(dice.per_class(), [2 / 3, 2 / 3, 1.0])
+
+
+def test_ignored_positions_do_not_count_without_weights_either():
+    metric = M.SparseCategoricalCrossentropy(ignore_class=-1)
+    assert metric([0, -1, -1], [[0.5, 0.5], [0.1, 0.9], [0.3, 0.7]]) == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: M.AUC(1), "num_thresholds"),
+        (lambda: M.AUC(curve="DET"), "curve"),
+        (lambda: M.AUC(summation_method="simpson"), "summation_method"),
+        (lambda: M.AUC(thresholds=[0.5, 1.5]), "thresholds"),
+        (lambda: M.AUC(num_labels=3), "num_labels"),
+        (lambda: M.AUC(multi_label=True, num_labels=2)(np.eye(3), np.eye(3)), "num_labels is 2"),
+        (lambda: M.AUC(label_weights=[1, 2])(np.eye(3), np.eye(3)), "label_weights"),
+        (lambda: M.AUC(10)([0, 1], [-1.0, 2.0]), "thresholds need probabilities"),
+        (lambda: M.SensitivityAtSpecificity(1.5), "specificity = 1.5"),
+        (lambda: M.RecallAtPrecision(0.5, 0), "num_thresholds"),
+        (lambda: M.PrecisionAtRecall(0.5, class_id=3)(np.eye(3), np.eye(3)), "class_id 3"),
+        (lambda: M.Precision(top_k=0), "top_k"),
+        (lambda: M.Precision(top_k=4)(np.eye(3), np.eye(3)), "top_k 4"),
+        (lambda: M.Recall(class_id=-1)(np.eye(3), np.eye(3)), "class_id -1"),
+        (lambda: M.Precision(average="macro", top_k=1), "give no thresholds, top_k or class_id"),
+        (lambda: M.FBetaScore(beta=0.0), "beta"),
+        (lambda: M.TopKCategoricalAccuracy(k=0), "k = 0"),
+        (lambda: M.TopKCategoricalAccuracy(k=5)(np.eye(3), np.eye(3)), "every prediction would be right"),
+        (lambda: M.R2Score("mean"), "class_aggregation"),
+        (lambda: M.R2Score(num_regressors=-1), "num_regressors"),
+        (lambda: M.R2Score()(np.zeros((2, 2, 2)), np.zeros((2, 2, 2))), "expected"),
+        (lambda: M.ConfusionMatrix(1), "num_classes"),
+        (lambda: M.ConfusionMatrix(normalize="rows"), "normalize"),
+        (lambda: M.ConfusionMatrix()([0, 1], [0, 1]), "give num_classes"),
+        (lambda: M.ConfusionMatrix(4)([0, 1], np.ones((2, 3))), "3 classes, but there were 4"),
+        (lambda: M.CohenKappa(weights="cubic"), "weights"),
+        (lambda: M.AveragePrecision(average="micro"), "average"),
+        (lambda: M.PearsonCorrelation(axis=2)(np.eye(2), np.eye(2)), "axis 2 is out of range"),
+        (lambda: M.PearsonCorrelation(axis=None)(np.eye(2), np.eye(2)), "axis None"),
+        (lambda: M.IoU(3, [0], sparse_y_pred=False, axis=1)([0, 1], np.ones((2, 4))), "3 classes along axis 1"),
+        (lambda: M.Mean(dtype=object), "dtype"),
+    ],
+)
+def test_arguments_are_checked(make, error):
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_a_metric_of_ones_own():
+    class Largest(M.Metric):
+        def clear(self):
+            self.totals = {"largest": -np.inf}
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.totals["largest"] = max(self.totals["largest"], float(np.max(y_pred)))
+            self.updates += 1
+
+        def compute(self):
+            return self.totals["largest"]
+
+    metric = Largest()
+    assert metric.name == "largest"
+    assert metric([0], [3.0]) == metric([0], [1.0]) == 3.0
+    assert type(M.deserialize("Largest", {"Largest": Largest})) is Largest
+
+
+def test_functions_are_written_by_name_only_if_they_are_ours():
+    metric = M.MeanMetricWrapper(M.huber, "far", delta=2.0)
+    assert metric.get_config() == {"fn": "huber", "name": "far", "dtype": None, "delta": 2.0}
+    with pytest.raises(NotImplementedError, match="a function"):
+        M.MeanMetricWrapper(lambda a, b: a).get_config()
+
+
 def test_precision_at_several_thresholds_and_for_one_class():
     truth, scores = [0, 1, 1, 0], [0.1, 0.4, 0.8, 0.6]
     np.testing.assert_allclose(M.Precision([0.3, 0.5, 0.9])(truth, scores), [2 / 3, 1 / 2, 0])
@@ -293,6 +523,38 @@ def test_bootstrap_covers_and_respects_clusters():
         interval = M.bootstrap_interval(np.mean, sample, resamples=200, level=0.9)
         covered += interval.low <= 0 <= interval.high
     assert 45 <= covered <= 59
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [M.BinaryAccuracy(), M.F1Score(), M.Dice(), M.AUC(), M.AUC(20), M.CohenKappa(), M.MeanSquaredError(), M.R2Score()],
+    ids=lambda metric: metric.name,
+)
+def test_an_interval_of_a_metric_is_that_of_its_value(metric):
+    generator = np.random.default_rng(1)
+    patients = generator.integers(0, 12, 60)
+    truth = (generator.random(60) < 0.5).astype(float)
+    scores = 0.3 * truth + 0.7 * generator.random(60)
+    weights = generator.random(60) + 0.1
+    before = metric.get_config()
+    interval = M.metric_interval(metric, truth, scores, weights, clusters=patients, resamples=60, seed=3)
+
+    def value(truth, scores, weights):
+        return type(metric).from_config(before)(truth, scores, weights)
+
+    expected = M.bootstrap_interval(value, truth, scores, weights, clusters=patients, resamples=60, seed=3)
+    for name in ("value", "low", "high"):
+        assert getattr(interval, name) == pytest.approx(getattr(expected, name), rel=1e-9)
+    assert interval.clusters == len(np.unique(patients))
+    assert metric.updates == 0
+    assert interval.low < interval.value < interval.high
+
+
+def test_an_interval_is_of_one_number():
+    with pytest.raises(ValueError, match="gives 3 numbers"):
+        M.metric_interval(M.F1Score(), np.eye(3), np.eye(3))
+    with pytest.raises(ValueError, match="one length"):
+        M.metric_interval(M.Mean(), np.ones(3), np.ones(2))
 
 
 def test_bootstrap_errors_and_undefined_resamples():
