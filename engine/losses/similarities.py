@@ -102,7 +102,8 @@ class Circle(Loss):
         positive = labels.array[:, None] == others.array[None, :]
         negative = ~positive
         if self.remove_diagonal:
-            positive = positive & beside(np.eye(*positive.shape) == 0, positive)
+            row, column = (np.arange(size) for size in positive.shape)
+            positive = positive & beside(row[:, None] != column, positive)
         return positive, negative
 
 

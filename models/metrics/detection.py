@@ -203,10 +203,11 @@ class _Count(ThresholdedMetric):
     ):
         super().__init__(thresholds, from_logits=from_logits, name=name, dtype=dtype)
 
-    def value(self, **counts: Any) -> Any:
-        return counts[self.counted]
-
     counted = ""
+
+    def value(self, true_positives: Any, false_positives: Any, true_negatives: Any, false_negatives: Any) -> Any:
+        counts = (true_positives, false_positives, true_negatives, false_negatives)
+        return counts[COUNTS.index(self.counted)]
 
 
 class TruePositives(_Count):
