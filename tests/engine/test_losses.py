@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tomograd import kernels
 from tomograd.engine import Tensor, config, grad, losses
-from tomograd.testing import gradcheck
+from tomograd.testing import gradcheck, gradgradcheck
 
 RNG = np.random.default_rng(0)
 P = RNG.uniform(0.05, 0.95, (4, 3))
@@ -188,6 +189,22 @@ def test_gradients(name):
     weights = np.array([0.5, 2.0, 1.0, 1.5])
     report = gradcheck(lambda prediction: loss(y_true, prediction, weights), y_pred)
     assert report.inputs[0].compared == 2 * y_pred.size  # the loss is one number, with and without a cotangent
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_reference_kernels_give_the_same(name):
+    loss, y_true, y_pred, _ = CASES[name]
+    value, gradient = value_and_gradient(loss, y_true, y_pred)
+    with kernels.using("reference"):
+        again = value_and_gradient(loss, y_true, y_pred)
+    assert again[0] == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(again[1], gradient, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "Hinge" not in name and "Error" not in name and name != "Circle"])
+def test_second_derivatives(name):
+    loss, y_true, y_pred, _ = CASES[name]
+    gradgradcheck(lambda prediction: loss(y_true, prediction), y_pred)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "Dice-smooth"])
