@@ -292,7 +292,7 @@ class Model(Layer):
                 return self._lost(value, x, y_pred, data)
             y_pred = map_structure(Tensor.detach, y_pred)
             variables = self._trained.weights(self)
-            gradients = grad(loss, variables, allow_unused=True) if variables else []
+            gradients = grad(self.optimizer.scale_loss(loss), variables, allow_unused=True) if variables else []
         del loss
         if variables:  # a model that is frozen altogether is measured, not trained
             self.optimizer.apply(gradients, variables)

@@ -63,6 +63,7 @@ class TrainingRun:
         while self.epoch < self.epochs and not self.model.stop_training:
             self._run_epoch(prepare, validate)
         self._loaded = None
+        self.model.optimizer.finalize_variable_values(self.model._trained.weights(self.model))
         self.callbacks.on_train_end(dict(self.logs))
         for backup in backups:  # after all else is done: until then a killed run can go on from it
             backup.finish()

@@ -1,19 +1,17 @@
-"""Adam and AdamW: along the mean gradient, over the root of its mean square."""
+"""Adam and its kin: along the mean gradient, over a measure of its size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ... import kernels
-from ..tensor import Array
-from ..variable import Variable
 from .base import Optimizer
 from .checks import in_range
+from .groups import Group
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2014): see `kernels.reference.adam_step`. amsgrad is not supported: True is a ValueError."""
+    """Adam (Kingma & Ba 2014), with amsgrad AMSGrad (Reddi et al. 2018): see `kernels.reference.adam_step`."""
 
     slots = ("first_moment", "second_moment")
 
@@ -28,37 +26,32 @@ class Adam(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, amsgrad=amsgrad, **kwargs
-        )
-        self.amsgrad = False
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
         self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
         self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
         self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
+        self.amsgrad = bool(amsgrad)
 
-    def update_steps(
-        self,
-        gradients: Sequence[Array],
-        variables: Sequence[Variable],
-        slots: Sequence[dict[str, Array]],
-        learning_rate: float,
-    ) -> None:
-        weights = [variable.array for variable in variables]
-        kernels.of(weights[0]).adam_step(
-            weights,
-            gradients,
-            [own["first_moment"] for own in slots],
-            [own["second_moment"] for own in slots],
-            self.iterations,
-            learning_rate,
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-            self.weight_decay or 0.0,
-        )
+    def own_slots(self) -> Mapping[str, float]:
+        return {**super().own_slots(), **({"largest_moment": 0.0} if self.amsgrad else {})}
+
+    def update_group(self, group: Group) -> None:
+        group.kernels.adam_step(
+            group.weights, group.gradients, group.kept["first_moment"], group.kept["second_moment"], self.iterations,
+            group.learning_rate, self.beta_1, self.beta_2, self.epsilon, group.weight_decay,
+            group.kept.get("largest_moment"),
+        )  # fmt: skip
 
 
 class AdamW(Adam):
@@ -75,12 +68,137 @@ class AdamW(Adam):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, clipnorm, clipvalue, global_clipnorm, name,
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, clipnorm, clipvalue, global_clipnorm,
+            use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name,
             **kwargs,
         )  # fmt: skip
         if weight_decay is None:
             raise ValueError(f"{self.name}: weight_decay = None: expected a number; Adam goes without")
+
+
+class Adamax(Optimizer):
+    """Adam over the largest gradient so far (Kingma & Ba 2014): see `kernels.reference.adamax_step`."""
+
+    slots = ("first_moment", "norm")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
+        self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
+        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
+        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
+
+    def update_group(self, group: Group) -> None:
+        group.kernels.adamax_step(
+            group.weights, group.gradients, group.kept["first_moment"], group.kept["norm"], self.iterations,
+            group.learning_rate, self.beta_1, self.beta_2, self.epsilon, group.weight_decay,
+        )  # fmt: skip
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016): see `kernels.reference.nadam_step`."""
+
+    slots = ("first_moment", "second_moment")
+    numbers = ("momentum_product",)
+    momentum_product = 1.0  # of all steps' momenta
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
+        self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
+        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
+        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
+
+    def begin_step(self) -> None:
+        self.momentum_product *= self.beta_1 * (1 - 0.5 * 0.96**self.iterations)
+
+    def update_group(self, group: Group) -> None:
+        group.kernels.nadam_step(
+            group.weights, group.gradients, group.kept["first_moment"], group.kept["second_moment"], self.iterations,
+            self.momentum_product, group.learning_rate, self.beta_1, self.beta_2, self.epsilon, group.weight_decay,
+        )  # fmt: skip
+
+
+class Lamb(Optimizer):
+    """LAMB, Adam whose steps are as long as the weights are (You et al. 2019): see `kernels.reference.lamb_step`."""
+
+    slots = ("first_moment", "second_moment")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
+        self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
+        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
+        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
+
+    def update_group(self, group: Group) -> None:
+        group.kernels.lamb_step(
+            group.weights, group.gradients, group.kept["first_moment"], group.kept["second_moment"], self.iterations,
+            group.learning_rate, self.beta_1, self.beta_2, self.epsilon, group.weight_decay,
+        )  # fmt: skip

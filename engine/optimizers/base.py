@@ -1,4 +1,5 @@
-"""What all optimizers share: the learning rate, a step from checked gradients, state that is saved and resumed."""
+"""What all optimizers share: the learning rate, a step from checked gradients, gradients gathered over several steps,
+averages of weights, state that is saved and resumed."""
 
 from __future__ import annotations
 
@@ -8,24 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from ... import kernels
 from .. import schedules
 from ..config import Configurable, as_plain
-from ..device import move
 from ..schedules import LearningRateSchedule
 from ..tensor import Array, Tensor, library_of
 from ..variable import Variable
-from .checks import in_range
-from .clipping import alike, clipped
+from .checks import in_range, whole_number
+from .clipping import clipped
+from .groups import Group, alike, place
+from .slots import Slots
 
-# Arguments of Keras's optimizers that we do not have, with the one value of each that says "without it".
-_ONLY_WITHOUT: dict[str, Any] = {
-    "amsgrad": False,
-    "ema_momentum": 0.99,
-    "ema_overwrite_frequency": None,
-    "gradient_accumulation_steps": None,
-    "loss_scale_factor": None,
-    "use_ema": False,
-}
+SUM, AVERAGE = "gradient_sum", "weights_average"  # slots of any optimizer that gathers gradients, averages weights
 
 
 class Optimizer(Configurable):
@@ -35,15 +30,24 @@ class Optimizer(Configurable):
     weight_decay: the fraction λ by which a step first shrinks each weight, w ← w − learning_rate·λ·w; None for none.
     clipnorm: the largest norm of each weight's gradient; global_clipnorm: of all gradients together; clipvalue: the
     largest absolute value of a gradient's element. At most one of the three.
+    use_ema: keep a running average of each weight, a ← ema_momentum·a + (1 − ema_momentum)·w after each step, which
+    starts as the weight after the first one. Every `ema_overwrite_frequency` steps (None: never) the weights become
+    their averages; at the end of `fit` (see `finalize_variable_values`) they do in any case.
+    loss_scale_factor: what `scale_loss` multiplies the loss by, and a step divides the gradients by.
+    gradient_accumulation_steps: k calls of `apply` make one step, along the mean of their gradients; what is counted in
+    `iterations` are steps, but a schedule of the learning rate is given the number of calls, as in Keras. A weight
+    without a gradient in some of the calls has gradients of 0 there. (Keras moves averages, and overwrites weights with
+    them, in the calls between steps too, and forgets the gradients of a weight that has none in the last call. Here
+    both belong to the steps, and no gradient is forgotten.)
 
     A subclass names its `slots` (arrays of each weight's shape, which start as zeros) and defines `update_step` for one
-    weight, or `update_steps` for all of them at once.
+    weight, or `update_group` for all of a type at once. `numbers` names attributes that steps change.
 
-    Raises TypeError for an unknown argument, ValueError for a value out of range or an argument of Keras's that is not
-    supported.
+    Raises TypeError for an unknown argument, ValueError for a value out of range.
     """
 
     slots: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -52,31 +56,42 @@ class Optimizer(Configurable):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
         name: str | None = None,
-        **unsupported: Any,
+        **unknown: Any,
     ) -> None:
         self.name = name or type(self).__name__.lower()
-        for argument, value in unsupported.items():
-            if argument not in _ONLY_WITHOUT:
-                raise TypeError(f"{self.name}: unknown argument {argument!r}")
-            if value != _ONLY_WITHOUT[argument]:
-                raise ValueError(f"{self.name}: {argument} = {value!r} is not supported; leave it out")
+        if unknown:
+            raise TypeError(f"{self.name}: unknown argument {next(iter(unknown))!r}")
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = [argument for argument, value in clips.items() if value is not None]
         if len(given) > 1:
             raise ValueError(f"{self.name}: at most one of {', '.join(clips)} can be given, got {', '.join(given)}")
         for argument in given:
             in_range(self.name, argument, clips[argument], above=0.0)
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         if weight_decay is not None:
             in_range(self.name, "weight_decay", weight_decay, least=0.0)
-        self.weight_decay, self.clipnorm, self.clipvalue, self.global_clipnorm = (
-            weight_decay, clipnorm, clipvalue, global_clipnorm,
-        )  # fmt: skip
+        if loss_scale_factor is not None:
+            in_range(self.name, "loss_scale_factor", loss_scale_factor, above=0.0)
+        self.weight_decay, self.loss_scale_factor = weight_decay, loss_scale_factor
+        self.use_ema = bool(use_ema)
+        self.ema_momentum = in_range(self.name, "ema_momentum", ema_momentum, least=0.0, most=1.0)
+        self.ema_overwrite_frequency = whole_number(self.name, "ema_overwrite_frequency", ema_overwrite_frequency, 1)
+        self.gradient_accumulation_steps = whole_number(
+            self.name, "gradient_accumulation_steps", gradient_accumulation_steps, 2
+        )
         self._learning_rate = self._checked_rate(learning_rate)
-        self.iterations = 0
-        self._variables: list[Variable] = []
+        self._calls = 0  # of `apply`
+        self._slots: Slots | None = None
         self._index: dict[int, int] = {}
-        self._arrays: list[dict[str, Array]] = []
+        self._gathered: set[int] = set()  # the weights (by index) that had a gradient since the last step
+        self._spared: tuple[list[Variable], list[str]] = ([], [])  # from weight decay: variables, parts of names
+        self._undecayed: set[int] = set()  # the same once the variables are known, by index
         self._pending: dict[str, np.ndarray] | None = None
 
     # --------------------------------------------------------------------------------------------------- learning rate
@@ -85,7 +100,7 @@ class Optimizer(Configurable):
     def learning_rate(self) -> float:
         """The learning rate of the next step. Setting it replaces a number; a schedule cannot become a number."""
         if isinstance(self._learning_rate, LearningRateSchedule):
-            return float(self._learning_rate(self.iterations))
+            return float(self._learning_rate(self._calls))
         return float(self._learning_rate()) if callable(self._learning_rate) else self._learning_rate
 
     @learning_rate.setter
@@ -104,38 +119,79 @@ class Optimizer(Configurable):
             value = value.item()
         return in_range(self.name, "learning_rate", value, least=0.0)
 
-    # ---------------------------------------------------------------------------------------------------------- steps
+    @property
+    def iterations(self) -> int:
+        """The number of steps made."""
+        return self._calls // (self.gradient_accumulation_steps or 1)
+
+    @iterations.setter
+    def iterations(self, steps: int) -> None:
+        self._calls = steps * (self.gradient_accumulation_steps or 1)
+
+    # --------------------------------------------------------------------------------------------------------- weights
 
     @property
     def built(self) -> bool:
-        return bool(self._variables)
+        return self._slots is not None
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Say which weights will be trained, and make their slots. Called by the first step."""
         if self.built:
             raise ValueError(f"{self.name} is built already: make a new optimizer for other variables")
-        self._variables = list(variables)
-        self._index = {id(variable): index for index, variable in enumerate(self._variables)}
-        for variable in self._variables:
+        for variable in variables:
             if not variable.array.flags.c_contiguous:
                 raise ValueError(f"{self.name}: variable {variable.name!r} is not C-contiguous")
-        self._arrays = [
-            {slot: library_of(variable.array).zeros_like(variable.array) for slot in self.used_slots()}
-            for variable in self._variables
-        ]
+        self._slots = Slots(variables, self.used_slots())
+        self._index = {id(variable): index for index, variable in enumerate(variables)}
+        spared, parts = self._spared
+        identities = {id(variable) for variable in spared}
+        self._undecayed = {
+            index
+            for index, variable in enumerate(variables)
+            if id(variable) in identities or any(part in variable.name for part in parts)
+        }
         if self._pending is not None:
             pending, self._pending = self._pending, None
-            self._fill_slots(pending, self.iterations)
+            self._fill(pending, self._calls)
+
+    @property
+    def _variables(self) -> list[Variable]:
+        return [] if self._slots is None else self._slots.variables
 
     def follow(self) -> None:
         """Take the slots to where the variables lie, after these were moved."""
-        for variable, slots in zip(self._variables, self._arrays, strict=True):
-            for slot, array in slots.items():
-                slots[slot] = move(array, variable.device)
+        if self._slots is not None:
+            self._slots.follow()
 
-    def used_slots(self) -> tuple[str, ...]:
-        """The slots that this optimizer needs with its arguments."""
-        return self.slots
+    def own_slots(self) -> Mapping[str, float]:
+        """The slots that the optimizer's formula needs with its arguments, and what each starts with."""
+        return dict.fromkeys(self.slots, 0.0)
+
+    def used_slots(self) -> Mapping[str, float]:
+        """All slots."""
+        gathered = {SUM: 0.0} if self.gradient_accumulation_steps else {}
+        return {**self.own_slots(), **gathered, **({AVERAGE: 0.0} if self.use_ema else {})}
+
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """Spare these variables, and those in whose names one of `var_names` appears ("bias"), from weight decay.
+
+        As part of the state it is saved with backups. Raises ValueError once the optimizer is built.
+        """
+        if self.built:
+            raise ValueError(f"{self.name}: exclude_from_weight_decay must be called before the first step")
+        self._spared = list(var_list or ()), list(var_names or ())
+
+    def decay_of(self, variable: Variable) -> float:
+        """The weight decay of one weight."""
+        return 0.0 if self._index[id(variable)] in self._undecayed else self.weight_decay or 0.0
+
+    # ---------------------------------------------------------------------------------------------------------- steps
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss whose gradients `apply` takes: loss_scale_factor·loss. `fit` does it."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Variable] | None = None) -> None:
         """One step. gradients: one tensor or array for each variable, None where there is none.
@@ -156,39 +212,67 @@ class Optimizer(Configurable):
         if not self.built:
             self.build(variables)
         arrays, variables = self._present(gradients, variables)
-        arrays = clipped(arrays, self.clipnorm, self.clipvalue, self.global_clipnorm)
-        rate = self.learning_rate
-        self.iterations += 1
-        slots = [self._arrays[self._index[id(variable)]] for variable in variables]
-        for like_gradients, like_variables, like_slots in alike(arrays, variables, slots):
-            self.update_steps(like_gradients, like_variables, like_slots, rate)
-        for variable in variables:
-            variable.changed()
-            variable.constrain()
+        if self.gradient_accumulation_steps:
+            arrays, variables = self._gather(arrays, variables, self.gradient_accumulation_steps)
+        rate = self.learning_rate if variables else 0.0
+        self._calls += 1
+        if variables:
+            self._step(arrays, variables, rate)
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Any, Variable]]) -> int:
-        """One step, from (gradient, variable) pairs; the number of steps so far."""
+        """One step, from (gradient, variable) pairs; the number of calls so far."""
         pairs = list(gradients_and_variables)
         self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
-        return self.iterations
+        return self._calls
 
-    def update_steps(
-        self,
-        gradients: Sequence[Array],
-        variables: Sequence[Variable],
-        slots: Sequence[dict[str, Array]],
-        learning_rate: float,
-    ) -> None:
-        """Change the arrays of variables of one type, and their slots, in place."""
-        for gradient, variable, own in zip(gradients, variables, slots, strict=True):
-            self.update_step(gradient, variable, own, learning_rate)
+    def _step(self, gradients: list[Array], variables: Sequence[Variable], rate: float) -> None:
+        """Clip, update, average, constrain. `iterations` counts this step already."""
+        gradients = clipped(gradients, self.clipnorm, self.clipvalue, self.global_clipnorm)
+        self.begin_step()
+        for group in self._groups(gradients, variables, rate):
+            self.update_group(group)
+        for variable in variables:
+            variable.changed()
+        if self.use_ema:
+            self._average()
+        for variable in variables:
+            variable.constrain()
+
+    def _groups(self, gradients: Sequence[Array], variables: Sequence[Variable], rate: float) -> Iterable[Group]:
+        groups: dict[Any, Group] = {}
+        for gradient, variable in zip(gradients, variables, strict=True):
+            decay, kept = self.decay_of(variable), self._slots_of(variable)
+            key = place(gradient), decay
+            if key not in groups:
+                groups[key] = Group([], [], {name: [] for name in kept}, rate, decay)
+            group = groups[key]
+            group.variables.append(variable)
+            group.gradients.append(gradient)
+            for name, array in kept.items():
+                group.kept[name].append(array)
+        return groups.values()
+
+    def begin_step(self) -> None:
+        """What a step does once, before the groups' updates."""
+
+    def update_group(self, group: Group) -> None:
+        """Shrink the group's weights by its weight decay, and change them and what is kept of them in place."""
+        for index, (gradient, variable) in enumerate(zip(group.gradients, group.variables, strict=True)):
+            if group.weight_decay:
+                variable.array[...] -= group.learning_rate * group.weight_decay * variable.array
+            own = {name: arrays[index] for name, arrays in group.kept.items()}
+            self.update_step(gradient, variable, own, group.learning_rate)
 
     def update_step(self, gradient: Array, variable: Variable, slots: dict[str, Array], learning_rate: float) -> None:
         """Change the variable's array and its slots in place. `iterations` counts this step already."""
         raise NotImplementedError(f"{type(self).__name__} defines no update_step")
 
+    def _slots_of(self, variable: Variable) -> dict[str, Array]:
+        assert self._slots is not None
+        return self._slots.of(self._index[id(variable)])
+
     def _present(self, gradients: list[Any], variables: Sequence[Variable]) -> tuple[list[Array], list[Variable]]:
-        """The gradients that exist, as arrays of their variables' types, with their variables."""
+        """The gradients that exist, of the unscaled loss, as arrays of their variables' types, with their variables."""
         arrays, present, missing = [], [], []
         for gradient, variable in zip(gradients, variables, strict=True):
             if id(variable) not in self._index:
@@ -199,12 +283,15 @@ class Optimizer(Configurable):
             if gradient is None:
                 missing.append(variable.name)
                 continue
-            array = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient)
+            array = gradient.array if isinstance(gradient, Tensor) else library_of(variable.array).asarray(gradient)
             if array.shape != variable.shape:
                 raise ValueError(
                     f"{self.name}: variable {variable.name!r} has shape {variable.shape}, its gradient {array.shape}"
                 )
-            arrays.append(array.astype(variable.dtype, copy=False))
+            array = array.astype(variable.dtype, copy=False)
+            if self.loss_scale_factor is not None:
+                array = library_of(array).asarray(array / variable.dtype.type(self.loss_scale_factor))
+            arrays.append(array)
             present.append(variable)
         if not present:
             raise ValueError(f"{self.name}: no variable has a gradient: {', '.join(missing)}")
@@ -212,19 +299,75 @@ class Optimizer(Configurable):
             warnings.warn(f"{self.name}: no gradient for {', '.join(missing)}: left as they are", stacklevel=3)
         return arrays, present
 
+    # ----------------------------------------------------------------------------- over several calls, and of weights
+
+    def _gather(
+        self, gradients: list[Array], variables: list[Variable], calls: int
+    ) -> tuple[list[Array], list[Variable]]:
+        """Adds up gradients: nothing until the last of so many calls, then the means and the weights that have one."""
+        known = []
+        for gradient, variable in zip(gradients, variables, strict=True):
+            index, total = self._index[id(variable)], self._slots_of(variable)[SUM]
+            if index in self._gathered:
+                known.append((total, gradient))
+            else:  # what is left of the last step is no part of the sum, and may be NaN
+                self._gathered.add(index)
+                total[...] = gradient
+        for sums, others in alike([total for total, _ in known], [gradient for _, gradient in known]):
+            kernels.of(sums[0]).blend(sums, others, 1.0, 1.0)
+        if (self._calls + 1) % calls:
+            return [], []
+        means, present = [], []
+        for index in sorted(self._gathered):
+            variable = self._variables[index]
+            total = self._slots_of(variable)[SUM]
+            total /= variable.dtype.type(calls)
+            means.append(total)
+            present.append(variable)
+        self._gathered.clear()
+        return means, present
+
+    def _average(self) -> None:
+        """Moves the averages of all weights, and at times the weights to them."""
+        averages = [self._slots_of(variable)[AVERAGE] for variable in self._variables]
+        if self.iterations == 1:
+            for average, variable in zip(averages, self._variables, strict=True):
+                average[...] = variable.array
+        else:
+            for targets, weights in alike(averages, [variable.array for variable in self._variables]):
+                kernels.of(targets[0]).blend(targets, weights, self.ema_momentum, 1 - self.ema_momentum)
+        if self.ema_overwrite_frequency and self.iterations % self.ema_overwrite_frequency == 0:
+            self.finalize_variable_values(self._variables)
+
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """With use_ema, give these weights the values of their averages; `fit` does it when it ends.
+
+        Nothing before the first step. Raises ValueError for a variable that this optimizer does not know.
+        """
+        if not self.use_ema or not self.iterations or not self.built:
+            return
+        for variable in var_list:
+            if id(variable) not in self._index:
+                raise ValueError(f"{self.name}: variable {variable.name!r} is not one that it was built with")
+            variable.assign(self._slots_of(variable)[AVERAGE])
+
     # ---------------------------------------------------------------------------------------------------------- state
 
     def state(self) -> dict[str, np.ndarray]:
-        """Copies of all that the next step depends on, beside the arguments: "iterations", "learning_rate" if it is a
-        number, and "INDEX.SLOT" for every weight (counted in the order of `build`) and slot."""
-        state = {"iterations": np.array(self.iterations, np.int64)}
+        """Copies of all that the next step depends on, beside the arguments: "iterations" (the calls of `apply`),
+        "learning_rate" if it is a number, and "INDEX.SLOT" for every weight (counted in the order of `build`) and slot;
+        and where they are not empty "gathered" (the weights that had a gradient since the last step) and "undecayed"
+        (those spared from weight decay), and the optimizer's `numbers`."""
+        state = {"iterations": np.array(self._calls, np.int64)}
         if not callable(self._learning_rate):
             state["learning_rate"] = np.array(self._learning_rate, np.float64)
         if self._pending is not None:
-            state.update({key: array.copy() for key, array in self._pending.items()})
-        for index, arrays in enumerate(self._arrays):
-            for slot, array in arrays.items():
-                state[f"{index}.{slot}"] = np.array(array if isinstance(array, np.ndarray) else array.get())
+            return state | {key: array.copy() for key, array in self._pending.items()}
+        if self._slots is not None:
+            state |= self._slots.state()
+            state |= {name: np.array(getattr(self, name), np.float64) for name in self.numbers}
+            for name, indices in (("gathered", self._gathered), ("undecayed", self._undecayed)):
+                state |= {name: np.array(sorted(indices), np.int64)} if indices else {}
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -236,38 +379,40 @@ class Optimizer(Configurable):
         arrays = {key: np.asarray(value) for key, value in state.items()}
         if "iterations" not in arrays:
             raise ValueError(f"{self.name}: the state has no 'iterations'")
-        iterations = int(arrays.pop("iterations"))
+        calls = int(arrays.pop("iterations"))
         rate = arrays.pop("learning_rate", None)
         if (rate is None) != callable(self._learning_rate):
             raise ValueError(f"{self.name}: the state {'has no' if rate is None else 'has a fixed'} learning rate")
         if self.built:
-            self._fill_slots(arrays, iterations)
+            self._fill(arrays, calls)
         else:
             self._pending = {key: array.copy() for key, array in arrays.items()} if arrays else None
-        self.iterations = iterations
+        self._calls = calls
         if rate is not None:
             self._learning_rate = float(rate)
 
-    def _fill_slots(self, arrays: dict[str, np.ndarray], iterations: int) -> None:
-        if not arrays and not iterations:  # the state of an optimizer before its first step, which had no slots
-            for slots in self._arrays:
-                for array in slots.values():
-                    array[...] = 0
-            return
-        expected = {f"{index}.{slot}" for index in range(len(self._variables)) for slot in self.used_slots()}
-        if arrays.keys() != expected:
-            different = ", ".join(sorted(arrays.keys() ^ expected)[:5])
-            raise ValueError(f"{self.name}: the state does not fit {len(self._variables)} variables: {different}")
-        places = [(index, slot, array) for index, slots in enumerate(self._arrays) for slot, array in slots.items()]
-        for index, slot, array in places:
-            given = arrays[f"{index}.{slot}"]
-            if given.shape != array.shape:
-                raise ValueError(
-                    f"{self.name}: {slot} of variable {self._variables[index].name!r} has shape {array.shape}, "
-                    f"the state's has shape {given.shape}"
-                )
-        for index, slot, array in places:
-            array[...] = library_of(array).asarray(arrays[f"{index}.{slot}"])
+    def _fill(self, arrays: Mapping[str, np.ndarray], calls: int) -> None:
+        """Take slots, numbers and sets of weights after so many calls; before the first there need be none."""
+        assert self._slots is not None
+        slots = {key: array for key, array in arrays.items() if "." in key}
+        known = (*self.numbers, "gathered", "undecayed")
+        if unknown := sorted(arrays.keys() - slots.keys() - set(known)):
+            raise ValueError(f"{self.name}: the state holds unknown parts: {', '.join(unknown)}")
+        begun = bool(arrays) or calls > 0
+        if missing := [name for name in self.numbers if begun and name not in arrays]:
+            raise ValueError(f"{self.name}: the state has no {', '.join(missing)}")
+        if begun:
+            try:
+                self._slots.load(slots)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error}") from None
+        else:
+            self._slots.reset()
+        for name in self.numbers:
+            setattr(self, name, float(arrays[name]) if begun else getattr(type(self), name))
+        self._gathered = set(arrays["gathered"].tolist()) if "gathered" in arrays else set()
+        if "undecayed" in arrays:
+            self._undecayed = set(arrays["undecayed"].tolist())
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -275,4 +420,19 @@ class Optimizer(Configurable):
             config["learning_rate"] = as_plain(self._learning_rate)
         elif callable(self._learning_rate):
             raise NotImplementedError(f"{self.name}: a learning rate that is a function cannot be written down")
-        return config
+        variables, names = self._spared
+        if variables:
+            raise NotImplementedError(
+                f"{self.name}: variables excluded from weight decay one by one cannot be written down; exclude them by "
+                "their names"
+            )
+        return config | ({"exclude_from_weight_decay": names} if names else {})
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        arguments = dict(config)
+        names = arguments.pop("exclude_from_weight_decay", None)
+        made = cls(**arguments)
+        if names:
+            made.exclude_from_weight_decay(var_names=names)
+        return made

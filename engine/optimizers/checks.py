@@ -1,4 +1,4 @@
-"""The check of an optimizer's numbers."""
+"""The checks of an optimizer's numbers."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def in_range(
         bounds += [f"at most {most}"] * (most < math.inf) + [f"less than {below}"] * (below < math.inf)
         raise ValueError(f"{name}: {argument} = {value!r}: expected a finite number, {' and '.join(bounds)}")
     return float(value)
+
+
+def whole_number(name: str, argument: str, value: Any, least: int) -> int | None:
+    """`value` as an int of at least `least`, or None. Raises TypeError for another type, ValueError for less."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: {argument} = {value!r}: expected a whole number or None")
+    if value < least:
+        raise ValueError(f"{name}: {argument} = {value!r}: expected at least {least}, or None")
+    return int(value)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from ... import kernels
 from ..tensor import Array, library_of
+from .groups import alike
 
 
 def clipped(
@@ -26,18 +23,6 @@ def clipped(
         total = sum(kernels.of(group[0]).squared_norm(group) for (group,) in alike(gradients))
         return [_scaled(gradient, global_clipnorm, total) for gradient in gradients]
     return gradients
-
-
-def alike(arrays: Sequence[Array], *others: Sequence[Any]) -> list[tuple[list[Any], ...]]:
-    """The arrays, and with them the entries of the other sequences, in groups of one type and one place."""
-    groups: dict[Any, tuple[list[Any], ...]] = {}
-    for entries in zip(arrays, *others, strict=True):
-        array = entries[0]
-        place = array.dtype if isinstance(array, np.ndarray) else (array.dtype, array.device.id)
-        group = groups.setdefault(place, tuple([] for _ in entries))
-        for gathered, entry in zip(group, entries, strict=True):
-            gathered.append(entry)
-    return list(groups.values())
 
 
 def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ... import kernels
-from ..tensor import Array
-from ..variable import Variable
 from .base import Optimizer
 from .checks import in_range
+from .groups import Group
 
 
 class SGD(Optimizer):
@@ -27,25 +25,26 @@ class SGD(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
         self.momentum = in_range(self.name, "momentum", momentum, least=0.0, most=1.0)
         self.nesterov = bool(nesterov)
 
-    def used_slots(self) -> tuple[str, ...]:
-        return ("velocity",) if self.momentum else ()
+    def own_slots(self) -> Mapping[str, float]:
+        return {"velocity": 0.0} if self.momentum else {}
 
-    def update_steps(
-        self,
-        gradients: Sequence[Array],
-        variables: Sequence[Variable],
-        slots: Sequence[dict[str, Array]],
-        learning_rate: float,
-    ) -> None:
-        weights = [variable.array for variable in variables]
-        velocities = [own["velocity"] for own in slots] if self.momentum else None
-        kernels.of(weights[0]).sgd_step(
-            weights, gradients, velocities, learning_rate, self.momentum, self.nesterov, self.weight_decay or 0.0
-        )
+    def update_group(self, group: Group) -> None:
+        group.kernels.sgd_step(
+            group.weights, group.gradients, group.kept.get("velocity"), group.learning_rate, self.momentum,
+            self.nesterov, group.weight_decay,
+        )  # fmt: skip

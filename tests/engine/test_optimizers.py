@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -33,7 +32,8 @@ class Formula:
     def step(self, g):
         o, self.t = self.o, self.t + 1
         self.w = self.w - o.learning_rate * (o.weight_decay or 0) * self.w
-        getattr(self, type(o).__mro__[0].__name__.lower())(g.astype(float))
+        name = "amsgrad" if getattr(o, "amsgrad", False) else type(o).__name__.lower()
+        getattr(self, name)(g.astype(float))
 
     def sgd(self, g):
         o, eta = self.o, self.o.learning_rate
@@ -57,6 +57,61 @@ class Formula:
         self.c = o.momentum * self.c + u
         self.w = self.w - self.c
 
+    def amsgrad(self, g):
+        o = self.o
+        self.a = o.beta_1 * self.a + (1 - o.beta_1) * g
+        self.b = o.beta_2 * self.b + (1 - o.beta_2) * g**2
+        self.c = np.maximum(self.c, self.b)
+        alpha = o.learning_rate * math.sqrt(1 - o.beta_2**self.t) / (1 - o.beta_1**self.t)
+        self.w = self.w - alpha * self.a / (np.sqrt(self.c) + o.epsilon)
+
+    def adamax(self, g):
+        o = self.o
+        self.a = o.beta_1 * self.a + (1 - o.beta_1) * g
+        self.b = np.maximum(o.beta_2 * self.b, abs(g))
+        self.w = self.w - o.learning_rate / (1 - o.beta_1**self.t) * self.a / (self.b + o.epsilon)
+
+    def nadam(self, g):
+        o = self.o
+        mu = [o.beta_1 * (1 - 0.5 * 0.96**t) for t in range(1, self.t + 2)]
+        self.a = o.beta_1 * self.a + (1 - o.beta_1) * g
+        self.b = o.beta_2 * self.b + (1 - o.beta_2) * g**2
+        ahead = mu[-1] * self.a / (1 - math.prod(mu)) + (1 - mu[-2]) * g / (1 - math.prod(mu[:-1]))
+        self.w = self.w - o.learning_rate * ahead / (np.sqrt(self.b / (1 - o.beta_2**self.t)) + o.epsilon)
+
+    def lamb(self, g):
+        o = self.o
+        self.a = o.beta_1 * self.a + (1 - o.beta_1) * g
+        self.b = o.beta_2 * self.b + (1 - o.beta_2) * g**2
+        u = self.a / (1 - o.beta_1**self.t) / (np.sqrt(self.b / (1 - o.beta_2**self.t)) + o.epsilon)
+        self.w = self.w - o.learning_rate * np.sqrt(np.sum(self.w**2) / np.sum(u**2)) * u
+
+    def adagrad(self, g):
+        self.a = (self.a if self.t > 1 else self.o.initial_accumulator_value) + g**2
+        self.w = self.w - self.o.learning_rate * g / np.sqrt(self.a + self.o.epsilon)
+
+    def adadelta(self, g):
+        o = self.o
+        self.a = o.rho * self.a + (1 - o.rho) * g**2
+        step = np.sqrt(self.b + o.epsilon) / np.sqrt(self.a + o.epsilon) * g
+        self.b = o.rho * self.b + (1 - o.rho) * step**2
+        self.w = self.w - o.learning_rate * step
+
+    def lion(self, g):
+        o = self.o
+        self.w = self.w - o.learning_rate * np.sign(o.beta_1 * self.a + (1 - o.beta_1) * g)
+        self.a = o.beta_2 * self.a + (1 - o.beta_2) * g
+
+    def ftrl(self, g):
+        o = self.o
+        before = self.a if self.t > 1 else np.full_like(self.a, o.initial_accumulator_value)
+        self.a, power = before + g**2, -o.learning_rate_power
+        sigma = (self.a**power - before**power) / o.learning_rate
+        self.b = self.b + g + 2 * o.l2_shrinkage_regularization_strength * self.w - sigma * self.w
+        l1 = o.l1_regularization_strength
+        below = self.a**power / o.learning_rate + 2 * o.l2_regularization_strength + o.beta / o.learning_rate
+        self.w = np.where(abs(self.b) > l1, (np.sign(self.b) * l1 - self.b) / below, 0)
+
 
 MAKERS = {
     "sgd": lambda: optimizers.SGD(0.1),
@@ -67,6 +122,19 @@ MAKERS = {
     "adamw": lambda: optimizers.AdamW(0.01),
     "rmsprop": lambda: optimizers.RMSprop(0.01, weight_decay=0.05),
     "rmsprop-centered": lambda: optimizers.RMSprop(0.01, rho=0.8, momentum=0.9, centered=True),
+    "amsgrad": lambda: optimizers.Adam(0.01, beta_2=0.8, amsgrad=True),
+    "adamax": lambda: optimizers.Adamax(0.01, weight_decay=0.1),
+    "nadam": lambda: optimizers.Nadam(0.01),
+    "lamb": lambda: optimizers.Lamb(0.01, weight_decay=0.1),
+    "adagrad": lambda: optimizers.Adagrad(0.1, initial_accumulator_value=0.3),
+    "adadelta": lambda: optimizers.Adadelta(1.0, rho=0.9, epsilon=1e-3),
+    "lion": lambda: optimizers.Lion(0.01, weight_decay=0.1),
+    "ftrl": lambda: optimizers.Ftrl(0.1, l1_regularization_strength=0.05, l2_regularization_strength=0.1, beta=0.2),
+    "ftrl-power": lambda: optimizers.Ftrl(0.1, -0.7, l2_shrinkage_regularization_strength=0.1),
+}
+ROUNDABOUT = {
+    "averaged": lambda: optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
+    "gathering": lambda: optimizers.Nadam(0.1, gradient_accumulation_steps=2, clipnorm=1.0, loss_scale_factor=2.0),
 }
 
 
@@ -112,10 +180,12 @@ def test_keras_defaults():
 
 def test_a_quadratic_is_minimised():
     target = np.array([1.0, -2.0, 3.0])
-    for name, maker in MAKERS.items():
-        optimizer, w = maker(), Variable(np.zeros(3))
+    rates = {"adagrad": 1.0, "adadelta": 3.0, "ftrl": 1.0}
+    makers = MAKERS | {"ftrl": optimizers.Ftrl}  # without the penalties, which are to move the minimum
+    for name in makers.keys() - {"ftrl-power"}:
+        optimizer, w = makers[name](), Variable(np.zeros(3))
         optimizer.weight_decay = None
-        optimizer.learning_rate = 0.05
+        optimizer.learning_rate = rates.get(name, 0.05)
         for _ in range(400):
             loss = ((w - target) ** 2).sum()
             w.grad = None
@@ -170,6 +240,134 @@ def test_an_infinite_gradient_is_seen_after_clipping():
     w = Variable(np.zeros(2))
     optimizers.SGD(1.0, global_clipnorm=1.0).apply([np.array([np.inf, 1.0])], [w])
     assert np.isnan(w.numpy()).all()
+
+
+def test_loss_scaling():
+    optimizer, w = optimizers.SGD(1.0, loss_scale_factor=8.0, clipvalue=2.0), Variable(np.array([1.0, 2.0]))
+    loss = optimizer.scale_loss((w**2).sum())
+    assert loss.item() == 40.0
+    loss.backward()
+    optimizer.apply([w.grad], [w])
+    np.testing.assert_array_equal(w.numpy(), [-1.0, 0.0])  # the gradients 2 and 4, clipped at 2
+    assert optimizers.SGD().scale_loss(3.0) == 3.0
+
+
+# ------------------------------------------------------------------------- weight decay, several calls, and averages
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS.keys() - {"lamb"}))
+def test_weight_decay_spares_what_is_excluded(name):
+    """Excluded weights go on as without decay, the others as with it."""
+    kinds = {"both": "w0", "none": "nothing", "all": "w"}
+    results = {}
+    for kind, part in kinds.items():
+        optimizer, weights = MAKERS[name](), variables(np.float64)
+        optimizer.weight_decay = 0.3
+        optimizer.exclude_from_weight_decay(var_list=[weights[2]] if kind == "both" else None, var_names=[part])
+        for step in gradients(3, np.float64):
+            optimizer.apply(step, weights)
+        results[kind] = [weight.numpy() for weight in weights]
+    for index, as_in in enumerate(("all", "none", "all")):
+        np.testing.assert_array_equal(results["both"][index], results[as_in][index])
+        assert not np.allclose(results["all"][index], results["none"][index])
+    with pytest.raises(ValueError, match="before the first step"):
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+
+
+def test_exclusions_are_configured_by_name_and_saved_with_the_state():
+    optimizer = optimizers.AdamW()
+    optimizer.exclude_from_weight_decay(var_names=["w1"])
+    again = optimizers.get(json.loads(json.dumps(config.serialize(optimizer))))
+    weights = variables()
+    again.build(weights)
+    assert [again.decay_of(weight) for weight in weights] == [0.004, 0.0, 0.004]
+    plain = optimizers.AdamW()
+    plain.load_state(again.state())
+    plain.build(weights)
+    assert [plain.decay_of(weight) for weight in weights] == [0.004, 0.0, 0.004]
+    optimizer.exclude_from_weight_decay(var_list=weights)
+    with pytest.raises(NotImplementedError, match="by their names"):
+        optimizer.get_config()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_gathered_gradients_make_the_steps_of_their_means(name):
+    options = {"gradient_accumulation_steps": 3}
+    made = MAKERS[name]()
+    gathering = type(made)(**{**made.get_config(), **options})
+    weights, others = variables(np.float64), variables(np.float64)
+    steps = gradients(9, np.float64)
+    for number, step in enumerate(steps, start=1):
+        before = [weight.numpy().copy() for weight in weights]
+        gathering.apply(step, weights)
+        assert gathering.iterations == number // 3
+        if number % 3:
+            for weight, old in zip(weights, before, strict=True):
+                np.testing.assert_array_equal(weight.numpy(), old)
+            continue
+        made.apply([np.mean(each, axis=0) for each in zip(*steps[number - 3 : number], strict=True)], others)
+    for weight, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(weight.numpy(), other.numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:sgd. no gradient")
+def test_no_gathered_gradient_is_forgotten():
+    optimizer, (a, b) = optimizers.SGD(1.0, gradient_accumulation_steps=2), (Variable(np.zeros(1)) for _ in range(2))
+    optimizer.apply([np.array([4.0]), np.array([np.nan])], [a, b])
+    optimizer.apply([None, np.array([2.0])], [a, b])
+    assert a.item() == -2.0
+    assert np.isnan(b.item())
+    b.assign([0.0])
+    optimizer.apply([None, np.array([2.0])], [a, b])  # the NaN of the last step is in no sum any more
+    optimizer.apply([None, np.array([4.0])], [a, b])
+    assert (a.item(), b.item()) == (-2.0, -3.0)
+
+
+def test_a_schedule_counts_calls_and_clipping_sees_means():
+    rates = schedules.PiecewiseConstantDecay([1], [1.0, 0.5])
+    optimizer, w = optimizers.SGD(rates, gradient_accumulation_steps=2, clipvalue=1.0), Variable(np.zeros(1))
+    for gradient in (3.0, -2.0, 3.0, 3.0):
+        assert optimizer.apply_gradients([(np.array([gradient]), w)])
+    assert w.item() == -0.5 * 1.0 - 0.5 * 1.0
+
+
+def test_averages_of_weights():
+    optimizer, w = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.75), Variable(np.zeros(1))
+    averages, average = [], None
+    optimizer.finalize_variable_values([w])  # nothing to take yet
+    for gradient in (-1.0, -3.0, 2.0):
+        optimizer.apply([np.array([gradient])], [w])
+        average = w.item() if average is None else 0.75 * average + 0.25 * w.item()
+        averages.append(average)
+    assert w.item() == 2.0
+    optimizer.finalize_variable_values([w])
+    assert w.item() == averages[-1] == 0.75 * (0.75 * 1.0 + 0.25 * 4.0) + 0.25 * 2.0
+    with pytest.raises(ValueError, match="is not one that it was built with"):
+        optimizer.finalize_variable_values([Variable(np.zeros(1))])
+
+
+def test_weights_are_overwritten_with_their_averages_now_and_then():
+    optimizer = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)
+    w, other = Variable(np.zeros(1, np.float32)), Variable(np.zeros((2, 1)))
+    seen = []
+    for _ in range(4):
+        optimizer.apply([np.full(1, -1.0), np.full((2, 1), -2.0)], [w, other])
+        seen.append(w.item())
+        np.testing.assert_array_equal(other.numpy(), np.full((2, 1), 2 * w.item()))
+    assert seen == [1.0, 1.5, 2.5, 2.75]
+
+
+def test_averages_move_with_steps_not_with_calls():
+    plain = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)
+    gathering = optimizers.SGD(
+        1.0, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2, gradient_accumulation_steps=2
+    )
+    w, v = Variable(np.zeros(1)), Variable(np.zeros(1))
+    for step in range(5):
+        plain.apply([np.array([step])], [w])
+        for part in (step - 1.0, step + 1.0):
+            gathering.apply([np.array([part])], [v])
+        assert w.item() == v.item()
 
 
 # ----------------------------------------------------------------------------------------------------- learning rates
@@ -280,25 +478,26 @@ def test_wrong_lists():
 # ------------------------------------------------------------------------------------------------------------- state
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", MAKERS | ROUNDABOUT)
 @pytest.mark.parametrize("built", [False, True])
 def test_a_restored_run_goes_on_as_the_unbroken_one(name, built):
+    maker = (MAKERS | ROUNDABOUT)[name]
     steps = gradients(6)
-    optimizer, weights = MAKERS[name](), variables()
+    optimizer, weights = maker(), variables()
     for step in steps[:3]:
         optimizer.apply(step, weights)
     state, values = optimizer.state(), [weight.numpy().copy() for weight in weights]
-    kept = copy.deepcopy(state)
+    kept, done = copy.deepcopy(state), optimizer.iterations
     for step in steps[3:]:
         optimizer.apply(step, weights)
 
-    again, others = MAKERS[name](), variables(seed=9)
+    again, others = maker(), variables(seed=9)
     if built:
         again.apply(gradients(1, seed=5)[0], others)
     for weight, value in zip(others, values, strict=True):
         weight.assign(value)
     again.load_state(state)
-    assert again.iterations == 3
+    assert again.iterations == done
     for step in steps[3:]:
         again.apply(step, others)
     for one, other in zip(weights, others, strict=True):
@@ -375,8 +574,10 @@ def test_identifiers():
     assert type(optimizers.get("Adam")) is optimizers.Adam
     assert type(optimizers.get("adamw")) is optimizers.AdamW
     assert type(optimizers.get(optimizers.RMSprop)) is optimizers.RMSprop
-    with pytest.raises(ValueError, match="optimizer 'lion' is not known"):
-        optimizers.get("lion")
+    assert type(optimizers.get("NADAM")) is optimizers.Nadam
+    assert type(optimizers.deserialize(optimizers.serialize(optimizers.Lion()))) is optimizers.Lion
+    with pytest.raises(ValueError, match="optimizer 'sgdm' is not known"):
+        optimizers.get("sgdm")
     with pytest.raises(TypeError, match="optimizer = None"):
         optimizers.get(None)
 
@@ -385,8 +586,15 @@ def test_identifiers():
     ("make", "error", "message"),
     [
         (lambda: optimizers.SGD(lr=0.1), TypeError, "unknown argument 'lr'"),
-        (lambda: optimizers.Adam(amsgrad=True), ValueError, "amsgrad = True is not supported"),
-        (lambda: optimizers.Adam(use_ema=True), ValueError, "use_ema = True is not supported"),
+        (lambda: optimizers.Adam(use_ema=True, ema_momentum=1.5), ValueError, "ema_momentum = 1.5"),
+        (lambda: optimizers.Adam(ema_overwrite_frequency=0), ValueError, "ema_overwrite_frequency = 0: .* at least 1"),
+        (lambda: optimizers.Adam(gradient_accumulation_steps=1), ValueError, "at least 2"),
+        (lambda: optimizers.Adam(gradient_accumulation_steps=2.0), TypeError, "whole number"),
+        (lambda: optimizers.Adam(loss_scale_factor=0), ValueError, "loss_scale_factor"),
+        (lambda: optimizers.Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value"),
+        (lambda: optimizers.Ftrl(learning_rate_power=0.5), ValueError, "learning_rate_power"),
+        (lambda: optimizers.Ftrl(l1_regularization_strength=-1), ValueError, "l1_regularization_strength"),
+        (lambda: optimizers.Lion(beta_1=0), ValueError, "beta_1"),
         (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), ValueError, "at most one of"),
         (lambda: optimizers.SGD(clipnorm=0.0), ValueError, "clipnorm"),
         (lambda: optimizers.SGD(-0.1), ValueError, "learning_rate = -0.1"),
@@ -401,9 +609,3 @@ def test_identifiers():
 def test_arguments_are_checked(make, error, message):
     with pytest.raises(error, match=message):
         make()
-
-
-def test_accepted_where_it_says_what_is_done_anyway():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert optimizers.Adam(amsgrad=False, use_ema=False, loss_scale_factor=None).beta_1 == 0.9

@@ -46,8 +46,13 @@ def new_model(kind="sequential"):
         model = Net()
     else:
         model = Sequential([Input((5,)), *row])
+    optimizer = optimizers.Adam(0.02)
+    if kind == "gathered gradients":
+        options = {"loss_scale_factor": 4.0, "use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 2}
+        optimizer = optimizers.Nadam(0.02, gradient_accumulation_steps=3, weight_decay=0.1, **options)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
     model.compile(
-        optimizers.Adam(0.02),
+        optimizer,
         losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy", lambda t, p: p[:, 0] ** 2],
         weighted_metrics=["sparse_categorical_accuracy"],
@@ -122,7 +127,7 @@ def run(kind, folder, kill, save_freq):
     return history.history, model.get_weights(), table.read_text()
 
 
-KINDS = ["sequential", "subclass", "random batches", "epoch batches"]
+KINDS = ["sequential", "subclass", "random batches", "epoch batches", "gathered gradients"]
 
 
 @pytest.mark.parametrize("save_freq", [1, 3, "epoch"])

@@ -279,6 +279,36 @@ def test_an_unused_weight_is_warned_of():
 # ------------------------------------------------------------------------------------------------------ callbacks
 
 
+def test_fit_scales_the_loss_and_ends_with_averages_of_weights():
+    """As steps by hand: the gradients of the scaled loss, divided again; the averages in the weights' place at the end,
+    where the last callbacks see them."""
+    seen = []
+
+    class Watch(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append([weight.copy() for weight in self.model.get_weights()])
+
+        def on_train_end(self, logs=None):
+            seen.append(self.model.get_weights())
+
+    x, y = np.random.default_rng(3).standard_normal((2, 12, 1)).astype(np.float32)
+    results = []
+    for scale in (None, 1024.0):
+        random.seed(1)
+        model = Sequential([Input((1,)), layers.Dense(1)])
+        model.compile(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5, loss_scale_factor=scale), "mse")
+        history = model.fit(x, y, batch_size=4, verbose=0, shuffle=False, callbacks=[Watch()])
+        results.append((history.history["loss"], seen.copy()))
+        seen.clear()
+    (loss, (first, second, third, last)), scaled = results
+    assert scaled[0] == loss
+    for steps, others in zip((first, second, third, last), scaled[1], strict=True):
+        for a, b in zip(steps, others, strict=True):
+            np.testing.assert_array_equal(a, b)  # 1024 is a power of 2: the same bits
+    for a, b, c, average in zip(first, second, third, last, strict=True):
+        np.testing.assert_allclose(average, 0.5 * (0.5 * a + 0.5 * b) + 0.5 * c, rtol=1e-6)
+
+
 def test_early_stopping_puts_back_a_copy_of_the_best_weights():
     x, y = separable()
     model = network()

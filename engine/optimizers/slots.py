@@ -1,0 +1,62 @@
+"""What an optimizer keeps beside the weights: arrays of each weight's shape, such as moments, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..device import move
+from ..tensor import Array, library_of
+from ..variable import Variable
+
+
+class Slots:
+    """The arrays of some variables; each has all names, and starts filled with the name's initial value."""
+
+    def __init__(self, variables: Sequence[Variable], initial: Mapping[str, float]) -> None:
+        self.variables, self.initial = list(variables), dict(initial)
+        self._arrays = [
+            {name: library_of(v.array).full_like(v.array, value) for name, value in self.initial.items()}
+            for v in self.variables
+        ]
+
+    def of(self, index: int) -> dict[str, Array]:
+        """Those of one variable, counted as they were given."""
+        return self._arrays[index]
+
+    def follow(self) -> None:
+        """Take them to where the variables lie, after these were moved."""
+        for variable, arrays in zip(self.variables, self._arrays, strict=True):
+            for name, array in arrays.items():
+                arrays[name] = move(array, variable.device)
+
+    def reset(self) -> None:
+        """Fill them with the initial values again."""
+        for arrays in self._arrays:
+            for name, array in arrays.items():
+                array[...] = self.initial[name]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies, as "INDEX.NAME"."""
+        return {
+            f"{index}.{name}": np.array(array if isinstance(array, np.ndarray) else array.get())
+            for index, arrays in enumerate(self._arrays)
+            for name, array in arrays.items()
+        }
+
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take the values of such a state. Raises ValueError, and changes nothing, unless names and shapes agree."""
+        own = {f"{index}.{name}": array for index, arrays in enumerate(self._arrays) for name, array in arrays.items()}
+        if state.keys() != own.keys():
+            different = ", ".join(sorted(state.keys() ^ own.keys())[:5])
+            raise ValueError(f"the state does not fit {len(self.variables)} variables: {different}")
+        for key, array in own.items():
+            if state[key].shape != array.shape:
+                index, _, name = key.partition(".")
+                raise ValueError(
+                    f"{name} of variable {self.variables[int(index)].name!r} has shape {array.shape}, "
+                    f"the state's has shape {state[key].shape}"
+                )
+        for key, array in own.items():
+            array[...] = library_of(array).asarray(state[key])
