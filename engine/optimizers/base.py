@@ -11,11 +11,11 @@ import numpy as np
 
 from ... import kernels
 from .. import schedules
+from ..checks import in_range, whole_number
 from ..config import Configurable, as_plain
 from ..schedules import LearningRateSchedule
 from ..tensor import Array, Tensor, library_of
 from ..variable import Variable
-from .checks import in_range, whole_number
 from .clipping import clipped
 from .groups import Group, alike, place
 from .slots import Slots

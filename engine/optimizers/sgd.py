@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..checks import in_range
 from .base import Optimizer
-from .checks import in_range
 from .groups import Group
 
 

@@ -412,18 +412,74 @@ def test_schedules():
     assert [pieces(step) for step in range(7)] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.1]
 
 
+def test_further_schedules():
+    inverse = schedules.InverseTimeDecay(1.0, 2, 0.5)
+    assert [inverse(step) for step in (0, 2, 3, 4)] == [1.0, 1 / 1.5, 1 / 1.75, 0.5]
+    staircase = schedules.InverseTimeDecay(1.0, 2, 0.5, staircase=True)
+    assert [staircase(step) for step in (0, 1, 3, 4)] == [1.0, 1.0, 1 / 1.5, 0.5]
+    polynomial = schedules.PolynomialDecay(1.0, 4, 0.2, power=2.0)
+    assert [polynomial(step) for step in (0, 2, 4, 9)] == [1.0, pytest.approx(0.4), 0.2, 0.2]
+    cycle = schedules.PolynomialDecay(1.0, 4, 0.0, cycle=True)
+    assert [cycle(step) for step in (0, 2, 4, 5, 6, 8, 9)] == [1.0, 0.5, 0.0, 0.375, 0.25, 0.0, 0.25]
+    once = schedules.OneCycle(1.0, 11, 2 / 11, "linear", div_factor=4.0, final_div_factor=25.0)
+    assert [once(step) for step in (0, 1, 10, 99)] == [0.25, pytest.approx(1.0), pytest.approx(0.01), once(10)]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5, 2.0, 3.0, 10.0])
+def test_every_restart_begins_at_the_top(factor):
+    """Also where a quotient of logarithms is not a whole number: of 3⁵ and 3 it is 4.999…"""
+    restarts = schedules.CosineDecayRestarts(0.5, 2, t_mul=factor, m_mul=0.5, alpha=0.25)
+    begin, length = 0.0, 2.0
+    for number in range(8):
+        step = math.ceil(begin)
+        top = 0.75 * 0.5**number * 0.5 * (1 + math.cos(math.pi * (step - begin) / length)) + 0.25
+        assert restarts(step) == pytest.approx(0.5 * top, rel=1e-12)
+        begin, length = begin + length, length * factor
+        last = math.ceil(begin) - 1
+        low = 0.75 * 0.5**number * 0.5 * (1 + math.cos(math.pi * (1 - (begin - last) / (length / factor)))) + 0.25
+        assert restarts(last) == pytest.approx(0.5 * low, rel=1e-12)
+
+
+SCHEDULES = [
+    schedules.CosineDecay(0.1, 10, 0.1, warmup_target=0.2, warmup_steps=3),
+    schedules.CosineDecayRestarts(0.1, 10, 1.5, 0.9, 0.1),
+    schedules.ExponentialDecay(0.1, 10, 0.9, True),
+    schedules.InverseTimeDecay(0.1, 10, 0.9, True),
+    schedules.OneCycle(0.1, 10, 0.25, "linear", 5.0, 10.0, True),
+    schedules.PiecewiseConstantDecay([3, 5], [0.1, 0.2, 0.3]),
+    schedules.PolynomialDecay(0.1, 10, 0.01, 2.0, True),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+def test_schedules_are_written_down(schedule):
+    again = schedules.deserialize(json.loads(json.dumps(schedules.serialize(schedule))))
+    assert again.get_config() == schedule.get_config()
+    assert [again(step) for step in range(40)] == [schedule(step) for step in range(40)]
+
+
 @pytest.mark.parametrize(
-    "make",
+    ("make", "message"),
     [
-        lambda: schedules.ExponentialDecay(0.1, 0, 0.5),
-        lambda: schedules.CosineDecay(0.1, -1),
-        lambda: schedules.CosineDecay(0.1, 5, warmup_steps=2),
-        lambda: schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2]),
-        lambda: schedules.PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]),
+        (lambda: schedules.ExponentialDecay(0.1, 0, 0.5), "decay_steps"),
+        (lambda: schedules.ExponentialDecay(-0.1, 1, 0.5), "initial_learning_rate"),
+        (lambda: schedules.CosineDecay(0.1, -1), "decay_steps"),
+        (lambda: schedules.CosineDecay(0.1, 5, warmup_steps=2), "warmup_target"),
+        (lambda: schedules.CosineDecayRestarts(0.1, 0), "first_decay_steps"),
+        (lambda: schedules.CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul"),
+        (lambda: schedules.InverseTimeDecay(0.1, 0, 0.5), "decay_steps"),
+        (lambda: schedules.PolynomialDecay(0.1, float("nan")), "decay_steps"),
+        (lambda: schedules.PolynomialDecay(0.1, 5, -1.0), "end_learning_rate"),
+        (lambda: schedules.OneCycle(0.1, 0), "total_steps"),
+        (lambda: schedules.OneCycle(0.1, 9, 1.5), "pct_start"),
+        (lambda: schedules.OneCycle(0.1, 9, 0.75, three_phase=True), "pct_start"),
+        (lambda: schedules.OneCycle(0.1, 9, anneal_strategy="step"), "anneal_strategy"),
+        (lambda: schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2]), "boundaries"),
+        (lambda: schedules.PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]), "boundaries"),
     ],
 )
-def test_schedules_refuse(make):
-    with pytest.raises(ValueError, match=r"decay_steps|warmup_target|boundaries"):
+def test_schedules_refuse(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 

@@ -144,13 +144,14 @@ def _dense_cross_entropies(family: FunctionFamily, z: torch.Tensor, labels: torc
 def optimizer() -> Family:
     """Where PyTorch's formulas are tomograd's (Keras's), or become them by something done before each step.
 
-    Not the same are RMSprop's epsilon, inside the root in tomograd, and momentum while the learning rate changes:
-    tomograd's velocity has been multiplied with the rate, PyTorch's will be.
+    Not the same are RMSprop's and Adagrad's epsilon, inside the root in tomograd, Adamax's, and momentum while the
+    learning rate changes: tomograd's velocity has been multiplied with the rate, PyTorch's will be.
     """
     family = Family("optimizer", seed=32)
     _sgds(family)
     _adams(family)
     _rmsprops(family)
+    _others(family)
     return family
 
 
@@ -208,6 +209,31 @@ def _rmsprops(family: Family) -> None:
     steps(family, "RMSprop, weight decay", bound(rmsprop, momentum), decayed, bound(_shrink, {"factor": 0.995}))
 
 
+def _others(family: Family) -> None:
+    def amsgrad(w):
+        return torch.optim.Adam(w, lr=0.01, betas=(0.8, 0.5), amsgrad=True)
+
+    options = {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.5, "epsilon": 1e-7}
+    steps(family, "Adam, amsgrad", amsgrad, options | {"amsgrad": True})
+    betas = {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.95}
+    steps(
+        family, "Adamax", lambda w: torch.optim.Adamax(w, lr=0.01, betas=(0.8, 0.95), eps=0.0), betas | {"epsilon": 0.0}
+    )
+    torch.set_default_dtype(torch.float64)  # of the product of momenta
+    for epsilon in (1e-7, 0.125):  # with a decay of 1 its momenta are those of the paper and of tomograd
+        steps(
+            family,
+            f"Nadam, epsilon {epsilon}",
+            lambda w, e=epsilon: torch.optim.NAdam(w, lr=0.01, betas=(0.8, 0.95), eps=e, momentum_decay=1.0),
+            betas | {"epsilon": epsilon},
+        )
+    torch.set_default_dtype(torch.float32)
+    started = {"learning_rate": 0.1, "initial_accumulator_value": 0.5, "epsilon": 0.0}
+    steps(family, "Adagrad", lambda w: torch.optim.Adagrad(w, lr=0.1, initial_accumulator_value=0.5, eps=0.0), started)
+    delta = {"learning_rate": 0.5, "rho": 0.8, "epsilon": 0.01}
+    steps(family, "Adadelta", lambda w: torch.optim.Adadelta(w, lr=0.5, rho=0.8, eps=0.01), delta)
+
+
 def steps(family: Family, name: str, make: Callable, options: dict[str, Any], before: Callable | None = None) -> None:
     """`before` may change the weights and their gradients, and is called before each step.
 
@@ -220,7 +246,7 @@ def steps(family: Family, name: str, make: Callable, options: dict[str, Any], be
     optimizer = make(weights)
     after: list[list[torch.Tensor]] = [[] for _ in weights]
     for step in range(STEPS):
-        if "betas" in optimizer.defaults:
+        if isinstance(optimizer, torch.optim.Adam):
             group = optimizer.param_groups[0]
             group["eps"] = options["epsilon"] / math.sqrt(1 - group["betas"][1] ** (step + 1))
         for weight, gradient in zip(weights, gradients, strict=True):
@@ -273,6 +299,30 @@ def schedule() -> Family:
     # A rate of PyTorch's ends before its milestone, one of tomograd's (Keras's) with its boundary.
     pieces = {"boundaries": [2, 6], "values": [0.1, 0.05, 0.025]}
     learning_rates(family, "PiecewiseConstantDecay", lambda o: rates.MultiStepLR(o, [3, 7], 0.5), pieces, 10)
+    restarts = {"initial_learning_rate": 0.1, "first_decay_steps": 5, "alpha": 0.25}
+    for factor in (1, 2):
+        learning_rates(
+            family,
+            f"CosineDecayRestarts, times {factor}",
+            lambda o, t=factor: rates.CosineAnnealingWarmRestarts(o, 5, t, 0.025),
+            restarts | {"t_mul": factor},
+            36,
+        )
+    power = {"initial_learning_rate": 0.1, "decay_steps": 8, "end_learning_rate": 0.0, "power": 0.5}
+    learning_rates(family, "PolynomialDecay", lambda o: rates.PolynomialLR(o, 8, 0.5), power, 12)
+    for name, kinds in {
+        "one cycle": {},
+        "evenly": {"anneal_strategy": "linear", "pct_start": 0.25},
+        "three phases": {"three_phase": True, "div_factor": 10.0, "final_div_factor": 100.0},
+        "at once": {"pct_start": 0.0},
+    }.items():
+        learning_rates(
+            family,
+            f"OneCycle, {name}",
+            lambda o, k=kinds: rates.OneCycleLR(o, 0.1, 20, cycle_momentum=False, **k),
+            {"max_learning_rate": 0.1, "total_steps": 20, **kinds},
+            20,
+        )
     return family
 
 

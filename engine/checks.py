@@ -1,4 +1,4 @@
-"""The checks of an optimizer's numbers."""
+"""Checks of numbers that are given as arguments."""
 
 from __future__ import annotations
 
