@@ -76,9 +76,12 @@ ABSENT: dict[str, dict[str, str]] = {
     "metrics": {},
     "models": {},
     "optimizers": {
+        "Adafactor": "AdamW keeps twice as much for each weight, which our models have room for",
         "LossScaleOptimizer": "there is no float16 arithmetic that would need it",
         "MultiOptimizer": "train parts of a model with optimizers of their own in a train_step",
+        "Muon": "made for the matrices of language models; AdamW or Lion train what is here",
         "OptimizerMap": "as MultiOptimizer",
+        "ScheduleFreeAdamW": "AdamW with use_ema averages weights, with OneCycle it needs no search for a schedule",
     },
     "optimizers.schedules": {},
     "regularizers": {},
