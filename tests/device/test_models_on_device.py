@@ -48,7 +48,9 @@ def trained(model, device):
     return history.history
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "adam", "rmsprop", "adadelta", "adagrad", "adamax", "ftrl", "lamb", "lion", "nadam"]
+)
 def test_a_model_trains_on_the_device_as_in_main_memory(cupy, optimizer):
     with kernels.using("reference"):
         here = classifier(optimizer)
@@ -62,6 +64,26 @@ def test_a_model_trains_on_the_device_as_in_main_memory(cupy, optimizer):
     assert type(predicted) is np.ndarray
     with kernels.using("reference"):
         np.testing.assert_allclose(predicted, here.predict(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+def test_gathered_gradients_and_averages_of_weights_are_there_as_well(cupy):
+    options = {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}
+    options |= {"loss_scale_factor": 8.0, "clipnorm": 1.0, "weight_decay": 0.1, "amsgrad": True}
+
+    def run(device):
+        optimizer = tg.optimizers.Adam(0.01, **options)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        model = classifier(optimizer)
+        return trained(model, device), model.get_weights(), optimizer.state()
+
+    with kernels.using("reference"):
+        history, weights, state = run(None)
+    found, there, kept = run("cuda")
+    np.testing.assert_allclose(found["loss"], history["loss"], rtol=2e-5)
+    for ours, theirs in zip(there, weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert kept.keys() == state.keys()
+    assert all(type(array) is np.ndarray for array in kept.values())
 
 
 def test_a_unet_with_sample_weights_trains_there(cupy):

@@ -3,7 +3,7 @@ squares."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_arguments import optimizer_states
 from numerics import assert_all_close
@@ -19,6 +19,7 @@ decays = st.sampled_from([0.0, 0.1])
 
 
 @pytest.mark.parametrize("name", STEPS)
+@settings(max_examples=12)
 @given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS), decay=decays)
 def test_steps(cuda, name, shapes, dtype, layout, decay):
     require_the_references_steps(cuda, name, shapes, dtype, layout, decay)
