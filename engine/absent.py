@@ -112,6 +112,21 @@ ABSENT: dict[str, dict[str, str]] = {
             ),
             f"{_CODE}; tomograd.models.register names a class for load_model",
         ),
+        **dict.fromkeys(
+            ("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
+            "a terminal gets a progress bar and a file plain lines; `verbose` says whether",
+        ),
+        **dict.fromkeys(
+            ("split_dataset", "timeseries_dataset_from_array"), "data sets are arrays, PyDataset or tomograd.imaging's"
+        ),
+        "Config": "a dict does it",
+        "FeatureSpace": _TEXT,
+        "Progbar": "callbacks.ProgressBar shows a training's progress",
+        "clear_session": "there is no session to clear",
+        "get_source_inputs": "a Model's inputs are its `inputs`",
+        "is_keras_tensor": "ask isinstance(x, tomograd.engine.layers.Symbol)",
+        "model_to_dot": "plot_model draws SVG by itself, without Graphviz",
+        "standardize_dtype": "numpy.dtype does it",
     },
 }
 

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import random as python_random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tomograd.engine import random
+from tomograd.engine.absent import absent
 from tomograd.models.plotting import plot_model
 from tomograd.models.pydataset import PyDataset
 
-__all__ = ["PyDataset", "Sequence", "normalize", "plot_model", "set_random_seed", "to_categorical"]
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "plot_model",
+    "set_random_seed",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
+]
+
+__getattr__ = absent("utils", __name__)
 
 Sequence = PyDataset
 """PyDataset's older name."""
@@ -60,3 +74,52 @@ def set_random_seed(seed: int) -> None:
     python_random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002  # what programs that Keras users bring draw from
     random.seed(int(seed))
+
+
+def pad_sequences(
+    sequences: Iterable[Any],
+    maxlen: int | None = None,
+    dtype: Any = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: Any = 0.0,
+) -> np.ndarray:
+    """Sequences of different lengths as one array (number, maxlen, …).
+
+    maxlen: that of the longest if not given; longer ones lose their beginning (truncating="pre") or end ("post"),
+    shorter ones get `value` before ("pre") or after them ("post"). Raises ValueError for other words, for what is no
+    sequence, and for sequences whose entries differ in shape.
+    """
+    for name, word in (("padding", padding), ("truncating", truncating)):
+        if word not in ("pre", "post"):
+            raise ValueError(f"pad_sequences: {name} = {word!r} must be 'pre' or 'post'")
+    arrays = [np.asarray(sequence, dtype=dtype) for sequence in sequences]
+    if any(array.ndim == 0 for array in arrays):
+        raise ValueError("pad_sequences: expected a list of sequences, but it holds single values")
+    shapes = {array.shape[1:] for array in arrays if len(array)}
+    if len(shapes) > 1:
+        raise ValueError(f"pad_sequences: the sequences' entries have different shapes {sorted(shapes)}")
+    longest = max((len(array) for array in arrays), default=0) if maxlen is None else maxlen
+    padded = np.full((len(arrays), longest, *next(iter(shapes), ())), value, dtype=dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        kept = array[max(len(array) - longest, 0) :] if truncating == "pre" else array[:longest]
+        if len(kept):
+            row[slice(longest - len(kept), None) if padding == "pre" else slice(0, len(kept))] = kept
+    return padded
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """x, y and sample_weight as a batch: x alone, (x, y) or (x, y, sample_weight)."""
+    if y is None:
+        return (x,) if isinstance(x, (tuple, list)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) of a batch, None for what it has not. ValueError for a tuple of another length."""
+    if not isinstance(data, (tuple, list)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ValueError(f"unpack_x_y_sample_weight: expected (x,), (x, y) or (x, y, sample_weight), got {len(data)}")
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from ..engine.checkpoints import CheckpointError
     from ..engine.layers import Input
     from . import callbacks, metrics
+    from .cloning import clone_model
     from .cnn import CNN
     from .functional import Functional
     from .model import Model, NonFiniteLossError
     from .prefetching import using_prefetch
     from .recurrent import RecurrentClassifier
     from .saving import load_model, read_metadata, register
+    from .saving import load_model, model_from_json, read_metadata, register, save_model
     from .sequential import Sequential
     from .sliding import predict_tiled
     from .unet import UNet
@@ -30,10 +32,13 @@ _HOMES = {
     "RecurrentClassifier": ".recurrent",
     "Sequential": ".sequential",
     "UNet": ".unet",
+    "clone_model": ".cloning",
     "load_model": ".saving",
+    "model_from_json": ".saving",
     "predict_tiled": ".sliding",
     "read_metadata": ".saving",
     "register": ".saving",
+    "save_model": ".saving",
     "using_prefetch": ".prefetching",
 }
 
@@ -48,11 +53,14 @@ __all__ = [
     "Sequential",
     "UNet",
     "callbacks",
+    "clone_model",
     "load_model",
     "metrics",
+    "model_from_json",
     "predict_tiled",
     "read_metadata",
     "register",
+    "save_model",
     "using_prefetch",
 ]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import itertools
 import math
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..engine.layers.base import Layer
@@ -59,7 +59,7 @@ def _widths(ends: Sequence[float], width: int, columns: int) -> list[int]:
     if ends[-1] > 1:
         ends = [end / width for end in ends]
     marks = [0, *(int(end * width) for end in ends)]
-    widths = [right - left for left, right in itertools.pairwise(marks)]
+    widths = [right - left for left, right in pairwise(marks)]
     if min(widths) < NARROWEST:
         raise ValueError(f"summary: a column of {min(widths)} characters is too narrow: give a larger line_length")
     return widths
@@ -181,11 +181,11 @@ def is_row(model: Model) -> bool:
     nodes = graph_nodes(model)
     reads = [node.input_symbols() for node in nodes]
     before = [node.output_symbols() for node in nodes]
-    if any(len(symbols) != 1 for symbols in reads):
+    if any(len(symbols) != 1 for symbols in [*reads, *before]):
         return False
     if len({id(node.layer) for node in nodes}) < len(nodes):
         return False
-    return all(own == earlier for own, earlier in zip(reads[1:], before, strict=False))
+    return all(own[0] is earlier[0] for own, earlier in zip(reads[1:], before, strict=False))
 
 
 def connections(layer: Layer, nodes: set[int]) -> str:

@@ -9,8 +9,11 @@ from typing import Any
 
 # (subject, name) → argument, or "order", → why
 DIFFERENT: dict[tuple[str, str], dict[str, str]] = {
-    ("layers", name): {"order": "data_format stands behind output_padding, as in one and two dimensions"}
-    for name in ("Conv3DTranspose", "Convolution3DTranspose")
+    **{
+        ("layers", name): {"order": "data_format stands behind output_padding, as in one and two dimensions"}
+        for name in ("Conv3DTranspose", "Convolution3DTranspose")
+    },
+    ("utils", "plot_model"): {"to_file": '"model.svg" by default: pictures are SVG'},
 }
 DIFFERENT |= {
     ("metrics", name): {"num_thresholds": "None, the default, is exact, from all scores; a number gives Keras's value"}
