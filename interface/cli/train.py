@@ -1,5 +1,6 @@
 """`tomograd train`: from a folder of images to a model file and a report."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ import typer
 from tomograd.cli.options import Data, Device, Force, Output, Seed, SelectTest, check_device, numbers, window
 from tomograd.failures import UserError
 
-CHECKPOINT = "backup/backup.safetensors"
+BACKUP = "backup"
 SETTINGS = "settings.json"
 EPOCHS = {"segment": 40, "classify": 5}
 BATCH_SIZE = {"segment": 4, "classify": 64}
@@ -104,12 +105,11 @@ def command(
         seed=seed,
         device=device,
     )
-    with written_folder(output, force, checkpoint=CHECKPOINT) as folder:
+    with written_folder(output, force, keep=_holds_run) as folder:
         remember(folder / SETTINGS, settings, studies.identity(study, parts), resume)
         title = f"{study.label}: {'masks' if study.task == 'segment' else 'classes'} by a {architecture.upper()}"
-        _, evaluation = run(
-            study, parts, settings, folder, title, started, times, backup=folder / Path(CHECKPOINT).parent
-        )
+        _, evaluation = run(study, parts, settings, folder, title, started, times, backup=folder / BACKUP)
+    shutil.rmtree(output / BACKUP)  # only now: until the report is there, a killed run goes on from it
     print("\n" + closing_table(evaluation, study.task))
     print(f"\nreport: {output / 'index.html'}\nmodel:  {output / 'model.safetensors'}")
 
@@ -124,13 +124,23 @@ def _check_pair(task: str, architecture: str) -> None:
         raise UserError(None, f"--model {architecture} cannot {task}: unet draws masks, cnn names classes")
 
 
-def _check_resume(work: Path, resume: bool, force: bool) -> None:
-    """Raise UserError where an interrupted run lies about and it is not said what to do with it, or none is there."""
-    import shutil
+def _holds_run(work: Path) -> bool:
+    """Whether the folder holds the state of a run from which it can go on."""
+    return any((work / BACKUP).glob("*.safetensors"))
 
-    if resume and not (work / CHECKPOINT).exists():
+
+def _check_resume(work: Path, resume: bool, force: bool) -> None:
+    """Raise UserError where an interrupted run lies about and it is not said what to do with it, or none is there.
+
+    A run that was killed before its first epoch was over has nothing to go on from, and begins anew.
+    """
+    if resume and not work.exists():
         raise UserError(work, "holds no interrupted run to resume")
-    if not resume and work.exists():
-        if (work / CHECKPOINT).exists() and not force:
-            raise UserError(work, "holds an interrupted run; go on with it by --resume, or drop it by --force")
+    if not resume and _holds_run(work) and not force:
+        raise UserError(work, "holds an interrupted run; go on with it by --resume, or drop it by --force")
+    if work.exists() and any(work.iterdir()) and not (work / SETTINGS).exists():
+        raise UserError(work, "is in the way, and no training left it there; remove it, or choose another --output")
+    if work.exists() and not (resume and _holds_run(work)):
+        if resume:
+            print(f"{work}: the run was interrupted within its first epoch; it begins anew")
         shutil.rmtree(work)

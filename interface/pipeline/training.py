@@ -83,7 +83,8 @@ class Prepared(imaging.DataSet):
 def train(study: Study, parts: Mapping[str, np.ndarray], settings: Settings, backup: Path | None) -> Trained:
     """Train on parts["train"]; parts["validation"] is only looked at. The weights are those after the last step.
 
-    backup: a folder for the state of the run after every epoch; if one is there, the run goes on from it.
+    backup: a folder for the state of the run after every epoch; if one is there, the run goes on from it. It is not
+        removed: a training that has ended is gone over at once when the run is started again.
     """
     started = time.perf_counter()
     tg.random.seed(settings.seed)
@@ -95,7 +96,9 @@ def train(study: Study, parts: Mapping[str, np.ndarray], settings: Settings, bac
     optimizer = _optimizer(settings, epochs * steps_per_epoch)
     loss, loss_name, metric = _objective(recipe)
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric])
-    callbacks = [] if backup is None else [tg.callbacks.BackupAndRestore(backup)]
+    callbacks = []
+    if backup is not None:
+        callbacks.append(tg.callbacks.BackupAndRestore(backup, double_checkpoint=True, delete_checkpoint=False))
     held_out = _validation(study, parts.get("validation", np.zeros(0, np.int64)), recipe, settings)
     try:
         history = model.fit(

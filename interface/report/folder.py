@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tomograd.failures import UserError
@@ -32,17 +32,19 @@ def check_output(folder: Path, force: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def written_folder(folder: Path, force: bool = False, checkpoint: str | None = None) -> Iterator[Path]:
+def written_folder(folder: Path, force: bool = False, keep: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """Yield the folder to write into; on success it takes the name `folder`, on an error it is removed.
 
-    checkpoint: the name of a file from which an interrupted run can be continued: what is already in `partial(folder)`
-        stays, and after an error the folder is left there if it holds that file.
+    keep: whether a folder holds what an interrupted run can go on from: what is already in `partial(folder)` stays
+        then, and after an error the folder is left there if it does.
+
+    Raises UserError where the folder cannot be written, or there is no room in it (an OSError that names no file).
     """
     check_output(folder, force)
     folder = Path(folder).absolute()
     work = partial(folder)
     try:
-        if work.exists() and checkpoint is None:
+        if work.exists() and keep is None:
             shutil.rmtree(work)
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,9 +52,11 @@ def written_folder(folder: Path, force: bool = False, checkpoint: str | None = N
     try:
         yield work
         _replace(folder, work)
-    except BaseException:
-        if checkpoint is None or not (work / checkpoint).exists():
+    except BaseException as error:
+        if keep is None or not keep(work):
             shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise UserError(folder, f"cannot be written: {error.strerror or error}") from error
         raise
 
 

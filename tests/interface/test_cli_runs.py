@@ -1,5 +1,7 @@
 """The commands on tiny data, from first to last: what they write, what they say, and that a killed run goes on."""
 
+import contextlib
+import errno
 import json
 import os
 import re
@@ -14,7 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import tomograd as tg
 from tomograd import imaging
+from tomograd.engine import checkpoints
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 REPORT = {"index.html", "metrics.json", "test_images.png", "roc.png"}
@@ -325,6 +329,81 @@ def test_a_killed_training_goes_on_to_the_same_numbers(here, tomograd, masks_npz
     assert resumed["results"] == unbroken["results"]
     assert resumed["training"]["history"] == unbroken["training"]["history"]
     assert names(".") == {"unbroken", "broken"}
+
+
+def test_a_run_goes_on_when_there_is_room_and_does_not_train_again_what_it_has(here, tomograd, masks_npz, monkeypatch):
+    options = (masks_npz, "--epochs", 3, "--base-filters", 4, "--depth", 2)
+    assert tomograd("train", *options, "--output", "unbroken").code == 0
+    save = checkpoints.save
+
+    def limited(path, *arguments):
+        if (path.parent / "previous.safetensors").exists():
+            raise OSError(errno.ENOSPC, NO_ROOM, str(path))
+        save(path, *arguments)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, NO_ROOM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", limited)
+        in_training = tomograd("train", *options, "--output", "broken")
+    assert in_training.code == 2 and in_training.err.endswith(f"backup.safetensors: {NO_ROOM}\n")
+    assert len(in_training.err.splitlines()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(tg.Model, "predict_step", full)
+        after_it = tomograd("train", *options, "--output", "broken", "--resume")
+    assert after_it.code == 2 and after_it.err == f"tomograd: error: {here / 'broken'}: cannot be written: {NO_ROOM}\n"
+    assert names(".") == {"unbroken", "broken.partial"}
+    with monkeypatch.context() as patch:
+        patch.setattr(tg.Model, "train_step", None)
+        assert tomograd("train", *options, "--output", "broken", "--resume").code == 0
+    assert read_metrics("broken")["results"] == read_metrics("unbroken")["results"]
+    assert names("broken") == names("unbroken")
+    same_weights(here / "broken", here / "unbroken")
+
+
+def test_a_run_that_broke_off_before_its_first_backup_begins_anew(here, tomograd, masks_npz):
+    options = (masks_npz, "--steps", 1, "--base-filters", 4, "--depth", 2, "--output", "out")
+    (here / "out.partial").mkdir()  # as a kill leaves it
+    (here / "out.partial" / "settings.json").write_text("{")
+    begun = tomograd("train", *options, "--resume")
+    assert begun.code == 0 and "interrupted within its first epoch" in begun.out
+    (here / "other.partial").mkdir()
+    (here / "other.partial" / "thesis.txt").write_text("mine")
+    refused = tomograd("train", *options[:-1], "other")
+    assert refused.code == 2 and "no training left it there" in refused.err
+    assert (here / "other.partial" / "thesis.txt").exists()
+
+
+NO_ROOM = os.strerror(errno.ENOSPC)
+
+
+def same_weights(first, second):
+    a, b = (checkpoints.load(folder / "model.safetensors")[0] for folder in (first, second))
+    assert a.keys() == b.keys()
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.slow
+def test_a_training_killed_again_and_again_ends_with_the_same_weights(here, tomograd, masks_npz):
+    options = (masks_npz, "--epochs", 30, "--base-filters", 4, "--depth", 2)
+    assert tomograd("train", *options, "--output", "unbroken").code == 0
+    generator = np.random.default_rng(8)
+    kills = 0
+    while not (here / "broken").exists():
+        resume = ["--resume"] if (here / "broken.partial").exists() else []
+        process = command_line("train", *options, "--output", "broken", *resume)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(generator.uniform(1, 5) if kills < 8 else 200)
+        process.kill()
+        _, err = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), err
+        kills += process.returncode != 0
+    assert kills >= 3
+    assert read_metrics("broken")["results"] == read_metrics("unbroken")["results"]
+    assert read_metrics("broken")["training"]["history"] == read_metrics("unbroken")["training"]["history"]
+    same_weights(here / "broken", here / "unbroken")
+    assert names("broken") == names("unbroken")
 
 
 def test_ctrl_c_ends_a_training_with_one_line_and_it_can_go_on(here, tomograd, masks_npz):

@@ -1,6 +1,8 @@
 """The report: strict JSON, a page that stands alone, folders that are whole or not there."""
 
+import errno
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -134,15 +136,27 @@ def test_force_replaces_and_without_it_nothing_is_touched(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+def holds_state(folder):
+    return (folder / "state").exists()
+
+
 def test_a_checkpoint_outlives_an_interruption(tmp_path):
     target = tmp_path / "model"
-    with pytest.raises(KeyboardInterrupt), written_folder(target, checkpoint="state") as folder:
+    with pytest.raises(KeyboardInterrupt), written_folder(target, keep=holds_state) as folder:
         (folder / "state").write_text("1")
         raise KeyboardInterrupt
     assert (partial(target) / "state").read_text() == "1" and not target.exists()
-    with written_folder(target, checkpoint="state") as folder:
+    with written_folder(target, keep=holds_state) as folder:
         assert (folder / "state").read_text() == "1"
     assert target.exists()
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    refused = pytest.raises(UserError, match=r"report: cannot be written: No space left on device$")
+    with refused, written_folder(tmp_path / "report") as folder:
+        (folder / "figure").write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_in_the_way(tmp_path):
