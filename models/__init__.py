@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .model import Model, NonFiniteLossError
     from .prefetching import using_prefetch
     from .recurrent import RecurrentClassifier
-    from .saving import load_model, read_metadata, register
     from .saving import load_model, model_from_json, read_metadata, register, save_model
     from .sequential import Sequential
     from .sliding import predict_tiled

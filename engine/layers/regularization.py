@@ -215,7 +215,6 @@ class ActivityRegularization(Layer):
 
     supports_masking = True
     casts_integers = True
-    supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         if "activity_regularizer" in kwargs:

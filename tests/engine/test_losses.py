@@ -201,7 +201,9 @@ def test_the_reference_kernels_give_the_same(name):
     np.testing.assert_allclose(again[1], gradient, rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "Hinge" not in name and "Error" not in name and name != "Circle"])
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if "Hinge" not in name and "Error" not in name and name != "Circle"]
+)
 def test_second_derivatives(name):
     loss, y_true, y_pred, _ = CASES[name]
     gradgradcheck(lambda prediction: loss(y_true, prediction), y_pred)
