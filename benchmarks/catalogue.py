@@ -7,6 +7,7 @@ from .convolutions import CONVOLUTIONS
 from .gpu import enlarged
 from .networks import NETWORKS, TRAINING, runs
 from .operations import DENSES, OPERATIONS
+from .recurrences import RECURRENCES
 
 KERNELS, FUNCTIONS, STEPS, STARTUP, MEMORY = SECTIONS = ("kernels", "functions", "steps", "startup", "memory")
 
@@ -41,7 +42,7 @@ def entries(section: str, on_gpu: bool = False) -> list[Entry]:
     """All rows of a section that runs cases again and again; the sections of single starts have rows of their own.
     `on_gpu`: with batches that fill one."""
     if section == KERNELS:
-        cases: list[Any] = [*CONVOLUTIONS, *OPERATIONS, *DENSES]
+        cases: list[Any] = [*CONVOLUTIONS, *OPERATIONS, *DENSES, *RECURRENCES]
         pairs = [(case, which) for case in cases for which in case.passes]
     elif section == FUNCTIONS:
         from .calls import calls  # the registry, which the other sections can do without

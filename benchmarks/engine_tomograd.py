@@ -14,6 +14,7 @@ from .built import Built
 from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
 from .operations import GRADIENT, INFERENCE, Dense, Operation
+from .recurrences import Recurrence
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -34,6 +35,8 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
     on_gpu = gpu.CUDA in variants
     if isinstance(case, Classifier | Segmenter):
         built = network(case, which, on_gpu)
+    elif isinstance(case, Recurrence):
+        built = recurrence(case, which, gpu.placed(case.arrays()) if on_gpu else case.arrays())
     elif isinstance(case, Convolution | Dense | Operation):
         arrays = gpu.placed(case.arrays()) if on_gpu else case.arrays()
         built = Built(run_of(case, which, arrays), first)
@@ -269,6 +272,19 @@ OPERATIONS: dict[str, Callable[[Operation, str, Arrays], Callable]] = {
     "adam": optimizer,
     "sgd": optimizer,
 }
+
+
+# ---- recurrent cells -------------------------------------------------------------------------------------------------
+
+
+def recurrence(case: Recurrence, which: str, arrays: Arrays) -> Built:
+    """The function of a cell; with its gradients, of which the one in x is compared."""
+    cell = getattr(tg.functional, case.cell)
+    *inputs, dy = (tg.Tensor(arrays[name]) for name in ("x", "weight", "recurrent_weight", "bias", "dy"))
+    if which == FORWARD:
+        return Built(tg.no_grad()(lambda: cell(*inputs).array), first)
+    inputs = [tg.Tensor(each.array, requires_grad=True) for each in inputs]
+    return Built(lambda: tg.grad(cell(*inputs), inputs, dy), lambda gradients: first(gradients[0].array))
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from .built import Built, NotApplicable
 from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
 from .operations import GRADIENT, INFERENCE, STEP, Dense, Operation
+from .recurrences import GATES, Recurrence
 
 EPSILON, SMOOTH, RATE = 1e-5, 1.0, 1e-3
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the number of dimensions
@@ -41,10 +42,12 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
     channels_last = "channels_last" in variants or compiled
     if isinstance(case, Convolution):
         return convolution(case, which, channels_last)
-    if isinstance(case, Dense | Operation) and channels_last and not case.has_layout:
+    if isinstance(case, Dense | Operation | Recurrence) and channels_last and not case.has_layout:
         raise NotApplicable("the same in both layouts")
     if isinstance(case, Dense):
         return dense(case, which)
+    if isinstance(case, Recurrence):
+        return recurrence(case, which)
     if isinstance(case, Operation):
         return operation(case, which, channels_last)
     return network(case, which, variants, channels_last)
@@ -122,6 +125,33 @@ def dense(case: Dense, which: str) -> Built:
         WEIGHT_GRADIENT: lambda: dy.t() @ x,
     }[which]
     return Built(run, (lambda result: as_it_is(result.t())) if which == WEIGHT_GRADIENT else array)
+
+
+# ---- recurrent cells -------------------------------------------------------------------------------------------------
+
+CELLS = {"simple_rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+ORDERS = {"simple_rnn": (0,), "lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}  # of PyTorch's gates among Keras's
+
+
+def recurrence(case: Recurrence, which: str) -> Built:
+    """PyTorch's layer with the same weights: its gates lie in the rows, and every cell has two biases."""
+    arrays = case.arrays()
+    layer = CELLS[case.cell](case.channels, case.units, batch_first=True, device=torch.get_default_device())
+
+    def in_rows(array: np.ndarray) -> torch.Tensor:
+        parts = np.split(array, GATES[case.cell], -1)
+        return given(np.ascontiguousarray(np.concatenate([parts[gate] for gate in ORDERS[case.cell]], -1).T))
+
+    biases = arrays["bias"] if arrays["bias"].ndim == 2 else [arrays["bias"], np.zeros_like(arrays["bias"])]
+    weights = [arrays["weight"], arrays["recurrent_weight"], *biases]
+    with torch.no_grad():
+        for parameter, array in zip(layer.parameters(), weights, strict=True):
+            parameter.copy_(in_rows(array))
+    x, dy = given(arrays["x"]), given(arrays["dy"])
+    if which == FORWARD:
+        return Built(torch.no_grad()(lambda: layer(x)[0]), as_it_is)
+    inputs = [x.requires_grad_(), *layer.parameters()]
+    return Built(lambda: torch.autograd.grad(layer(x)[0], inputs, dy), lambda gradients: as_it_is(gradients[0]))
 
 
 # ---- the other kernels -----------------------------------------------------------------------------------------------

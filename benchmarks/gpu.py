@@ -17,6 +17,7 @@ import numpy as np
 from .convolutions import ITEM, Convolution
 from .networks import Classifier, Network, Segmenter
 from .operations import Dense, Operation
+from .recurrences import Recurrence
 
 CUDA = "cuda"  # a variant of every engine: its arrays lie on the GPU
 FULL = 256 * 2**20  # bytes that a kernel moves at least
@@ -41,7 +42,7 @@ def _is_full(case: Any) -> bool:
 
 
 def _doubled(case: Any) -> Any:
-    if isinstance(case, Convolution | Classifier | Segmenter):
+    if isinstance(case, Convolution | Classifier | Segmenter | Recurrence):
         return replace(case, batch=2 * case.batch)
     if isinstance(case, Dense):
         return replace(case, rows=2 * case.rows)

@@ -14,6 +14,7 @@ from tomograd.benchmarks.calls import WITH_GRADIENT
 from tomograd.benchmarks.catalogue import FUNCTIONS, KERNELS, MEMORY, STARTUP, STEPS, entries
 from tomograd.benchmarks.convolutions import CONVOLUTIONS, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from tomograd.benchmarks.operations import DENSES, OPERATIONS, TRAFFIC, WORK, Dense, Operation
+from tomograd.benchmarks.recurrences import BOTH, GATES, RECURRENCES, Recurrence
 from tomograd.engine import Tensor
 from tomograd.failures import UserError
 from tomograd.kernels import reference
@@ -155,6 +156,23 @@ def test_dense_passes_agree_with_numpy():
     assert case.operations() == 2 * 5 * 7 * 3 and case.bytes(FORWARD) == 4 * (35 + 21 + 15 + 3)
 
 
+TINY_CELLS = [Recurrence(cell, 2, 3, 4, 5) for cell in GATES]
+
+
+@pytest.mark.parametrize("case", TINY_CELLS, ids=lambda case: case.cell)
+def test_tiny_cells_run_and_their_work_and_traffic_are_counted_by_hand(case):
+    y, dx = (engine_tomograd.build(case, which, []) for which in case.passes)
+    assert y.output(y.run()).shape == (2, 3, 5) and dx.output(dx.run()).shape == (2, 3, 4)
+    gates, biases = GATES[case.cell], 2 if case.cell == "gru" else 1
+    assert case.operations(FORWARD) == 2 * 6 * gates * 5 * (4 + 5) == case.operations(BOTH) / 3
+    assert case.bytes(FORWARD) == 4 * (24 + (4 + 5 + biases) * gates * 5 + 30) == case.bytes(BOTH) / 2
+
+
+def test_lstm_and_gru_are_timed_at_the_same_sizes():
+    sizes = {cell: [case.label.split()[-1] for case in RECURRENCES if case.cell == cell] for cell in GATES}
+    assert sizes["lstm"] == sizes["gru"] and set(sizes["simple_rnn"]) < set(sizes["gru"])
+
+
 TINY_NETWORKS = [
     networks.Classifier("a", 2, (12, 11, 3), 1, (3, 4), 5, pool_last=True),
     networks.Classifier("b", 2, (18, 19, 1), 7, (3, 4, 2), 5, pool_last=False),
@@ -186,7 +204,7 @@ def test_the_peers_networks_are_twins(case):
 @pytest.mark.parametrize("variant", ["nchw", "channels_last"])
 @pytest.mark.parametrize(
     "case",
-    [*map(Convolution.of, TINY), *map(shrunk, OPERATIONS), Dense(5, 7, 3)],
+    [*map(Convolution.of, TINY), *map(shrunk, OPERATIONS), Dense(5, 7, 3), *TINY_CELLS],
     ids=lambda case: case.label,
 )
 def test_the_peers_kernels_compute_the_same(case, variant):
