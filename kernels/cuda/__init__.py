@@ -22,6 +22,7 @@ from . import normalization as _normalization
 from . import optimizers as _optimizers
 from . import output_tiles as _output_tiles
 from . import pooling as _pooling
+from . import recurrence as _recurrence
 from . import resize as _resize
 from . import softmax as _softmax
 from . import weight_tensor_cores as _weight_tensor_cores
@@ -93,6 +94,7 @@ SOURCES = (
     _optimizers.SOURCE,
     _output_tiles.SOURCE,
     _pooling.SOURCE,
+    _recurrence.SOURCE,
     _resize.SOURCE,
     _softmax.SOURCE,
     _weight_tensor_cores.SOURCE,
