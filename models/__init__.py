@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from . import callbacks, metrics
     from .cloning import clone_model
     from .cnn import CNN
+    from .densenet import DenseNet
     from .functional import Functional
     from .model import Model, NonFiniteLossError
     from .prefetching import using_prefetch
     from .recurrent import RecurrentClassifier
+    from .resnet import ResNet
     from .saving import load_model, model_from_json, read_metadata, register, save_model
     from .sequential import Sequential
     from .sliding import predict_tiled
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "CNN": ".cnn",
     "CheckpointError": "..engine.checkpoints",
+    "DenseNet": ".densenet",
     "Functional": ".functional",
     "Input": "..engine.layers",
     "Model": ".model",
     "NonFiniteLossError": ".model",
     "RecurrentClassifier": ".recurrent",
+    "ResNet": ".resnet",
     "Sequential": ".sequential",
     "UNet": ".unet",
     "clone_model": ".cloning",
@@ -44,11 +48,13 @@ _HOMES = {
 __all__ = [
     "CNN",
     "CheckpointError",
+    "DenseNet",
     "Functional",
     "Input",
     "Model",
     "NonFiniteLossError",
     "RecurrentClassifier",
+    "ResNet",
     "Sequential",
     "UNet",
     "callbacks",

@@ -53,9 +53,11 @@ _given: ContextVar[dict[str, type] | None] = ContextVar("given", default=None)  
 # Models of this package: imported when a file or a configuration names them.
 _OWN = {
     "CNN": ".cnn",
-    "CropLike": ".unet",
+    "CropLike": ".blocks",
+    "DenseNet": ".densenet",
     "Functional": ".functional",
     "RecurrentClassifier": ".recurrent",
+    "ResNet": ".resnet",
     "Sequential": ".sequential",
     "UNet": ".unet",
 }

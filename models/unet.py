@@ -11,24 +11,9 @@ from typing import Any
 
 from ..engine import initializers, layers
 from ..engine.config import as_plain
-from ..engine.layers import Layer
 from ..engine.layers.symbolic import Symbol
-from ..engine.tensor import Tensor
+from .blocks import CropLike, Drawing, checked_image_shape, require_choice, require_count
 from .functional import Functional
-
-
-class CropLike(Layer):
-    """[x, like] → x without the ends that stand out over `like` in its spatial dimensions, at the far side."""
-
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
-        x, like = inputs
-        if x.shape[1:-1] == like.shape[1:-1]:
-            return x
-        return x[(slice(None), *(slice(size) for size in like.shape[1:-1]))]
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        x, like = input_shape
-        return (x[0], *like[1:-1], x[-1])
 
 
 class UNet(Functional):
@@ -48,6 +33,10 @@ class UNet(Functional):
     upsampling: "transpose", a 2×2 transposed convolution with stride 2, or "resize", nearest neighbours and a 3×3
         convolution, both to half the filters.
     dropout: the rate after the deepest convolutions, where the article has it.
+    attention_gates: each level's features are weighted, position by position, by what the level below it makes of
+        them, before they are set beside (Oktay et al., Attention U-Net, MIDL 2018; see `Drawing.attention_gate`).
+    squeeze_excitation: r, such as 16, for channels weighted by what the means of all say, through a layer of 1/r as
+        many, after each pair of convolutions (Hu et al., CVPR 2018; see `Drawing.squeeze_excitation`).
 
     Sizes that 2^depth does not divide: an odd size n is pooled to (n + 1)/2, its last row alone in a window (padding
     never wins a maximum); doubled again it stands out by one row, which is cut off. The output has exactly the input's
@@ -68,20 +57,18 @@ class UNet(Functional):
         dropout: float = 0.0,
         kernel_initializer: Any = "he_normal",
         momentum: float = 0.9,
+        attention_gates: bool = False,
+        squeeze_excitation: int | None = None,
         name: str | None = None,
         trainable: bool = True,
         dtype: Any = None,
     ) -> None:
-        input_shape = _checked_shape(input_shape)
-        for argument, value in (("classes", classes), ("base_filters", base_filters), ("depth", depth)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"UNet: {argument} {value!r} must be an integer of at least 1")
-        for argument, choice, known in (
-            ("normalization", normalization, ("batch", None)),
-            ("upsampling", upsampling, ("transpose", "resize")),
-        ):
-            if choice not in known:
-                raise ValueError(f"UNet: {argument} {choice!r} must be {known[0]!r} or {known[1]!r}")
+        input_shape = checked_image_shape("UNet", input_shape)
+        require_count("UNet", classes=classes, base_filters=base_filters, depth=depth)
+        require_choice("UNet", "normalization", normalization, ("batch", None))
+        require_choice("UNet", "upsampling", upsampling, ("transpose", "resize"))
+        if squeeze_excitation is not None:
+            require_count("UNet", squeeze_excitation=squeeze_excitation)
         if any(size is not None and size < 2**depth for size in input_shape[:-1]):
             raise ValueError(
                 f"UNet: input_shape {input_shape} is too small for depth {depth}: each size must be at least {2**depth}"
@@ -90,6 +77,7 @@ class UNet(Functional):
             "input_shape": input_shape, "classes": classes, "base_filters": base_filters, "depth": depth,
             "normalization": normalization, "upsampling": upsampling, "activation": activation, "dropout": dropout,
             "kernel_initializer": initializers.get(kernel_initializer), "momentum": momentum,
+            "attention_gates": bool(attention_gates), "squeeze_excitation": squeeze_excitation,
         }  # fmt: skip
         inputs = layers.Input(input_shape, dtype=dtype)
         outputs = _Drawing(len(input_shape) - 1, self._arguments, dtype).draw(inputs)
@@ -107,23 +95,16 @@ class UNet(Functional):
         return {"name": self.name, "trainable": self._trainable, "dtype": str(self.dtype)} | as_plain(self._arguments)
 
 
-def _checked_shape(input_shape: Any) -> tuple[int | None, ...]:
-    shape = tuple(input_shape)
-    if not 2 <= len(shape) <= 4 or shape[-1] is None:
-        raise ValueError(f"UNet: input_shape {shape} must be (*spatial, channels) with one to three spatial sizes")
-    return shape
-
-
-class _Drawing:
-    """Draws the graph; layers are named by their place ("encoder_1_conv_1"), not by counters."""
+class _Drawing(Drawing):
+    """Draws the graph."""
 
     def __init__(self, dimensions: int, arguments: dict[str, Any], dtype: Any) -> None:
-        self.dimensions, self.dtype = dimensions, dtype
+        super().__init__(dimensions, dtype, arguments["kernel_initializer"], momentum=arguments["momentum"])
         self.depth, self.base_filters = arguments["depth"], arguments["base_filters"]
         self.classes, self.activation = arguments["classes"], arguments["activation"]
-        self.normalization, self.momentum = arguments["normalization"], arguments["momentum"]
+        self.with_normalization = arguments["normalization"] is not None
         self.upsampling, self.dropout = arguments["upsampling"], arguments["dropout"]
-        self.kernel_initializer = arguments["kernel_initializer"]
+        self.attention_gates, self.ratio = arguments["attention_gates"], arguments["squeeze_excitation"]
 
     def draw(self, inputs: Symbol) -> Symbol:
         x, bridges = inputs, []
@@ -135,7 +116,10 @@ class _Drawing:
         if self.dropout:
             x = layers.Dropout(self.dropout, name="bottom_dropout", dtype=self.dtype)(x)
         for level in range(self.depth, 0, -1):
-            x = self.doubled(x, bridges[level - 1], level)
+            bridge = bridges[level - 1]
+            if self.attention_gates:
+                bridge = self.attention_gate(bridge, x, f"decoder_{level}")
+            x = self.doubled(x, bridge, level)
             x = self.convolutions(x, level, f"decoder_{level}")
         return self.convolution(self.classes, 1, "classes", activation=self.activation, use_bias=True)(x)
 
@@ -163,24 +147,12 @@ class _Drawing:
     def convolutions(self, x: Symbol, level: int, name: str) -> Symbol:
         """Twice: 3×3 convolution, normalisation if asked for, relu (in the kernel of what comes before it)."""
         for number in (1, 2):
-            if self.normalization is None:
-                x = self.convolution(self.filters(level), 3, f"{name}_conv_{number}", "relu", use_bias=True)(x)
-            else:
+            if self.with_normalization:
                 x = self.convolution(self.filters(level), 3, f"{name}_conv_{number}", use_bias=False)(x)
-                x = layers.BatchNormalization(
-                    momentum=self.momentum, activation="relu", name=f"{name}_norm_{number}", dtype=self.dtype
-                )(x)
-        return x
-
-    def convolution(self, filters: int, size: int, name: str, activation: Any = None, use_bias: bool = True) -> Layer:
-        return self.layer(
-            "Conv", name, filters=filters, kernel_size=size, padding="same", activation=activation, use_bias=use_bias,
-            kernel_initializer=self.kernel_initializer,
-        )  # fmt: skip
-
-    def layer(self, kind: str, name: str, ending: str = "", **arguments: Any) -> Layer:
-        """The layer of this kind for the number of dimensions: Conv2D, Conv3DTranspose, MaxPooling1D …"""
-        return getattr(layers, f"{kind}{self.dimensions}D{ending}")(name=name, dtype=self.dtype, **arguments)
+                x = self.normalization(f"{name}_norm_{number}", "relu")(x)
+            else:
+                x = self.convolution(self.filters(level), 3, f"{name}_conv_{number}", "relu")(x)
+        return x if self.ratio is None else self.squeeze_excitation(x, self.ratio, name)
 
     def filters(self, level: int) -> int:
         return self.base_filters * 2 ** (level - 1)
