@@ -105,7 +105,7 @@ from .reshaping import (
     ZeroPadding3D,
 )
 from .symbolic import Input, Node, Symbol
-from .wrappers import Bidirectional, TimeDistributed
+from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed, Wrapper
 
 __all__ = [
     "ELU",
@@ -214,6 +214,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
     "Symbol",
@@ -222,6 +223,7 @@ __all__ = [
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",

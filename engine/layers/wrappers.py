@@ -1,4 +1,5 @@
-"""Layers around layers: TimeDistributed over the steps of a sequence, Bidirectional over it from both ends."""
+"""Layers around layers: TimeDistributed over the steps of a sequence, Bidirectional over it from both ends,
+SpectralNormalization of a kernel."""
 
 from __future__ import annotations
 
@@ -7,18 +8,39 @@ from typing import Any
 
 from .. import functions as F
 from ..config import serialize
+from ..functions.linear_algebra import matmul_transposed
+from ..initializers import TruncatedNormal
 from ..masks import as_mask, mask_of, with_mask
+from ..tape import no_grad
 from ..tensor import Tensor, from_array
 from .base import Layer, call_arguments
+from .core import positive
 from .masks import with_masks
 from .nesting import copy_of, layer_of
+from .normalization import unit_length
 from .shapes import is_shape, map_shapes
 from .symbolic import map_structure
 
-__all__ = ["Bidirectional", "TimeDistributed"]
+__all__ = ["Bidirectional", "SpectralNormalization", "TimeDistributed", "Wrapper"]
 
 
-class TimeDistributed(Layer):
+class Wrapper(Layer):
+    """Base class of layers around a layer, kept as `layer`; a subclass defines `call`. It has the layer's type unless
+    told otherwise.
+
+    Raises TypeError for something that is no layer.
+    """
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        layer = layer_of(layer, type(self).__name__, "layer")
+        super().__init__(**{"dtype": layer.dtype} | kwargs)
+        self.layer = layer
+
+    def build(self, input_shape: Any) -> None:
+        self.layer._prepare_for(input_shape)
+
+
+class TimeDistributed(Wrapper):
     """A layer, or a whole model, on each step of sequences: (N, T, …) → (N, T, …).
 
     The steps are folded into the batch: the layer is called once, on (N·T, …). So a BatchNormalization within takes its
@@ -33,11 +55,6 @@ class TimeDistributed(Layer):
     """
 
     supports_masking = True
-
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
-        layer = layer_of(layer, "TimeDistributed", "layer")
-        super().__init__(**{"dtype": layer.dtype} | kwargs)
-        self.layer = layer
 
     def build(self, input_shape: Any) -> None:
         self.layer._prepare_for((None, *input_shape[2:]))
@@ -233,3 +250,60 @@ class Bidirectional(Layer):
 
     def _check_input_shape(self, shape: Any) -> None:
         self.forward_layer._check_input_shape(shape)
+
+
+class SpectralNormalization(Wrapper):
+    """A layer whose kernel K is divided, at each call in training, by its largest singular value σ, K seen as a matrix
+    of all axes but the last against the last (Miyato et al. 2018): what the layer does to a difference is bounded.
+
+    layer: one with a `kernel` or `embeddings`. σ is found by power iteration, `power_iterations` steps of
+
+        v = u·Kᵀ/|u·Kᵀ|,   u = v·K/|v·K|,   σ = v·K·uᵀ,
+
+    which go on from the u of the step before, the weight vector_u (1, C). As in Keras the kernel itself is replaced, so
+    that its gradient is that of the divided one, and in inference it is taken as it is. A kernel of zeros stays.
+    (Of an Embedding, whose inputs are integers, Keras makes integers too; here its rows come out.)
+
+    Raises ValueError for a layer with neither, and for a number of iterations below 1.
+    """
+
+    def __init__(self, layer: Any, power_iterations: int = 1, **kwargs: Any) -> None:
+        super().__init__(layer, **kwargs)
+        self.power_iterations = positive(power_iterations, "power_iterations", self.name)
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        kernel = getattr(self.layer, "kernel", None)
+        kernel = getattr(self.layer, "embeddings", None) if kernel is None else kernel
+        if kernel is None:
+            raise ValueError(f"{self.name}: {self.layer.name} has neither a kernel nor embeddings")
+        self.kernel = kernel
+        self.vector_u = self.add_weight(
+            (1, kernel.shape[-1]), TruncatedNormal(stddev=0.02), trainable=False, name="vector_u", dtype=kernel.dtype
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if training:
+            self._divide()
+        return self.layer(inputs)
+
+    def _divide(self) -> None:
+        with no_grad():
+            matrix, u = F.reshape(self.kernel, (-1, self.kernel.shape[-1])), self.vector_u
+            if not F.any(matrix != 0).numpy():
+                return
+            for _ in range(self.power_iterations):
+                v = unit_length(matmul_transposed(u, matrix), -1)
+                u = unit_length(F.matmul(v, matrix), -1)
+            largest = matmul_transposed(F.matmul(v, matrix), u)
+            self.kernel.assign((self.kernel / largest[0, 0]).array)
+            self.vector_u.assign(u.array)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.layer.compute_output_shape(input_shape)
+
+    def compute_output_dtype(self, input_dtypes: Any) -> Any:
+        return self.layer.compute_output_dtype(input_dtypes)
+
+    def _check_input_shape(self, shape: Any) -> None:
+        self.layer._check_input_shape(shape)

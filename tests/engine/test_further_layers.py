@@ -211,3 +211,39 @@ class TestLambda:
 def test_inputs_that_are_not_supported(argument):
     with pytest.raises(ValueError, match=f"{argument} = True is not supported"):
         L.Input((3,), **{argument: True})
+
+
+class TestSpectralNormalization:
+    def test_the_largest_singular_value_becomes_1(self):
+        layer = L.SpectralNormalization(L.Dense(5, use_bias=False, kernel_initializer="random_normal"), 30)
+        x = normal(2, 7)
+        layer(x)
+        layer.kernel.assign(layer.kernel.array * 10)
+        layer(x, training=True)
+        assert abs(np.linalg.norm(layer.kernel.numpy(), 2) - 1) < 1e-3
+
+    def test_zeros_stay_zeros(self):
+        layer = L.SpectralNormalization(L.Dense(2, kernel_initializer="zeros"))
+        before = layer(normal(2, 3)).numpy() * 0
+        np.testing.assert_array_equal(layer(normal(2, 3), training=True).numpy(), before)
+
+    def test_it_is_saved_with_a_model_and_frozen_with_it(self, tmp_path):
+        model = tg.models.Sequential([L.Input((3,)), L.SpectralNormalization(L.Dense(2))])
+        model.compile("sgd", "mse")
+        model.train_on_batch(normal(4, 3), normal(4, 2))
+        assert len(model.weights) == 3 and len(model.trainable_weights) == 2
+        model.save(tmp_path / "m.safetensors")
+        x = normal(4, 3)
+        np.testing.assert_array_equal(tg.models.load_model(tmp_path / "m.safetensors")(x).numpy(), model(x).numpy())
+        model.trainable = False
+        assert not model.trainable_weights
+        model.trainable = True
+        assert len(model.trainable_weights) == 2
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match="neither a kernel nor embeddings"):
+            L.SpectralNormalization(L.Flatten())(normal(2, 3))
+        with pytest.raises(ValueError, match="power_iterations = 0"):
+            L.SpectralNormalization(L.Dense(2), 0)
+        with pytest.raises(TypeError, match="expected a layer"):
+            L.SpectralNormalization(3)

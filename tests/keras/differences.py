@@ -93,6 +93,7 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "`Attention` gives the mean of what is hidden",
         "weights 0, so 0",
     ),
+    ("`SpectralNormalization(Embedding(…))`", "the output is cut to integers", "the embedding's rows"),
     ("`MultiHeadAttention(query_mask=…)`", "ignored", "hides these queries"),
     ("`GlobalAveragePooling1D` of no steps", "NaN", "an error"),
     ("a loss that is NaN", "training goes on", "an error that says where it came from, before any weight is changed"),

@@ -160,6 +160,38 @@ def normalization() -> KerasFamily:
     return family
 
 
+def spectral() -> KerasFamily:
+    """SpectralNormalization of layers: `inner` and `inner_config` are the layer within."""
+    family = KerasFamily("spectral", seed=110)
+    rows, plane = family.normal(3, 4), family.normal(1, 4, 4, 2)
+    for inner, config, x in (
+        ("Dense", {"units": 3}, rows),
+        ("Conv2D", {"filters": 3, "kernel_size": 2}, plane),
+        ("Conv2DTranspose", {"filters": 1, "kernel_size": 2, "strides": 2}, plane),
+    ):
+        for iterations in (1, 3):
+            for training in (False, True):
+                family.layer(
+                    f"{inner}, {iterations} iterations, training {training}",
+                    "SpectralNormalization",
+                    {"power_iterations": iterations},
+                    x,
+                    training=training,
+                    make=_spectral(inner, config, iterations),
+                    inner=inner,
+                    inner_config=config,
+                )
+    return family
+
+
+def _spectral(inner: str, config: dict[str, Any], iterations: int) -> Any:
+    def make() -> Any:
+        layer = getattr(keras.layers, inner)(**config, dtype="float64")
+        return keras.layers.SpectralNormalization(layer, iterations, dtype="float64")
+
+    return make
+
+
 def adapted() -> KerasFamily:
     """Normalization after adapt(data): "data", and what "x" becomes, "y"."""
     family = KerasFamily("adapted", seed=105)
@@ -261,4 +293,5 @@ FAMILIES = [
     merging,
     reshaping,
     resizing,
+    spectral,
 ]

@@ -25,6 +25,13 @@ def test_values_and_gradients(case, dtype):
     keras_oracle.check_layer(case, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", keras_oracle.cases("spectral"), ids=str)
+def test_spectral_normalization(case, dtype):
+    inner = getattr(tg.layers, case.parameters["inner"])(**case.parameters["inner_config"], dtype=dtype)
+    keras_oracle.check_layer(case, dtype, tg.layers.SpectralNormalization(inner, **case.parameters["config"]))
+
+
 @pytest.mark.parametrize("case", keras_oracle.cases("adapted"), ids=str)
 def test_normalization_adapted_to_data(case):
     for data in (case.array("data"), [case.array("data")[:2], case.array("data")[2:]]):
