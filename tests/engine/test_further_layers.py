@@ -222,6 +222,13 @@ class TestSpectralNormalization:
         layer(x, training=True)
         assert abs(np.linalg.norm(layer.kernel.numpy(), 2) - 1) < 1e-3
 
+    def test_embeddings_are_divided_too(self):
+        layer = L.SpectralNormalization(L.Embedding(4, 3), 20)
+        y = layer(np.array([[0, 3]]), training=True)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y.numpy()[0], layer.layer.embeddings.numpy()[[0, 3]])
+        assert abs(np.linalg.norm(layer.kernel.numpy(), 2) - 1) < 1e-2
+
     def test_zeros_stay_zeros(self):
         layer = L.SpectralNormalization(L.Dense(2, kernel_initializer="zeros"))
         before = layer(normal(2, 3)).numpy() * 0
