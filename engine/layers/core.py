@@ -13,7 +13,7 @@ import numpy as np
 from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..masks import mask_of, with_mask
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor, as_tensor, beside
 from . import activations
 from .base import Layer
 from .shapes import all_shapes, map_shapes
@@ -161,10 +161,10 @@ class Rescaling(Layer):
         self.scale, self.offset = scale, offset
 
     def call(self, inputs: Tensor) -> Tensor:
-        return inputs * self._factor(self.scale) + self._factor(self.offset)
+        return inputs * self._factor(self.scale, inputs) + self._factor(self.offset, inputs)
 
-    def _factor(self, value: Any) -> Any:
-        return float(value) if np.ndim(value) == 0 else np.asarray(value, self.dtype)
+    def _factor(self, value: Any, inputs: Tensor) -> Any:
+        return float(value) if np.ndim(value) == 0 else beside(np.asarray(value, self.dtype), inputs.array)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
