@@ -1,5 +1,6 @@
 """The cases on tomograd: kernels called as the engine calls them, networks as a user writes them."""
 
+import math
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import numpy as np
 
 import tomograd as tg
 from tomograd import kernels
+from tomograd.engine.tensor import library_of
 
 from . import gpu
 from .built import Built
@@ -172,6 +174,23 @@ def resize(case: Operation, which: str, arrays: Arrays) -> Callable:
     )
 
 
+def affine_transform(case: Operation, which: str, arrays: Arrays) -> Callable:
+    """A rotation about the middle of square images."""
+    k = kernels.of(arrays["x"])
+    x, dy, angle = arrays["x"], arrays["dy"], math.radians(case.options["degrees"])
+    turned = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    images, size = len(x), x.shape[1]
+    steps = np.arange(size)[:, None] - (size - 1) / 2
+    rows, columns = steps * turned[0] + (size - 1) / 2, steps * turned[1]
+    places = [np.ascontiguousarray(np.broadcast_to(each, (images, size, 2))) for each in (rows, columns)]
+    places = [library_of(x).asarray(each) for each in places]
+    return _either(
+        which,
+        lambda: k.affine_transform(x, *places, "bilinear", "constant", 0.0),
+        lambda: k.affine_transform_gradient(dy, *places, x.shape[1:-1], "bilinear", "constant"),
+    )
+
+
 def batch_norm(case: Operation, which: str, arrays: Arrays) -> Callable:
     k = kernels.of(arrays["x"])
     x, dy, gamma, beta = (arrays[name] for name in ("x", "dy", "gamma", "beta"))
@@ -260,6 +279,7 @@ OPERATIONS: dict[str, Callable[[Operation, str, Arrays], Callable]] = {
     "average_pool": average_pool,
     "global_average_pool": global_average_pool,
     "resize": resize,
+    "affine_transform": affine_transform,
     "batch_norm": batch_norm,
     "group_norm": group_norm,
     "layer_norm": group_norm,

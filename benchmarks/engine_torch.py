@@ -6,6 +6,7 @@ on the GPU, and there: "tf32", products of float32 numbers rounded to TF32 (PyTo
 ones without it; "graphs", compiled into CUDA graphs. ("tuned", the allocator, is the process's environment.)
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -214,6 +215,15 @@ def _resize(case: Operation, tensors: Tensors, which: str) -> Callable:
     return lambda x: F.interpolate(x, scale_factor=case.options["factor"], mode=case.options["method"])
 
 
+def _affine_transform(case: Operation, tensors: Tensors, which: str) -> Callable:
+    """A rotation about the middle of square images; the places are made once."""
+    x, angle = tensors["x"], math.radians(case.options["degrees"])
+    turned = [[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]]
+    maps = torch.tensor(turned, device=x.device).expand(len(x), 2, 3)
+    places = F.affine_grid(maps, list(x.shape), align_corners=True)
+    return lambda x: F.grid_sample(x, places, align_corners=True)
+
+
 def _batch_norm(case: Operation, tensors: Tensors, which: str) -> Callable:
     x, gamma, beta = tensors["x"], tensors["gamma"], tensors["beta"]
     axes = [0, *range(2, x.ndim)]
@@ -245,6 +255,7 @@ FORWARDS: dict[str, Callable[[Operation, Tensors, str], Callable]] = {
     "average_pool": _pool,
     "global_average_pool": lambda case, tensors, which: lambda x: x.mean((2, 3)),
     "resize": _resize,
+    "affine_transform": _affine_transform,
     "batch_norm": _batch_norm,
     "group_norm": lambda case, tensors, which: (
         lambda x: F.group_norm(x, case.options["groups"], tensors["gamma"], tensors["beta"], EPSILON)

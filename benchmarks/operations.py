@@ -21,6 +21,7 @@ TRAFFIC: dict[str, dict[str, str]] = {
     "average_pool": {FORWARD: "x → y", GRADIENT: "dy → dx"},
     "global_average_pool": {FORWARD: "x → y"},
     "resize": {FORWARD: "x → y", GRADIENT: "dy → dx"},
+    "affine_transform": {FORWARD: "x → y", GRADIENT: "dy → dx"},
     "batch_norm": {
         FORWARD: "x γ β → y μ σ²",
         GRADIENT: "dy x γ μ σ² → dx dγ dβ",
@@ -43,6 +44,7 @@ WORK: dict[str, dict[str, int]] = {
     "average_pool": {FORWARD: 1, GRADIENT: 1},
     "global_average_pool": {FORWARD: 1},
     "resize": {FORWARD: 8, GRADIENT: 8},
+    "affine_transform": {FORWARD: 8, GRADIENT: 8},
     "batch_norm": {FORWARD: 5, GRADIENT: 9, INFERENCE: 2},
     "group_norm": {FORWARD: 5, GRADIENT: 11},
     "layer_norm": {FORWARD: 5, GRADIENT: 11},
@@ -147,6 +149,8 @@ class Operation:
             name += f" {window}×{window},s{stride}" + (f",p{padding}" if padding else "")
         elif self.kind == "resize":
             name += f" {self.options['method']} ×{self.options['factor']}"
+        elif self.kind == "affine_transform":
+            name += f" by {self.options['degrees']}°"
         elif self.kind == "group_norm":
             name += f" {self.options['groups']} groups"
         elif self.options.get("activation"):
@@ -203,6 +207,7 @@ OPERATIONS: list[Operation] = [
     Operation("global_average_pool", (32, 7, 7, 2048), source=_RESNET),
     Operation("resize", (4, 128, 128, 16), {"method": "bilinear", "factor": 2}, "U-Net with resizing"),
     Operation("resize", (4, 128, 128, 16), {"method": "nearest", "factor": 2}, "U-Net with resizing"),
+    Operation("affine_transform", (32, 224, 224, 3), {"degrees": 17}, "augmentation of photographs"),
     Operation("batch_norm", _LEVEL_0, source=_UNET),
     Operation("batch_norm", _LEVEL_0, {"activation": "relu"}, _UNET),
     Operation("batch_norm", _LEVEL_3, {"activation": "relu"}, "U-Net base 16, level 3"),

@@ -71,6 +71,7 @@ OPTIMIZERS = (
     "squared_norm",
 )
 RESIZE = ("resize", "resize_gradient")
+AFFINE = ("affine_transform", "affine_transform_gradient")
 COPYING = ("copy", "concatenate", "split")
 ARITHMETIC = ("add",)
 
@@ -84,6 +85,7 @@ INTERFACE: tuple[str, ...] = (
     *RECURRENCE,
     *OPTIMIZERS,
     *RESIZE,
+    *AFFINE,
     *COPYING,
     *ARITHMETIC,
 )

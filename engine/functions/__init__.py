@@ -28,6 +28,7 @@ from .activations import (
     softsign,
     tanh,
 )
+from .affine import affine_transform
 from .arithmetic import (
     add,
     clip,
@@ -110,6 +111,7 @@ __all__ = [
     "abs",
     "activation_function",
     "add",
+    "affine_transform",
     "all",
     "any",
     "argmax",

@@ -20,6 +20,7 @@ from .activations import (
     softmax,
     softmax_gradient,
 )
+from .affine import affine_transform, affine_transform_gradient
 from .arithmetic import add
 from .average_pooling import average_pool, average_pool_gradient
 from .channel_sum import channel_sum
@@ -79,6 +80,8 @@ __all__ = [
     "adam_step",
     "adamax_step",
     "add",
+    "affine_transform",
+    "affine_transform_gradient",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",

@@ -7,6 +7,7 @@
 Results repeat bit for bit: no kernel adds with atomics. Importing this package needs neither CuPy nor a GPU.
 """
 
+from . import affine as _affine
 from . import channel_sum as _channel_sum
 from . import convolution_tensor_cores as _convolution_tensor_cores
 from . import copying as _copying
@@ -27,6 +28,7 @@ from . import resize as _resize
 from . import softmax as _softmax
 from . import weight_tensor_cores as _weight_tensor_cores
 from . import weight_tiles as _weight_tiles
+from .affine import affine_transform, affine_transform_gradient
 from .channel_sum import channel_sum
 from .convolution import conv, conv_transpose, conv_weight_gradient
 from .copying import concatenate, copy, split
@@ -79,6 +81,7 @@ from .resize import resize, resize_gradient
 from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, softmax_gradient
 
 SOURCES = (
+    _affine.SOURCE,
     _channel_sum.SOURCE,
     _convolution_tensor_cores.SOURCE,
     _copying.SOURCE,
@@ -109,6 +112,8 @@ __all__ = [
     "adam_step",
     "adamax_step",
     "add",
+    "affine_transform",
+    "affine_transform_gradient",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",

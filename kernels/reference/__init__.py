@@ -13,6 +13,7 @@ from .activations import (
     softmax,
     softmax_gradient,
 )
+from .affine import affine_transform, affine_transform_gradient
 from .arithmetic import add
 from .convolution import channel_sum, conv, conv_transpose, conv_weight_gradient
 from .copying import concatenate, copy, split
@@ -69,6 +70,8 @@ __all__ = [
     "adam_step",
     "adamax_step",
     "add",
+    "affine_transform",
+    "affine_transform_gradient",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",

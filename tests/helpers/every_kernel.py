@@ -119,6 +119,10 @@ def dense_and_elementwise(check):
     for method in ("nearest", "bilinear"):
         y = check("resize", check.numbers(2, 5, 7, 3), (10, 13), method)
         check("resize_gradient", check.numbers(*y.shape), (5, 7), method)
+    rows, columns = check.rng.normal(0, 4, (2, 6, 2)), check.rng.normal(0, 4, (2, 9, 2))
+    for interpolation, mode in [("bilinear", "reflect"), ("nearest", "wrap")]:
+        y = check("affine_transform", check.numbers(2, 5, 7, 3), rows, columns, interpolation, mode, 0.5)
+        check("affine_transform_gradient", check.numbers(*y.shape), rows, columns, (5, 7), interpolation, mode)
     check("copy", x.T)
     check("split", check("concatenate", [x, dy], 1), [30, 52], 1)
     check("add", x, dy)
