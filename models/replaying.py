@@ -41,15 +41,10 @@ ROOM = 64 * 1024**2  # bytes that a recording may hold
 MOST = 4  # recordings of a model, for different inputs
 
 # Layers whose work in inference is kernels alone. (Those that turn out not to be, for some arguments, are found out.)
-# Not those that make masks, and not those that hold other layers, whose changes would not be seen.
-_OTHERS = (
-    *(layers.Embedding, layers.Masking, layers.Operation),
-    *(layers.Bidirectional, layers.RNN, layers.StackedRNNCells, layers.TimeDistributed),
-)
+# Not those that make masks, and not those of cells of whatever kind.
+_OTHERS = (Layer, layers.Embedding, layers.Masking, layers.Operation, layers.RNN, layers.StackedRNNCells)
 _LAYERS = {
-    cls
-    for cls in vars(layers).values()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer and not issubclass(cls, _OTHERS)
+    cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Layer) and cls not in _OTHERS
 }
 _ACTIVATIONS = set(BY_NAME.values())
 
@@ -103,7 +98,7 @@ class _Entry:
 
     def __init__(self, calls: Iterable[Any], known: set[type]) -> None:
         parts = [(call.layer, call.norm) if isinstance(call, Folded) else (call,) for call in calls]
-        self.layers = [layer for part in parts for layer in part]
+        self.layers = [layer for part in parts for outer in part for layer in outer.all_layers()]
         self.known = known
         self.lock = threading.Lock()  # a recording has one memory
         self.forget()
@@ -148,11 +143,10 @@ class _Entry:
 
 
 def _is_known(layer: Any, known: set[type]) -> bool:
-    """Whether a layer computes what its class says, and this with kernels alone, adds nothing to the loss, and has all
-    its weights itself."""
-    activation = getattr(layer, "activation", None)
-    plain = (activation is None or activation in _ACTIVATIONS) and layer.activity_regularizer is None
-    return plain and computes_as(layer, known) and not layer.layers
+    """Whether a layer computes what its class says, and this with kernels alone, and adds nothing to the loss."""
+    activations = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
+    plain = all(each is None or each in _ACTIVATIONS for each in activations) and layer.activity_regularizer is None
+    return plain and computes_as(layer, known)
 
 
 class _Recorded:

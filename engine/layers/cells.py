@@ -137,7 +137,9 @@ class RecurrentCell(Layer):
         self, inputs: Tensor, states: Any, training: bool = False
     ) -> tuple[Tensor, Any]:
         several = isinstance(states, (list, tuple))
-        outputs, after = self.over(F.expand_dims(inputs, 1), list(states) if several else [states], training=training)
+        outputs, after = self.over(
+            F.expand_dims(inputs, 1), list(states) if several else [states], training=training, return_state=True
+        )
         return outputs[:, 0], after if several else after[0]
 
     def over(
@@ -147,10 +149,12 @@ class RecurrentCell(Layer):
         mask: Tensor | None = None,
         zero_output_for_mask: bool = False,
         training: bool = False,
+        return_state: bool = False,
     ) -> tuple[Tensor, list[Tensor]]:
         """(outputs, states after the last) of all steps of sequences (N, T, C), one after the other.
 
-        states: those before the first step, None for zeros. mask: (N, T), see `RNN`.
+        states: those before the first step, None for zeros. mask: (N, T), see `RNN`. return_state: whether the states
+        after the last step are wanted; else the list of them is empty.
         """
         if states is not None and len(states) != self.states:
             raise ValueError(f"{self.name}: expected {self.states} states, got {len(states)}")
@@ -161,17 +165,18 @@ class RecurrentCell(Layer):
         if training and self.recurrent_dropout:
             ones = (self.gates, sequences.shape[0], self.units)
             of_state = self._dropped("states", self.recurrent_dropout, ones, sequences)
-        outputs, *after = self._compute(
+        found = self._compute(
             sequences,
             states,
             mask=mask,
             recurrent_dropout=of_state,
             zero_output_for_mask=zero_output_for_mask,
+            return_state=return_state,
         )
-        return outputs, after
+        return (found[0], list(found[1:])) if return_state else (found, [])
 
-    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Sequence[Tensor]:
-        """(outputs, *states) by the function of the cell."""
+    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Any:
+        """The outputs, or (outputs, *states), by the function of the cell."""
         raise NotImplementedError
 
     def _dropped(self, kind: str, rate: float, shape: tuple[int, ...], beside: Tensor) -> Tensor:
@@ -232,7 +237,7 @@ class SimpleRNNCell(RecurrentCell):
             bias_constraint, dropout, recurrent_dropout, seed, **kwargs,
         )  # fmt: skip
 
-    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Sequence[Tensor]:
+    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Any:
         return F.simple_rnn(
             sequences,
             self.kernel,
@@ -240,7 +245,6 @@ class SimpleRNNCell(RecurrentCell):
             self.bias,
             None if states is None else states[0],
             activation=self.activation,
-            return_state=True,
             **options,
         )
 
@@ -293,7 +297,7 @@ class LSTMCell(RecurrentCell):
         before, after = (self.bias_initializer((n * self.units,), dtype=dtype) for n in (1, 2))
         return np.concatenate([before, np.ones(self.units, dtype), after])
 
-    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Sequence[Tensor]:
+    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Any:
         return F.lstm(
             sequences,
             self.kernel,
@@ -302,7 +306,6 @@ class LSTMCell(RecurrentCell):
             states,
             activation=self.activation,
             recurrent_activation=self.recurrent_activation,
-            return_state=True,
             **options,
         )
 
@@ -351,7 +354,7 @@ class GRUCell(RecurrentCell):
         self.reset_after = bool(reset_after)
         self.bias_rows = 2 if self.reset_after else 0
 
-    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Sequence[Tensor]:
+    def _compute(self, sequences: Tensor, states: Sequence[Any] | None, **options: Any) -> Any:
         return F.gru(
             sequences,
             self.kernel,
@@ -361,7 +364,6 @@ class GRUCell(RecurrentCell):
             activation=self.activation,
             recurrent_activation=self.recurrent_activation,
             reset_after=self.reset_after,
-            return_state=True,
             **options,
         )
 

@@ -108,7 +108,9 @@ class RNN(Layer):
         if mask is not None:
             mask = checked_mask(flatten(mask)[0] if isinstance(mask, list) else mask, sequences, 2, self.name)
         if self.go_backwards:
-            sequences, mask = F.flip(sequences, 1), None if mask is None else F.flip(mask, 1)
+            # Copied by a kernel: what follows takes steps as rows, which a view of them turned round does not allow.
+            sequences = F.concatenate([F.flip(sequences, 1)], 1)
+            mask = None if mask is None else F.flip(mask, 1)
         outputs, states = self._over(self.cell, sequences, states, mask, training)
         if self.stateful:
             for variable, state in zip(flatten(self.states), flatten(states), strict=True):
@@ -140,7 +142,7 @@ class RNN(Layer):
         def put(size: Any) -> Any:
             if isinstance(size, (list, tuple)):
                 return [put(one) for one in size]
-            return as_tensor(next(left), sequences.dtype)
+            return as_tensor(next(left), sequences.dtype).to(sequences.device)
 
         return [put(size) for size in self.state_size]
 
@@ -151,23 +153,24 @@ class RNN(Layer):
         if isinstance(cell, Layer) and sequences.dtype != cell.dtype:
             sequences = F.astype(sequences, cell.dtype)
             states = None if states is None else map_structure(lambda state: F.astype(state, cell.dtype), states)
+        options = self.zero_output_for_mask, training, self.return_state or self.stateful
         with one_draw():
             if _goes_over_sequences(cell):
-                return cell.over(sequences, states, mask, self.zero_output_for_mask, training)
+                return cell.over(sequences, states, mask, *options)
             if type(cell) is StackedRNNCells and all(_goes_over_sequences(one) for one in cell.cells):
-                return self._over_stack(cell.cells, sequences, states, mask, training)
+                return self._over_stack(cell.cells, sequences, states, mask, *options)
             return self._step_by_step(cell, sequences, states, mask, training)
 
     def _over_stack(
-        self, cells: Sequence[Any], sequences: Tensor, states: list[Any] | None, mask: Tensor | None, training: bool
+        self, cells: Sequence[Any], sequences: Tensor, states: list[Any] | None, mask: Tensor | None, *options: bool
     ) -> tuple[Tensor, list[Any]]:
         """Cells in a row, each over the whole sequence: what is skipped by one is skipped by all."""
-        after = []
+        after: list[Any] = []
         for index, cell in enumerate(cells):
             single = cell.states == 1
             before = None if states is None else [states[index]] if single else states[index]
-            sequences, new = cell.over(sequences, before, mask, self.zero_output_for_mask, training)
-            after.append(new[0] if single else new)
+            sequences, new = cell.over(sequences, before, mask, *options)
+            after.append(new[0] if single and new else new)
         return sequences, after
 
     def _step_by_step(
@@ -176,6 +179,7 @@ class RNN(Layer):
         single = not isinstance(cell.state_size, (list, tuple))
         batch = sequences.shape[0]
         state: Any = initial_state_of(cell, batch) if states is None else states[0] if single else states
+        state = map_structure(lambda leaf: as_tensor(leaf).to(sequences.device), state)
         outputs: list[Tensor] = []
         for step in range(sequences.shape[1]):
             output, new = call_cell(cell, sequences[:, step], state, training)

@@ -1,5 +1,6 @@
 """Recurrent layers: fused and step by step, states, dropout, masks, cells of one's own; and layers around layers."""
 
+import itertools
 import json
 import warnings
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomograd import engine, models
-from tomograd.engine import Tensor, functions, grad, initializers, layers, optimizers
+from tomograd.engine import Tensor, functions, grad, initializers, layers, no_grad, optimizers
 from tomograd.engine.masks import mask_of, with_mask
 from tomograd.testing import gradgradcheck
 
@@ -566,13 +567,29 @@ def test_masks_go_around_and_into_layers_in_time():
 def test_inference_that_is_repeated_gives_the_same():
     x = normal(3, 4, 2)
     for layer in (L.LSTM(2), L.Bidirectional(L.GRU(2)), L.TimeDistributed(L.Dense(2)), L.RNN(L.SimpleRNNCell(2))):
-        model = models.Sequential([L.Input((4, 2)), layer, L.Flatten(), L.Dense(1)])
+        model = models.Sequential([L.Input((4, 2)), layer, L.Dense(1)])
         found = [model.predict(x) for _ in range(4)]
+        recorded = [entry.recorded is not None for entry in model._replays._entries.values()]
+        assert recorded == [type(layer) is not L.RNN], "launches are repeated, but for cells of whatever kind"
         model.layers[0].set_weights([weight * 2 for weight in model.layers[0].get_weights()])
         other = model.predict(x)
         assert all(np.array_equal(one, found[0]) for one in found) and not np.array_equal(other, found[0])
         with_tape = model(Tensor(x)).numpy()
         np.testing.assert_allclose(other, with_tape, rtol=1e-6)
+
+
+def test_layers_whose_results_depend_on_the_calls_before_are_not_repeated():
+    model = models.Sequential([L.Input(batch_shape=(2, 3, 2)), L.GRU(2, stateful=True)])
+    x = normal(2, 3, 2)
+    found = [model.predict(x, batch_size=2) for _ in range(5)]
+    assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(found))
+    masked = models.Sequential([L.Input((3, 2)), L.LSTM(2)])
+    for _ in range(5):
+        masked.predict(x)
+    with no_grad():
+        whole, short = masked(x), masked(x, mask=np.array([[1, 0, 0], [1, 0, 0]], bool))
+        np.testing.assert_allclose(short.numpy(), masked.layers[0](x[:, :1]).numpy(), rtol=1e-6)
+        assert not np.allclose(whole.numpy(), short.numpy())
 
 
 def test_cells_take_the_type_and_trainability_of_their_layer():
