@@ -295,7 +295,9 @@ class Embedding(Layer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Where the indices are not 0; None without mask_zero."""
-        return as_tensor(inputs) != 0 if self.mask_zero else None
+        if not self.mask_zero:
+            return None
+        return F.any(F.expand_dims(inputs, -1), axis=-1)  # of symbols too
 
 
 class Masking(Layer):
@@ -323,9 +325,12 @@ class Masking(Layer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Where any of a step's values is another than mask_value."""
+        axes = tuple(range(-self.step_axes, 0))
+        if isinstance(inputs, Symbol) and math.isfinite(self.mask_value):
+            return F.any(inputs - self.mask_value, axis=axes)
         inputs = as_tensor(inputs)
         there = inputs == inputs if math.isnan(self.mask_value) else inputs != self.mask_value
-        return F.any(there, axis=tuple(range(-self.step_axes, 0)))
+        return F.any(there, axis=axes)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

@@ -212,7 +212,7 @@ class RNN(Layer):
         if not self.return_sequences:
             mask = None
         elif mask is not None and self.go_backwards:
-            mask = F.flip(as_tensor(mask), 1)
+            mask = F.flip(mask, 1)
         return [mask, *map_structure(lambda _: None, self.state_size)] if self.return_state else mask
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:

@@ -297,6 +297,22 @@ def test_masks_go_through_sequential_functional_subclassed_and_nested_models():
         mean_of_words(model)
 
 
+def test_masks_are_computed_in_graphs_as_on_tensors(tmp_path):
+    indices, x = L.Input((None,), dtype="int64"), L.Input((None, 2))
+    embedding, masking = L.Embedding(5, 2, mask_zero=True), L.Masking(1.5)
+    added = L.Add()([embedding(indices), x])
+    makers = ((embedding, indices), (masking, x))
+    pooled = [L.GlobalAveragePooling1D()(x, mask=layer.compute_mask(of)) for layer, of in makers]
+    model = models.Model([indices, x], [*pooled, added])
+    data = [np.array([[1, 0, 2], [0, 0, 3]]), np.array(masked(2).numpy())]
+    data[1][0, 2] = 1.5
+    model.save(tmp_path / "m.safetensors")
+    for each in (model, models.load_model(tmp_path / "m.safetensors")):
+        first, second, _ = each(data)
+        np.testing.assert_allclose(first.numpy(), [data[1][0, ::2].mean(0), data[1][1, 2]], rtol=1e-6)
+        np.testing.assert_allclose(second.numpy(), [data[1][0, :2].mean(0), data[1][1].mean(0)], rtol=1e-6)
+
+
 def test_a_model_takes_a_mask_for_its_inputs():
     inputs = L.Input((None, 4))
     pooling = L.GlobalAveragePooling1D()

@@ -5,7 +5,7 @@ import pytest
 
 from tomograd import kernels
 from tomograd.engine import losses, optimizers, random
-from tomograd.models import CNN, UNet
+from tomograd.models import CNN, RecurrentClassifier, UNet
 
 
 def unet():
@@ -20,10 +20,17 @@ def cnn():
     return CNN((10, 9, 1), 3, filters=(4, 5), dense=6, padding="same", normalization="batch", dtype="float64")
 
 
+def recurrent():
+    return RecurrentClassifier(
+        (3, 6, 5, 1), 2, "gru", units=(4, 3), bidirectional=True, filters=2, features=4, mask_value=0.0, dtype="float64"
+    )
+
+
 CASES = {
     "unet": (unet, (4, 13, 10, 2), losses.BinaryCrossentropy(from_logits=True)),
     "plain unet": (plain_unet, (4, 21, 1), losses.SparseCategoricalCrossentropy(from_logits=True)),
     "cnn": (cnn, (6, 10, 9, 1), losses.SparseCategoricalCrossentropy(from_logits=True)),
+    "recurrent": (recurrent, (6, 3, 6, 5, 1), losses.SparseCategoricalCrossentropy(from_logits=True)),
 }
 
 
@@ -34,7 +41,7 @@ def trained(name, backend):
     x = generator.standard_normal(shape)
     with kernels.using(backend):
         model = make()
-        y = generator.integers(0, 2, shape[:1] if name == "cnn" else (*shape[:-1], 1))
+        y = generator.integers(0, 2, shape[:1] if name in ("cnn", "recurrent") else (*shape[:-1], 1))
         model.compile(optimizers.SGD(0.05, momentum=0.9), loss, metrics=["accuracy"])
         history = model.fit(x, y, batch_size=2, epochs=2, verbose=0).history
         return history["loss"], model.get_weights(), model.predict(x)
