@@ -400,7 +400,7 @@ def test_training_evaluation_and_metrics_leave_masked_steps_out():
     x = masked(4).numpy().copy()
     x[~MASK] = 0
     y = np.ones((2, 3, 2), np.float32)
-    spy, weighted_spy = Scores("spy"), Scores("weighted_spy")
+    spy, weighted_spy = Scores(name="spy"), Scores(name="weighted_spy")
     model = models.Sequential([L.Masking(), L.Dense(2)])
     model.compile("sgd", "mse", metrics=["mae", spy], weighted_metrics=[weighted_spy])
     output = model(x).numpy()[MASK]
