@@ -212,7 +212,7 @@ class FunctionLoss:
         values = as_tensor(self.function(y_true, y_pred))
         left, mask = values.size, mask_of(y_pred)
         if mask is not None:
-            mask = checked_mask(mask, values, values.ndim, "the loss function's values")
+            mask = checked_mask(mask, values, values.ndim, "y_pred's mask, and the loss function's values")
             values, left = F.where(mask, values, 0.0), int(mask.array.sum())
         if sample_weight is not None:
             weights = to_array(sample_weight).astype(values.dtype)

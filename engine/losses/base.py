@@ -58,7 +58,7 @@ class Loss(Configurable):
         y_true, y_pred = self.aligned(_beside(y_true, y_pred), y_pred)
         values, valid = self.call(y_true, y_pred), self.valid(y_true, y_pred)
         if mask is not None:
-            mask = checked_mask(mask, values, values.ndim, f"{self.name}: the values of y_pred's mask")
+            mask = checked_mask(mask, values, values.ndim, f"{self.name}: y_pred's mask, and the loss's values")
             values = F.where(mask, values, 0.0)
             valid = mask.array if valid is None else mask.array & valid
         return self._reduced(values, valid, sample_weight)
