@@ -72,7 +72,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "InputSpec": "layers check their inputs themselves, in `_check_input_shape`",
         "ReversibleEmbedding": "take an Embedding, and matmul with its transposed weights",
     },
-    "losses": dict.fromkeys(("CTC", "ctc"), "there are no models of speech or text yet that would need it"),
+    "losses": {},
     "metrics": {},
     "models": {},
     "optimizers": {

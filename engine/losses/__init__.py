@@ -17,6 +17,7 @@ from typing import Any
 
 from ..absent import absent
 from ..config import make, serialize
+from .alignments import CTC
 from .base import Loss
 from .combinations import (
     DiceCrossentropy,
@@ -55,6 +56,7 @@ from .functions import (
     categorical_hinge,
     circle,
     cosine_similarity,
+    ctc,
     dice,
     dice_crossentropy,
     focal_tversky,
@@ -82,6 +84,7 @@ from .similarities import (
 )
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
@@ -114,6 +117,7 @@ __all__ = [
     "categorical_hinge",
     "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "dice_crossentropy",
@@ -135,6 +139,7 @@ __all__ = [
 ]
 
 _CLASSES: tuple[type[Loss], ...] = (
+    CTC,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
@@ -169,6 +174,7 @@ _ALIASES: dict[str, type[Loss]] = {
     "categorical_hinge": CategoricalHinge,
     "circle": Circle,
     "cosine_similarity": CosineSimilarity,
+    "ctc": CTC,
     "dice": Dice,
     "dice_crossentropy": DiceCrossentropy,
     "focal_tversky": FocalTversky,

@@ -185,10 +185,10 @@ def labels_of_rows(name: str, axis: int, y_true: Tensor, y_pred: Tensor) -> tupl
             f"{name}: y_true has shape {given[0]}, y_pred {given[1]}: expected class indices (N, …) or (N, …, 1) and "
             "predictions (N, …, C)"
         )
-    return as_tensor(_whole_numbers(name, y_true.array)), y_pred
+    return as_tensor(whole_numbers(name, y_true.array)), y_pred
 
 
-def _whole_numbers(name: str, labels: Array) -> Array:
+def whole_numbers(name: str, labels: Array) -> Array:
     """Class indices as integers. Raises ValueError for fractions, NaN and infinities."""
     if labels.dtype.kind in "iu":
         return labels

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..tensor import Tensor
+from .alignments import CTC
 from .combinations import DiceCrossentropy
 from .cross_entropies import (
     BinaryCrossentropy,
@@ -165,6 +166,11 @@ def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
 def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
     """`CategoricalHinge`, not reduced."""
     return CategoricalHinge(None)(y_true, y_pred)
+
+
+def ctc(y_true: Any, y_pred: Any) -> Tensor:
+    """`CTC`, not reduced."""
+    return CTC(None)(y_true, y_pred)
 
 
 def dice(y_true: Any, y_pred: Any, axis: int | Sequence[int] | None = None) -> Tensor:

@@ -32,6 +32,7 @@ CASES = [
     (losses.KLDivergence(), ROWS * (T > 0), P),
     (losses.Poisson(), 3 * T, P),
     (losses.CosineSimilarity(), P, Z),
+    (losses.CTC(), np.array([[1, 1], [2, 0], [2, 1], [0, 0]]), GENERATOR.standard_normal((4, 4, 3))),
     (losses.Circle(gamma=4.0), LABELS, UNIT),
     (losses.Dice(axis=1), T, P),
     (losses.Tversky(0.3, 0.7, axis=1), T, P),

@@ -1,6 +1,7 @@
 """Losses: worked numbers, independent NumPy formulas, reductions, weights, shapes that must not broadcast, errors."""
 
 import inspect
+import itertools
 import json
 import math
 
@@ -54,6 +55,16 @@ def circle(x, gamma, margin):
     return np.array(values)
 
 
+def alignments(labels, logits):
+    """−log of the sum over all of them, one by one."""
+    total, p = 0.0, softmax(logits)
+    for path in itertools.product(range(p.shape[1]), repeat=len(p)):
+        if [label for label, _ in itertools.groupby(path) if label] == list(labels):
+            total += p[np.arange(len(p)), path].prod()
+    return -np.log(total)
+
+
+STEPS = RNG.standard_normal((4, 3, 3))
 UNIT = Z / np.linalg.norm(Z, axis=-1, keepdims=True)
 
 # (loss, y_true, y_pred, the loss of each example)
@@ -125,6 +136,8 @@ CASES = {
         losses.DiceCrossentropy(False, smooth=0.0), T, P[..., None],
         1 - 2 * (T * P).sum(-1) / (T.sum(-1) + P.sum(-1)) + bce(T, P).mean(-1),
     ),
+    "CTC": (losses.CTC(), np.array([[1, 2], [2, 2], [1, 0], [0, 0]]), STEPS,
+            np.array([alignments(row, z) for row, z in zip(([1, 2], [2, 2], [1], []), STEPS, strict=True)])),
     "Circle": (losses.Circle(gamma=8.0, margin=0.3), np.array([1, 0, 1, 0]), UNIT, circle(UNIT, 8.0, 0.3)),
     "Dice": (losses.Dice(axis=1), T, P, 1 - 2 * (T * P).sum(-1) / (T.sum(-1) + P.sum(-1))),
     "Dice-smooth": (losses.Dice(axis=-1, smooth=1.0), T, P,
@@ -201,9 +214,10 @@ def test_the_reference_kernels_give_the_same(name):
     np.testing.assert_allclose(again[1], gradient, rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in CASES if "Hinge" not in name and "Error" not in name and name != "Circle"]
-)
+SMOOTH = [name for name in CASES if "Hinge" not in name and "Error" not in name and name not in ("CTC", "Circle")]
+
+
+@pytest.mark.parametrize("name", SMOOTH)
 def test_second_derivatives(name):
     loss, y_true, y_pred, _ = CASES[name]
     gradgradcheck(lambda prediction: loss(y_true, prediction), y_pred)
@@ -337,6 +351,34 @@ def test_an_axis_is_moved(name):
         made(axis=3)(t, p)
 
 
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 3), st.integers(2, 3))
+def test_ctc_is_the_sum_over_all_alignments(seed, steps, most, classes):
+    rng = np.random.default_rng(seed)
+    labels, logits = rng.integers(0, classes, (2, most)), 3 * rng.standard_normal((2, steps, classes))
+    for row in labels:
+        row[:] = np.r_[row[row > 0], row[row == 0]]
+    needed = [np.count_nonzero(row) + np.count_nonzero((row[1:] == row[:-1]) & (row[1:] > 0)) for row in labels]
+    if max(needed) > steps:
+        with pytest.raises(ValueError, match=f"the labels of example {np.argmax(needed)} need {max(needed)} steps"):
+            losses.CTC()(labels, logits)
+        return
+    expected = [alignments(row[row > 0], z) for row, z in zip(labels, logits, strict=True)]
+    np.testing.assert_allclose(losses.ctc(labels, logits).numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+def test_ctc_in_the_extreme():
+    labels, logits = np.array([[1, 1], [2, 0]]), np.full((2, 4, 3), -1e4)
+    logits[0, [0, 1, 2, 3], [1, 0, 0, 1]] = 1e4
+    logits[1, :, 0] = 1e4  # the label has nowhere a chance
+    value, gradient = value_and_gradient(losses.CTC("sum"), labels, logits, np.float32)
+    assert value == pytest.approx(2e4 - math.log(4))
+    assert np.isfinite(gradient).all()
+    with pytest.raises(ValueError, match="before a label"):
+        losses.CTC()(np.array([[0, 1]]), logits[:1])
+    with pytest.raises(ValueError, match="the label at position"):
+        losses.CTC()(np.array([[3, 0]]), logits[:1])
+
+
 def test_an_axis_of_classes_for_indices():
     labels, logits = LABELS.reshape(2, 2), Z.reshape(2, 2, 3)
     expected = losses.SparseCategoricalCrossentropy(True, reduction=None)(labels, logits).numpy()
@@ -415,6 +457,9 @@ def test_masks_with_and_without_a_channel():
         ("dice_crossentropy", (2, 8, 8), (2, 8, 9, 3)),
         ("dice_crossentropy", (2,), (2,)),
         ("dice_crossentropy", (2, 8, 8, 2), (2, 8, 8, 3)),
+        ("ctc", (4, 2), (4, 3)),
+        ("ctc", (4, 2), (3, 5, 3)),
+        ("ctc", (4, 2), (4, 0, 3)),
         ("kld", (4, 2), (4, 3)),
     ],
 )

@@ -24,6 +24,7 @@ def losses() -> KerasFamily:
     _of_indices(family)
     _of_regions(family)
     _of_vectors(family)
+    _of_alignments(family)
     return family
 
 
@@ -144,6 +145,13 @@ def _of_vectors(family: KerasFamily) -> None:
     family.loss("Circle, margin", "Circle", {"margin": 0.1, "gamma": 8.0}, labels[:4, None], embeddings[:4])
     family.loss("Circle with its diagonal", "Circle", {"remove_diagonal": False}, labels, embeddings)
     family.loss("Circle, alone, weighted", "Circle", {"gamma": 4.0}, labels, embeddings, family.normal(5).abs())
+
+
+def _of_alignments(family: KerasFamily) -> None:
+    labels = torch.tensor([[1, 2, 1], [2, 2, 0], [3, 0, 0], [0, 0, 0]])
+    _everywhere(family, "CTC", labels, family.normal(4, 5, 4))
+    family.loss("CTC in as many steps as labels", "CTC", {"reduction": None}, labels[:1], family.normal(1, 3, 4))
+    family.loss("CTC of one step", "CTC", {}, labels[2:, :1], family.normal(2, 1, 4))
 
 
 FAMILIES = [losses]
