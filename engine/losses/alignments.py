@@ -66,13 +66,22 @@ class CTC(Loss):
         may_skip[:, 2:] = (places[:, 2:] != places[:, :-2]) & (places[:, 2:] > 0)
         count = places.shape[1]
         at_places = np.broadcast_to(places[:, None], (len(labels), steps, count))
-        log_p = F.take_along_axis(F.log_softmax(y_pred), at_places, -1)
+        log_p = _steps(F.take_along_axis(F.log_softmax(y_pred), at_places, -1))
         starts = beside(np.arange(count) < 2, y_pred.array)
-        alpha = F.where(starts, log_p[:, 0], _NEVER)
-        for step in range(1, steps):
+        alpha = F.where(starts, log_p[0], _NEVER)
+        for of_step in log_p[1:]:
             before = F.pad(alpha, ((0, 0), (2, 0)), constant_values=_NEVER)
             stay_or_go = F.logaddexp(alpha, before[:, 1:-1])
-            alpha = F.logaddexp(stay_or_go, F.where(may_skip, before[:, :-2], _NEVER)) + log_p[:, step]
+            alpha = F.logaddexp(stay_or_go, F.where(may_skip, before[:, :-2], _NEVER)) + of_step
         length = (labels > 0).sum(axis=1)[:, None]
         ends = [F.take_along_axis(alpha, place, 1) for place in (2 * length, abs(2 * length - 1))]
         return -F.squeeze(F.logaddexp(ends[0], F.where(length > 0, ends[1], _NEVER)), 1)
+
+
+def _steps(x: Tensor) -> list[Tensor]:
+    """(N, T, S) as T tensors (N, S). Cut into halves, and these again: the gradient of a part is a tensor of zeros as
+    large as the whole, of which there would be T."""
+    steps = x.shape[1]
+    if steps == 1:
+        return [F.squeeze(x, 1)]
+    return [*_steps(x[:, : steps // 2]), *_steps(x[:, steps // 2 :])]
