@@ -7,11 +7,14 @@ A metric is fed batch by batch (`update_state`), asked for its value over all of
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ...engine import initializers
 from ...engine.config import Configurable
+from .variables import MetricVariable
 
 
 def to_array(value: Any) -> np.ndarray:
@@ -31,6 +34,8 @@ class Metric(Configurable):
     Subclasses write `update_state` and `compute`, and name what they add up in `clear`, as entries of
     `self.totals`: arrays, so that a training run can be checkpointed within an epoch. Every constructor argument is
     kept in the attribute of the same name: `get_config` reads them there.
+    As in Keras they may instead make variables of them, in the constructor, by `add_variable`, and write `result`;
+    `reset_state` sets these back to 0.
 
     name: what it is logged under; None: the class's name, as `snake_case` gives it. dtype: the type that results are
     rounded to, "float32" or "float64"; sums are always float64, and so are results if it is None.
@@ -55,7 +60,33 @@ class Metric(Configurable):
         self.dtype = None if dtype is None else str(np.dtype(dtype))
         self.totals: dict[str, Any] = {}
         self.updates = 0
+        self.variables: list[MetricVariable] = []
         self.reset_state()
+
+    def add_variable(
+        self,
+        shape: Sequence[int],
+        initializer: Any,
+        dtype: Any = None,
+        aggregation: str | None = "sum",
+        name: str | None = None,
+    ) -> MetricVariable:
+        """A new entry of the totals, as something that `assign` writes. dtype: float64 unless given. aggregation: only
+        "sum"; how several machines would put their values together, of which there is one."""
+        if aggregation != "sum":
+            raise ValueError(f"metric {self.name!r}: aggregation = {aggregation!r} is not supported: expected 'sum'")
+        name = name or f"variable_{len(self.variables)}"
+        if name in self.totals:
+            raise self.fail(f"it has a variable {name!r} already")
+        self.totals[name] = np.asarray(initializers.get(initializer)(tuple(shape), dtype or np.float64))
+        self.variables.append(MetricVariable(self, name))
+        return self.variables[-1]
+
+    def add_weight(
+        self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> MetricVariable:
+        """`add_variable` under its older name; of zeros unless an initializer is given."""
+        return self.add_variable(shape, "zeros" if initializer is None else initializer, dtype, name=name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch. `sample_weight` has the shape of the leading axes of `y_true`: (N,), or one for each element."""
@@ -67,7 +98,8 @@ class Metric(Configurable):
 
     def clear(self) -> None:
         """Set `self.totals` to what they are before any batch."""
-        raise NotImplementedError(f"{type(self).__name__} lacks clear")
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
 
     def reset_state(self) -> None:
         """Forget all batches."""

@@ -120,6 +120,20 @@ def test_batches_add_up(metric, data):
 
 
 @every
+def test_totals_add_up_where_they_are_said_to(metric, data):
+    states = []
+    for part in (slice(0, 7), slice(7, N), slice(0, N)):
+        metric.reset_state()
+        metric.update_state(*[array[part] for array in data])
+        states.append({name: np.array(value) for name, value in metric.totals.items()})
+    if metric.additive:
+        for name, value in states[2].items():
+            np.testing.assert_allclose(states[0][name] + states[1][name], value, rtol=1e-12)
+    else:
+        assert isinstance(metric, (M.R2Score, M.AUC, M.AveragePrecision)) or "At" in type(metric).__name__
+
+
+@every
 def test_a_weight_of_2_is_the_sample_twice(metric, data):
     weights = RNG.integers(0, 3, N)
     weights[:C] = 1

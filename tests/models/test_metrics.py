@@ -356,6 +356,40 @@ def test_a_metric_of_ones_own():
     assert type(M.deserialize("Largest", {"Largest": Largest})) is Largest
 
 
+class KerasOwn(M.Metric):
+    """As Keras's documentation writes a metric."""
+
+    def __init__(self, name="positives", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.found = self.add_variable(shape=(), initializer="zeros", name="found")
+        self.classes = self.add_weight(shape=(2,), name="classes")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.found.assign(self.found + np.sum(np.logical_and(y_true, y_pred)))
+        self.classes.assign_add(np.bincount(np.asarray(y_true, int), minlength=2))
+
+    def result(self):
+        return float(self.found / np.sum(self.classes))
+
+
+def test_a_metric_of_ones_own_as_keras_writes_it():
+    metric = KerasOwn()
+    assert metric([1, 0, 1], [1, 1, 0]) == pytest.approx(1 / 3)
+    again = KerasOwn()
+    again.load_state(metric.state())
+    assert again([1, 1, 1], [1, 1, 1]) == metric([1, 1, 1], [1, 1, 1]) == pytest.approx(4 / 6)
+    metric.reset_state()
+    assert metric.found.numpy() == 0
+    assert metric([1], [0]) == 0
+    assert [variable.name for variable in metric.variables] == ["found", "classes"]
+    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+        metric.classes.assign(3.0)
+    with pytest.raises(ValueError, match="already"):
+        metric.add_weight(name="found")
+    with pytest.raises(ValueError, match="aggregation"):
+        metric.add_variable((), "zeros", aggregation="mean")
+
+
 def test_functions_are_written_by_name_only_if_they_are_ours():
     metric = M.MeanMetricWrapper(M.huber, "far", delta=2.0)
     assert metric.get_config() == {"fn": "huber", "name": "far", "dtype": None, "delta": 2.0}
