@@ -10,9 +10,9 @@ import math
 from typing import Any
 
 from .. import functions as F
-from ..tensor import Tensor
+from ..tensor import Array, Tensor, as_tensor
 from .base import Loss, of_one_shape, require_fractions
-from .cross_entropies import labels_of_rows, normalized
+from .cross_entropies import checked_class, labels_of_rows, normalized
 
 
 class DiceCrossentropy(Loss):
@@ -27,6 +27,8 @@ class DiceCrossentropy(Loss):
     The cross-entropy is the mean over the image's positions, the coefficient (2·Σ p·t + smooth) / (Σ p + Σ t + smooth)
     is over them all: weights are therefore for images, (N,). smooth: with 1, an image without the object still
     teaches to predict little of it; with 0 the Dice part of such an image is the constant 1.
+    ignore_class: a label (255, say) whose positions count neither in the sums nor in the mean, with class indices or 0
+    and 1 as y_true; what is predicted there does not matter. An image of nothing else has the loss 0.
     from_logits: True unless y_pred are probabilities; these are kept 1e-7 away from 0 and 1 for the cross-entropy.
 
     Keras has none. Raises ValueError for shapes that do not fit, targets outside 0 … 1 and classes out of range.
@@ -42,8 +44,10 @@ class DiceCrossentropy(Loss):
         reduction: str | None = "sum_over_batch_size",
         name: str | None = "dice_crossentropy",
         dtype: Any = None,
+        ignore_class: int | None = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        self.ignore_class = checked_class(self.name, ignore_class)
         for argument, value in (
             ("dice_weight", dice_weight), ("crossentropy_weight", crossentropy_weight), ("smooth", smooth),
         ):  # fmt: skip
@@ -57,15 +61,39 @@ class DiceCrossentropy(Loss):
         if y_pred.ndim < 2:
             raise ValueError(f"{self.name}: y_pred has shape {y_pred.shape}: expected (N, *spatial, C), C = 1 or more")
         several = y_pred.shape[-1] > 1
+        ignored = None
         if several and y_true.shape in (y_pred.shape[:-1], (*y_pred.shape[:-1], 1)):
-            labels, _ = labels_of_rows(self.name, -1, y_true, y_pred)
-            y_true = F.one_hot(labels.array, y_pred.shape[-1], y_pred.dtype)
+            labels = labels_of_rows(self.name, -1, y_true, y_pred)[0].array
+            ignored = self._ignored(labels)
+            labels = labels if ignored is None else labels * ~ignored
+            y_true = F.one_hot(labels, y_pred.shape[-1], y_pred.dtype)
+        elif several and self.ignore_class is not None:
+            raise ValueError(f"{self.name}: ignore_class needs class indices, but y_true has shape {y_true.shape}")
         y_true, y_pred = of_one_shape(self.name, y_true, y_pred)
-        channels = y_pred.shape[-1] if several else 1
-        shape = (y_pred.shape[0], math.prod(y_pred.shape[1:]) // channels, channels)
+        ignored = ignored if several else self._ignored(y_true.array)
+        channels = y_pred.shape[-1]
+        shape = (y_pred.shape[0], math.prod(y_pred.shape[1:-1]), channels)
+        if ignored is not None:
+            # Marked by a truth of −1, which `call` takes back.
+            y_true = F.where(ignored.reshape(*y_pred.shape[:-1], 1), -1.0, y_true)
         return F.reshape(y_true, shape), F.reshape(y_pred, shape)
 
+    def _ignored(self, labels: Array) -> Array | None:
+        return None if self.ignore_class is None else labels == self.ignore_class
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        if self.ignore_class is None:
+            dice, entropy = self._parts(y_true, y_pred, None)
+            return self.dice_weight * dice + self.crossentropy_weight * F.mean(entropy, -1)
+        kept = y_true.array[..., :1] >= 0
+        dice, entropy = self._parts(F.where(kept, y_true, 0.0), F.where(kept, y_pred, 0.0), kept)
+        count = kept.sum(axis=(1, 2))
+        some = count > 0
+        mean = F.sum(F.where(kept[..., 0], entropy, 0.0), -1) / as_tensor((count + ~some).astype(entropy.dtype))
+        return F.where(some, self.dice_weight * dice + self.crossentropy_weight * mean, 0.0)
+
+    def _parts(self, y_true: Tensor, y_pred: Tensor, kept: Array | None) -> tuple[Tensor, Tensor]:
+        """1 − Dice of each image (N,), and the cross-entropy of each position (N, positions)."""
         require_fractions(self.name, y_true)
         if y_pred.shape[-1] == 1:
             p = F.sigmoid(y_pred) if self.from_logits else y_pred
@@ -74,7 +102,9 @@ class DiceCrossentropy(Loss):
             p = F.softmax(y_pred) if self.from_logits else normalized(y_pred)
             scores = y_pred if self.from_logits else p
             entropy = F.cross_entropy(scores, y_true, from_logits=self.from_logits)
+        if kept is not None:
+            p = F.where(kept, p, 0.0)  # the truth is 0 there already
         overlap = F.dice(p, y_true, self.smooth)
         if overlap.shape[-1] > 1 and not self.include_background:
             overlap = overlap[:, 1:]
-        return self.dice_weight * (1.0 - F.mean(overlap, -1)) + self.crossentropy_weight * F.mean(entropy, -1)
+        return 1.0 - F.mean(overlap, -1), entropy

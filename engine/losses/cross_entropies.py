@@ -99,10 +99,8 @@ class SparseCategoricalCrossentropy(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        if ignore_class is not None and (isinstance(ignore_class, bool) or int(ignore_class) != ignore_class):
-            raise TypeError(f"{self.name}: ignore_class = {ignore_class!r}: expected an integer or None")
         self.from_logits = bool(from_logits)
-        self.ignore_class = ignore_class
+        self.ignore_class = checked_class(self.name, ignore_class)
         self.axis = checked_axis(self.name, axis)
         self.label_smoothing = checked_smoothing(self.name, label_smoothing)
 
@@ -203,6 +201,12 @@ def whole_numbers(name: str, labels: Array) -> Array:
 def _finite_sum(x: Array) -> bool:
     with np.errstate(all="ignore"):
         return bool(np.isfinite(total(x, tuple(range(x.ndim)), False)))
+
+
+def checked_class(name: str, ignore_class: int | None) -> int | None:
+    if ignore_class is not None and (isinstance(ignore_class, bool) or int(ignore_class) != ignore_class):
+        raise TypeError(f"{name}: ignore_class = {ignore_class!r}: expected an integer or None")
+    return ignore_class
 
 
 def checked_smoothing(name: str, value: float) -> float:

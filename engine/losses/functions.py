@@ -205,7 +205,10 @@ def dice_crossentropy(
     crossentropy_weight: float = 1.0,
     include_background: bool = True,
     smooth: float = 1.0,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """`DiceCrossentropy`, not reduced: a value for each image."""
-    loss = DiceCrossentropy(from_logits, dice_weight, crossentropy_weight, include_background, smooth, None)
+    loss = DiceCrossentropy(
+        from_logits, dice_weight, crossentropy_weight, include_background, smooth, None, ignore_class=ignore_class
+    )
     return loss(y_true, y_pred)

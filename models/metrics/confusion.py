@@ -117,9 +117,10 @@ class ConfusionMatrix(ConfusionMetric):
 class BalancedAccuracy(ConfusionMetric):
     """The mean over the classes that occur of their recalls: a constant prediction of C classes scores 1/C.
 
-    adjusted: (value − 1/C) / (1 − 1/C), C the classes that occur: 0 for a constant prediction (or chance), 1 for a
-    perfect one. Other arguments, and what decides: see `ConfusionMetric`. Keras has none. (Brodersen et al., The
-    balanced accuracy and its posterior distribution, 2010; scikit-learn's balanced_accuracy_score.)
+    `per_class()` gives the recalls one by one. adjusted: (value − 1/C) / (1 − 1/C), C the classes that occur: 0 for a
+    constant prediction (or chance), 1 for a perfect one. Other arguments, and what decides: see `ConfusionMetric`.
+    Keras has none. (Brodersen et al., The balanced accuracy and its posterior distribution, 2010; scikit-learn's
+    balanced_accuracy_score.)
     """
 
     def __init__(
@@ -134,13 +135,19 @@ class BalancedAccuracy(ConfusionMetric):
         self.adjusted = bool(adjusted)
         super().__init__(num_classes, threshold, from_logits, name, dtype)
 
-    def compute(self) -> float:
+    def per_class(self) -> np.ndarray:
+        """The recall of each class, (C,), NaN for one that does not occur. Raises ValueError where nothing was seen."""
+        if not self.updates:
+            raise self.fail("has seen no samples")
         counts = self.totals["confusion"]
-        support = counts.sum(axis=1)
-        occurs = support > 0
+        return ratio(np.diag(counts), counts.sum(axis=1), empty=np.nan)
+
+    def compute(self) -> float:
+        recalls = self.per_class()
+        occurs = ~np.isnan(recalls)
         if not occurs.any():
             return np.nan
-        value, chance = np.mean(np.diag(counts)[occurs] / support[occurs]), 1 / np.count_nonzero(occurs)
+        value, chance = np.mean(recalls[occurs]), 1 / np.count_nonzero(occurs)
         if not self.adjusted:
             return value
         return (value - chance) / (1 - chance) if chance < 1 else np.nan

@@ -51,6 +51,19 @@ class CountingMetric(Metric):
         self.count(truth, scores.argmax(axis=-1).reshape(-1, 1) == classes, weights)
         self.updates += scores.size > 0
 
+    def per_class(self) -> np.ndarray:
+        """The value of each class, (C,), before they are averaged. Raises ValueError where nothing was seen, or where
+        no classes were told apart."""
+        if not self.updates:
+            raise self.fail("has seen no samples")
+        values = np.asarray(self.value(**self.totals))
+        if not values.ndim or not self._classes_apart():
+            raise self.fail("tells no classes apart: give an average, or scores of several classes")
+        return values
+
+    def _classes_apart(self) -> bool:
+        return True
+
     def averaged(self, average: str | None) -> Any:
         """The value of each class (average None), or their mean."""
         totals = self.totals
@@ -138,6 +151,9 @@ class ThresholdedMetric(CountingMetric):
             return truth[..., self.class_id], scores[..., self.class_id]
         return class_labels(self, truth, scores) == self.class_id, scores[..., self.class_id]
 
+    def _classes_apart(self) -> bool:
+        return self.average is not None
+
     def compute(self) -> Any:
         if self.average is not None:
             return self.averaged(self.average)
@@ -154,7 +170,8 @@ class Precision(ThresholdedMetric):
     and with `top_k`, y_true may hold class indices. With `from_logits=True` y_pred are logits; thresholds still mean
     probabilities.
     With `average` "micro", "macro" or "weighted": one class to a sample, that of its largest score in y_pred (…, C),
-    against class indices or one-hot rows; the classes' values averaged as scikit-learn does.
+    against class indices or one-hot rows; the classes' values averaged as scikit-learn does. `per_class()` gives them
+    one by one.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ class SurfaceMetric(MaskMetric):
     y_pred (N, *spatial) and y_true of that shape: give `spacing` as one number for each spatial axis, which tells this
     from channels; where it tells so, channels (N, *spatial, C) of 0 and 1 are masks each of its own.
 
-    spacing: a pixel's size in mm, one number or one for each spatial axis; `update_state(…, spacing=…)` takes that of a
+    spacing: a pixel's size in mm, one number or one for each spatial axis in their order (as tomograd.imaging's
+    Image.spacing has it); `update_state(…, spacing=…)` takes that of a
     batch, (D,) or one row for each image (N, D). Where both masks are empty the distance is 0 (nothing to find and
     nothing found); where one is, it is infinite, and `missed` is put in its place: "diagonal", that of the image, the
     largest distance that there can be, so that a miss is never dropped and never cheap; or a number of mm, infinity

@@ -178,8 +178,9 @@ class RankingMetric(Metric):
             return
         self.updates = int(state["updates"])
         if "truth" in state:
-            weights = np.array(state["weights"]) if "weights" in state else None
-            self._batches = [(np.array(state["truth"], bool), np.array(state["scores"]), weights)]
+            # Of an array (S,), as states were before labels could stand apart, a column.
+            kept = {name: np.array(state[name]).reshape(len(state[name]), -1) for name in state if name != "updates"}
+            self._batches = [(kept["truth"].astype(bool), kept["scores"], kept.get("weights"))]
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:

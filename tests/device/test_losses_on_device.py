@@ -38,6 +38,12 @@ CASES = [
     (losses.Tversky(0.3, 0.7, axis=1), T, P),
     (losses.FocalTversky(axis=1), T, P),
     (losses.DiceCrossentropy(), T, Z[..., None]),
+    (losses.DiceCrossentropy(ignore_class=1), T, Z[..., None]),
+    (
+        losses.DiceCrossentropy(ignore_class=255),
+        np.array([[0, 255], [1, 2], [255, 255], [1, 1]]),
+        P.reshape(2, 2, 3)[[0, 1, 0, 1]],
+    ),
     (losses.DiceCrossentropy(include_background=False), LABELS[:, None], Z[:, None]),
 ]
 

@@ -132,6 +132,10 @@ CASES = {
         0.5 * (1 - (2 * (T * sigmoid(Z)).sum(-1) + 1) / (T.sum(-1) + sigmoid(Z).sum(-1) + 1))
         + 2 * bce(T, sigmoid(Z)).mean(-1),
     ),
+    "DiceCrossentropy-ignoring": (
+        losses.DiceCrossentropy(ignore_class=9), np.c_[T, np.full(4, 9.0)], np.c_[Z, np.full(4, 5.0)][..., None],
+        1 - (2 * (T * sigmoid(Z)).sum(-1) + 1) / (T.sum(-1) + sigmoid(Z).sum(-1) + 1) + bce(T, sigmoid(Z)).mean(-1),
+    ),
     "DiceCrossentropy-probabilities": (
         losses.DiceCrossentropy(False, smooth=0.0), T, P[..., None],
         1 - 2 * (T * P).sum(-1) / (T.sum(-1) + P.sum(-1)) + bce(T, P).mean(-1),
@@ -364,6 +368,29 @@ def test_ctc_is_the_sum_over_all_alignments(seed, steps, most, classes):
         return
     expected = [alignments(row[row > 0], z) for row, z in zip(labels, logits, strict=True)]
     np.testing.assert_allclose(losses.ctc(labels, logits).numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3), st.sampled_from([np.nan, np.inf, 1e30]), st.booleans())
+def test_dice_and_cross_entropy_of_what_is_not_ignored(seed, classes, there, whole):
+    rng = np.random.default_rng(seed)
+    logits, labels = rng.standard_normal((2, 7, classes)), rng.integers(0, max(classes, 2), (2, 7))
+    ignored = rng.random((2, 7)) < 0.5
+    ignored[1] |= whole
+    logits[ignored], labels[ignored] = there, 255
+    prediction = Tensor(logits, requires_grad=True)
+    values = losses.dice_crossentropy(labels, prediction, ignore_class=255)
+    for row in range(2):
+        kept = ~ignored[row]
+        if kept.any():
+            expected = losses.dice_crossentropy(labels[row, kept][None], logits[row, kept][None]).item()
+            assert values.numpy()[row] == pytest.approx(expected)
+        else:
+            assert values.numpy()[row] == 0
+    gradient = grad(values.sum(), prediction).numpy()
+    assert (gradient[ignored] == 0).all()
+    assert gradient[~ignored].all()
+    with pytest.raises(ValueError, match="ignore_class needs class indices" if classes > 1 else "y_true holds values"):
+        losses.dice_crossentropy(np.full((2, 7, classes), 2.0), logits, ignore_class=255)
 
 
 def test_ctc_in_the_extreme():

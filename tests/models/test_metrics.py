@@ -292,6 +292,35 @@ def test_class_by_class():
     np.testing.assert_allclose(dice.per_class(), [2 / 3, 2 / 3, 1.0])
 
 
+@SETTINGS
+@given(class_samples())
+def test_classes_one_by_one_are_scikit_learns(samples):
+    labels, scores, weights = samples
+    known = {"labels": np.arange(scores.shape[1]), "sample_weight": weights, "zero_division": 0, "average": None}
+    for metric, peer in (
+        (M.Precision(average="macro"), sk.precision_score),
+        (M.Recall(average="micro"), sk.recall_score),
+        (M.F1Score("weighted"), sk.f1_score),
+    ):
+        in_batches(metric, labels, scores, weights)
+        np.testing.assert_allclose(metric.per_class(), peer(labels, scores.argmax(1), **known))
+    balanced = M.BalancedAccuracy()
+    in_batches(balanced, labels, scores, weights)
+    recalls = sk.recall_score(labels, scores.argmax(1), **known)
+    occurs = np.isin(np.arange(scores.shape[1]), labels)
+    np.testing.assert_allclose(balanced.per_class(), np.where(occurs, recalls, np.nan))
+
+
+def test_no_classes_one_by_one():
+    for metric in (M.Precision(), M.Recall([0.2, 0.5]), M.TruePositives([0.1, 0.2])):
+        metric.update_state([0, 1], [0.2, 0.7])
+        with pytest.raises(ValueError, match="tells no classes apart"):
+            metric.per_class()
+    for metric in (M.F1Score(), M.MeanIoU(2), M.Dice(), M.BalancedAccuracy(), M.HausdorffDistance()):
+        with pytest.raises(ValueError, match="no samples"):
+            metric.per_class()
+
+
 def test_ignored_positions_do_not_count_without_weights_either():
     metric = M.SparseCategoricalCrossentropy(ignore_class=-1)
     assert metric([0, -1, -1], [[0.5, 0.5], [0.1, 0.9], [0.3, 0.7]]) == pytest.approx(np.log(2))
