@@ -262,10 +262,21 @@ def dice(case: Operation, which: str, arrays: Arrays) -> Callable:
     return _either(which, lambda: k.dice(x, t, SMOOTH), lambda: k.dice_gradient(dy, x, t, SMOOTH))
 
 
+RULES: dict[str, Callable] = {  # with the arguments that are PyTorch's defaults, where the formula is the same
+    "adam": lambda: tg.optimizers.Adam(RATE),
+    "adamax": lambda: tg.optimizers.Adamax(RATE),
+    "nadam": lambda: tg.optimizers.Nadam(RATE),
+    "adagrad": lambda: tg.optimizers.Adagrad(RATE),
+    "adadelta": lambda: tg.optimizers.Adadelta(RATE, rho=0.9, epsilon=1e-6),
+    "rmsprop": lambda: tg.optimizers.RMSprop(RATE, rho=0.99, epsilon=0.0),
+    "sgd": lambda: tg.optimizers.SGD(RATE, momentum=0.9),
+}
+
+
 def optimizer(case: Operation, which: str, arrays: Arrays) -> Callable:
     """A step of the public optimizer on one weight."""
     weight, gradient = tg.Variable(arrays["x"]), tg.Tensor(arrays["dy"])
-    rule = tg.optimizers.Adam(RATE) if case.kind == "adam" else tg.optimizers.SGD(RATE, momentum=0.9)
+    rule = RULES[case.kind]()
 
     def run() -> np.ndarray:
         rule.apply([gradient], [weight])
@@ -289,8 +300,7 @@ OPERATIONS: dict[str, Callable[[Operation, str, Arrays], Callable]] = {
     "sparse_cross_entropy": sparse_cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "dice": dice,
-    "adam": optimizer,
-    "sgd": optimizer,
+    **dict.fromkeys(RULES, optimizer),
 }
 
 

@@ -272,14 +272,22 @@ FORWARDS: dict[str, Callable[[Operation, Tensors, str], Callable]] = {
 }
 
 
+RULES: dict[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
+    "adam": lambda weights: torch.optim.Adam(weights, RATE, fused=True),
+    "adamax": lambda weights: torch.optim.Adamax(weights, RATE, foreach=True),
+    "nadam": lambda weights: torch.optim.NAdam(weights, RATE, momentum_decay=1.0, foreach=True),
+    "adagrad": lambda weights: torch.optim.Adagrad(weights, RATE, initial_accumulator_value=0.1, fused=True),
+    "adadelta": lambda weights: torch.optim.Adadelta(weights, RATE, foreach=True),
+    "rmsprop": lambda weights: torch.optim.RMSprop(weights, RATE, eps=0.0, foreach=True),
+    "sgd": lambda weights: torch.optim.SGD(weights, RATE, momentum=0.9, fused=True),
+}
+
+
 def optimizer(case: Operation, tensors: Tensors) -> Built:
-    """A step on one weight, by the fused kernel: the fastest that PyTorch has."""
+    """A step on one weight, by the fused kernel if there is one: the fastest that PyTorch has."""
     weight = torch.nn.Parameter(tensors["x"])
     weight.grad = tensors["dy"]
-    if case.kind == "adam":
-        rule: torch.optim.Optimizer = torch.optim.Adam([weight], RATE, fused=True)
-    else:
-        rule = torch.optim.SGD([weight], RATE, momentum=0.9, fused=True)
+    rule = RULES[case.kind]([weight])
 
     def run() -> torch.Tensor:
         rule.step()

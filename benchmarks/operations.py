@@ -36,6 +36,11 @@ TRAFFIC: dict[str, dict[str, str]] = {
     "binary_cross_entropy": {FORWARD: "x t → y", GRADIENT: "dy x t → dx"},
     "dice": {FORWARD: "x t → coefficient", GRADIENT: "dcoefficient x t → dx"},
     "adam": {STEP: "x dx m v → x m v"},
+    "adamax": {STEP: "x dx m v → x m v"},
+    "nadam": {STEP: "x dx m v → x m v"},
+    "adagrad": {STEP: "x dx v → x v"},
+    "adadelta": {STEP: "x dx m v → x m v"},
+    "rmsprop": {STEP: "x dx v → x v"},
     "sgd": {STEP: "x dx v → x v"},
 }
 # Operations for each element of x (for pooling and resizing of the smaller or larger side, see `Operation.operations`).
@@ -55,6 +60,11 @@ WORK: dict[str, dict[str, int]] = {
     "binary_cross_entropy": {FORWARD: 7, GRADIENT: 5},
     "dice": {FORWARD: 4, GRADIENT: 3},
     "adam": {STEP: 11},
+    "adamax": {STEP: 8},
+    "nadam": {STEP: 14},
+    "adagrad": {STEP: 6},
+    "adadelta": {STEP: 14},
+    "rmsprop": {STEP: 8},
     "sgd": {STEP: 4},
 }
 CHEAP = {"relu": 1, "leaky_relu": 2}  # activations without an exponential
@@ -71,7 +81,7 @@ class Operation:
 
     @property
     def group(self) -> str:
-        return {"adam": "optimizers", "sgd": "optimizers"}.get(self.kind, "memory-bound kernels")
+        return "optimizers" if STEP in TRAFFIC[self.kind] else "memory-bound kernels"
 
     @property
     def passes(self) -> tuple[str, ...]:
@@ -225,6 +235,10 @@ OPERATIONS: list[Operation] = [
     Operation("binary_cross_entropy", (4, 512, 512, 1), source="a mask of 512×512"),
     Operation("dice", (4, 262144, 1), source="a mask of 512×512"),
     Operation("adam", (4_000_000,), source="own, one weight"),
+    *(
+        Operation(kind, (4_000_000,), source="own, one weight")
+        for kind in ("adamax", "nadam", "adagrad", "adadelta", "rmsprop")
+    ),
     Operation("sgd", (4_000_000,), source="own, one weight, momentum"),
 ]
 
