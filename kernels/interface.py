@@ -74,6 +74,7 @@ RESIZE = ("resize", "resize_gradient")
 AFFINE = ("affine_transform", "affine_transform_gradient")
 COPYING = ("copy", "concatenate", "split")
 ARITHMETIC = ("add",)
+INDEXING = ("add_rows",)
 
 INTERFACE: tuple[str, ...] = (
     *CONVOLUTION,
@@ -88,6 +89,7 @@ INTERFACE: tuple[str, ...] = (
     *AFFINE,
     *COPYING,
     *ARITHMETIC,
+    *INDEXING,
 )
 
 ACTIVATION_NAMES = (

@@ -6,6 +6,7 @@ every run. Integer indices out of range raise IndexError, as in NumPy.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,13 @@ class AddAt(Function):
     """y = 0, then y[index] += x: the transpose of Index."""
 
     def forward(self, x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+        if not _names_once(index):
+            return _sums_of_rows(x, index, shape)
         y = zeros_like(x, shape)
         if x.ndim and _is_basic(index):
             kernels.of(x).copy(x, y[index])
-        elif _names_once(index):
-            y[index] = x
         else:
-            library_of(x).add.at(y, index, x)
+            y[index] = x
         return y
 
     def backward(self, cotangent: Tensor) -> Gradient:
@@ -65,17 +66,43 @@ class AddAlongAxis(Function):
     """y = 0, then y[…, indices[…, j, …], …] += x[…, j, …]: the transpose of TakeAlongAxis."""
 
     def forward(self, x: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
-        y = zeros_like(x, shape)
         if indices.shape[axis] == 1:  # one element each: none is named twice
+            y = zeros_like(x, shape)
             np.put_along_axis(y, indices, x, axis)
-        else:
-            grid = list(library_of(x).ogrid[tuple([slice(n) for n in indices.shape])])
-            grid[axis] = indices
-            library_of(x).add.at(y, tuple(grid), x)
-        return y
+            return y
+        grid = list(library_of(x).ogrid[tuple([slice(n) for n in indices.shape])])
+        grid[axis] = indices
+        numbers, below = 0, 1  # of y's elements; those that one step along the axis passes
+        for places, size in zip(reversed(grid), reversed(shape), strict=True):
+            numbers, below = numbers + places * below, below * size
+        return _added(x, numbers, below, 1).reshape(shape)
 
     def backward(self, cotangent: Tensor) -> Gradient:
         return (TakeAlongAxis()(cotangent, indices=self.parameters["indices"], axis=self.parameters["axis"]),)
+
+
+def _sums_of_rows(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """AddAt by rows: the last axes, as far as the index leaves them whole, make a row; the rows have numbers."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    while isinstance(parts[-1], slice) and parts[-1] == slice(None):
+        parts.pop()
+    axes = len(shape) if any(part is Ellipsis for part in parts) else sum(map(_axes_of, parts))
+    count, width = math.prod(shape[:axes]), math.prod(shape[axes:])
+    numbers = library_of(x).arange(count, dtype=np.int64).reshape(shape[:axes])[tuple(parts)]
+    return _added(x, numbers, count, width).reshape(shape)
+
+
+def _axes_of(part: Any) -> int:
+    """How many axes a part of an index picks from."""
+    if part is None or isinstance(part, bool):
+        return 0
+    return part.ndim if hasattr(part, "dtype") and part.dtype.kind == "b" else 1
+
+
+def _added(x: Array, numbers: Array, count: int, width: int) -> Array:
+    """`count` rows of so many numbers each: x's rows added into those that `numbers` names."""
+    rows = numbers.reshape(-1).astype(np.int64, copy=False)
+    return kernels.of(x).add_rows(x.reshape(rows.size, width), rows, count)
 
 
 def _names_once(index: Any) -> bool:

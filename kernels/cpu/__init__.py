@@ -71,6 +71,7 @@ from .optimizers import (
 )
 from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
+from .row_sums import add_rows
 
 __all__ = [
     "activation",
@@ -82,6 +83,7 @@ __all__ = [
     "add",
     "affine_transform",
     "affine_transform_gradient",
+    "add_rows",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",

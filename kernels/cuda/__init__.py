@@ -25,6 +25,7 @@ from . import output_tiles as _output_tiles
 from . import pooling as _pooling
 from . import recurrence as _recurrence
 from . import resize as _resize
+from . import row_sums as _row_sums
 from . import softmax as _softmax
 from . import weight_tensor_cores as _weight_tensor_cores
 from . import weight_tiles as _weight_tiles
@@ -78,6 +79,7 @@ from .optimizers import (
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
+from .row_sums import add_rows
 from .softmax import log_softmax, log_softmax_gradient, logsumexp, softmax, softmax_gradient
 
 SOURCES = (
@@ -99,6 +101,7 @@ SOURCES = (
     _pooling.SOURCE,
     _recurrence.SOURCE,
     _resize.SOURCE,
+    _row_sums.SOURCE,
     _softmax.SOURCE,
     _weight_tensor_cores.SOURCE,
     _weight_tiles.SOURCE,
@@ -114,6 +117,7 @@ __all__ = [
     "add",
     "affine_transform",
     "affine_transform_gradient",
+    "add_rows",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",

@@ -61,6 +61,7 @@ from .optimizers import (
 from .pooling import average_pool, average_pool_gradient, max_pool, max_pool_gather, max_pool_scatter
 from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
+from .rows import add_rows
 
 __all__ = [
     "activation",
@@ -72,6 +73,7 @@ __all__ = [
     "add",
     "affine_transform",
     "affine_transform_gradient",
+    "add_rows",
     "average_pool",
     "average_pool_gradient",
     "batch_norm",

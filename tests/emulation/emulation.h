@@ -245,6 +245,16 @@ T __shfl_down_sync(unsigned mask, T value, int distance) {
     return emulation::exchange(value, "__shfl_down_sync", [&](auto of) { return of(from < 32 ? from : from - distance); });
 }
 
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+    emulation::expect_whole_warp(mask, "__ballot_sync");
+    return emulation::exchange(unsigned(predicate != 0), "__ballot_sync", [](auto of) {
+        unsigned bits = 0;
+        for (int lane = 0; lane < 32; ++lane) bits |= of(lane) << lane;
+        return bits;
+    });
+}
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+
 template <class T>
 T __ldg(const T *place) {
     return *place;

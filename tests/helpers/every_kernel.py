@@ -126,6 +126,7 @@ def dense_and_elementwise(check):
     check("copy", x.T)
     check("split", check("concatenate", [x, dy], 1), [30, 52], 1)
     check("add", x, dy)
+    check("add_rows", check.numbers(300, 7), np.arange(300) % 11, 13)
     lists = [[check.numbers(7, 41), check.numbers(3)] for _ in range(3)]
     averages = [[check.probabilities(7, 41), check.probabilities(3)] for _ in range(2)]
     check.in_place("sgd_step", lists, 0.1, 0.9, True, 0.01)

@@ -202,6 +202,22 @@ compared_in_place("Adam's third step", "adam_step", [normal(9), normal(9), norma
                   3, 0.01, 0.9, 0.999, 1e-3, 0.1)  # fmt: skip
 compared_in_place("a centered RMSprop step", "rmsprop_step", [normal(9), normal(9), positive(9) + 1, None,
                   fractions(9)], 0.01, 0.9, 0.0, 1e-3, 0.0, terms=64)  # fmt: skip
+compared_in_place("Adamax's third step", "adamax_step", [normal(9), normal(9), normal(9), positive(9)],
+                  3, 0.01, 0.9, 0.5, 1e-3, 0.1)  # fmt: skip
+compared_in_place("Nadam's third step", "nadam_step", [normal(9), normal(9), normal(9), positive(9) ** 2],
+                  3, 0.1, 0.01, 0.9, 0.999, 1e-3, 0.1)  # fmt: skip
+compared_in_place("LAMB's third step", "lamb_step", [normal(9), normal(9), normal(9), positive(9) ** 2],
+                  3, 0.1, 0.9, 0.999, 1e-3, 0.1, terms=64)  # fmt: skip
+compared_in_place("an Adagrad step", "adagrad_step", [normal(9), normal(9), positive(9)], 0.1, 0.1, 0.1)
+compared_in_place("an Adadelta step", "adadelta_step", [normal(9), normal(9), positive(9), positive(9)], 0.5, 0.9, 0.1,
+                  0.1, terms=64)  # fmt: skip
+compared_in_place("a Lion step", "lion_step", [normal(9), normal(9), normal(9)], 0.1, 0.5, 0.9, 0.1)
+compared_in_place("an FTRL step", "ftrl_step", [normal(9), normal(9), positive(9), normal(9)], 0.1, -0.5, 0.05, 0.1,
+                  0.2, 0.3, 0.1, terms=64)  # fmt: skip
+compared_in_place("a running average", "blend", [normal(9), normal(9)], 0.75, 0.25)
+CHECKS["compare of rows added into rows"] = lambda: compare(
+    *[lambda b=b: kernels.backend(b).add_rows(np.ones((3, 2)), np.array([1, 1, 0]), 3) for b in ("reference", "cpu")]
+)
 
 
 _LONG = _rng.standard_normal(100_000).astype(np.float32)
