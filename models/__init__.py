@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .saving import load_model, model_from_json, read_metadata, register, save_model
     from .sequential import Sequential
     from .sliding import predict_tiled
+    from .torch_weights import load_torch_weights
     from .unet import UNet
 
 # Looked up when first used: metrics alone do not load the layers.
@@ -37,6 +38,7 @@ _HOMES = {
     "UNet": ".unet",
     "clone_model": ".cloning",
     "load_model": ".saving",
+    "load_torch_weights": ".torch_weights",
     "model_from_json": ".saving",
     "predict_tiled": ".sliding",
     "read_metadata": ".saving",
@@ -60,6 +62,7 @@ __all__ = [
     "callbacks",
     "clone_model",
     "load_model",
+    "load_torch_weights",
     "metrics",
     "model_from_json",
     "predict_tiled",
