@@ -131,6 +131,33 @@ ABSENT: dict[str, dict[str, str]] = {
 }
 
 
+ABSENT_METHODS: dict[str, str] = {
+    **dict.fromkeys(
+        ("forward", "named_parameters", "rematerialized_call", "stateless_call", "stateless_compute_loss"),
+        "it belongs to one of Keras's backends",
+    ),
+    **dict.fromkeys(
+        ("make_predict_function", "make_test_function", "make_train_function"),
+        "steps are run as they are written; override train_step, test_step or predict_step",
+    ),
+    **dict.fromkeys(
+        ("get_quantization_layer_structure", "quantize", "quantized_build", "quantized_call"),
+        "weights are float32 or float64",
+    ),
+    **dict.fromkeys(
+        ("get_state_tree", "load_own_variables", "save_own_variables", "set_state_tree"),
+        "take named_weights, get_weights and set_weights",
+    ),
+    **dict.fromkeys(("build_from_config", "get_build_config"), "a file holds the shape that a model was built for"),
+    "add_metric": "give metrics to compile, or override compute_metrics",
+    "add_variable": "take add_weight",
+    "compute_output_spec": "take compute_output_shape",
+    "export": "models are saved as safetensors, and run by tomograd",
+    "symbolic_call": "call the model on an Input",
+}
+"""Methods of keras.Model."""
+
+
 def absent(subject: str, module: str) -> Callable[[str], Any]:
     """A module's `__getattr__`: an AttributeError that tells a name of Keras's that is missing from an unknown one."""
 

@@ -367,7 +367,7 @@ def split_validation(x: Any, y: Any, sample_weight: Any, fraction: float) -> tup
         raise ValueError("validation_split needs arrays; for an iterable give validation_data")
     arrays = (as_arrays(x), as_arrays(y), as_arrays(sample_weight))
     samples = common_length(arrays)
-    at = samples - int(samples * fraction) if 0 < fraction < 1 else 0
+    at = int(samples * (1.0 - fraction)) if 0 < fraction < 1 else 0
     if not 0 < at < samples:
         raise ValueError(f"validation_split {fraction!r} of {samples} samples leaves one side empty")
 

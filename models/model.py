@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import optimizers
+from ..engine.absent import ABSENT_METHODS
 from ..engine.config import constructor_arguments, serialize
 from ..engine.device import checked, gpu_library, weights_on
 from ..engine.layers import Layer
@@ -522,6 +523,20 @@ class Model(Layer):
     def to_json(self, **kwargs: Any) -> str:
         """The model without its weights as text, for `model_from_json`; arguments are those of json.dumps."""
         return json.dumps(saving.described(self), **kwargs)
+
+
+class _Absent:
+    """In place of a method that Keras's models have: asking for it says why it is not here."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.text = f"keras.Model.{name} is not in tomograd: {why}"
+
+    def __get__(self, model: Any, cls: type) -> Any:
+        raise AttributeError(self.text)
+
+
+for _name, _why in ABSENT_METHODS.items():
+    setattr(Model, _name, _Absent(_name, _why))
 
 
 def _check_execution(steps_per_execution: Any, jit_compile: Any) -> None:

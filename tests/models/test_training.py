@@ -251,7 +251,7 @@ def test_wrong_data_are_errors():
     with pytest.raises(ValueError, match="ran out"):
         model.fit(iter([(x, y)]), epochs=2, verbose=0)
     with pytest.raises(ValueError, match="leaves one side empty"):
-        model.fit(x, y, validation_split=0.001, verbose=0)
+        model.fit(x, y, validation_split=1.5, verbose=0)
     with pytest.raises(ValueError, match="verbose"):
         model.fit(x, y, verbose=7)
     with pytest.raises(TypeError, match="Callback"):
