@@ -8,7 +8,7 @@ made ready on a thread (see `prefetching`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -186,13 +186,20 @@ class Feed:
     through the epochs. once: an epoch ends with the pass at the latest (for evaluation), with a warning where
     `steps_per_epoch` are more.
 
-    Where the source is worth it, a thread makes the next batches ready, within a pass and an epoch: between epochs
-    nothing of the next one has been drawn. What `state` tells is the place of the batches that were taken. Leaving an
+    prepare: what is done to each batch before it is taken (class weights; copies to a device). Where the source is
+    worth it, a thread makes the next batches ready so far, within a pass and an epoch: between epochs nothing of the
+    next one has been drawn. What `state` tells is the place of the batches that were taken. Leaving an
     epoch in the middle may leave a generator a few batches further on.
     """
 
-    def __init__(self, source: Source, steps_per_epoch: int | None = None, once: bool = False) -> None:
-        self.source, self.once = source, once
+    def __init__(
+        self,
+        source: Source,
+        steps_per_epoch: int | None = None,
+        once: bool = False,
+        prepare: Callable[[Batch], Batch] | None = None,
+    ) -> None:
+        self.source, self.once, self.prepare = source, once, prepare
         self.steps_per_epoch = None if steps_per_epoch is None else _positive("steps_per_epoch", steps_per_epoch)
         length = _length(source)
         self.known_steps = self.steps_per_epoch or length
@@ -261,6 +268,8 @@ class Feed:
 
     def _open(self, skip: int) -> None:
         self._iterator = self.source.iterate(self._pass, skip)
+        if self.prepare is not None:
+            self._iterator = _each(self._iterator, self.prepare)
         depth = depth_for(self.source.ahead)
         if depth > 0:
             self._iterator = Ahead(self._iterator, depth)
@@ -301,6 +310,16 @@ class Feed:
         if self._start is not None:
             random.set_state(self._start)
             self._open(self._drawn)
+
+
+def _each(batches: Iterator[Batch], prepare: Callable[[Batch], Batch]) -> Iterator[Batch]:
+    """The batches prepared; their iterator is closed with this one."""
+    try:
+        for batch in batches:
+            yield prepare(batch)
+    finally:
+        if hasattr(batches, "close"):
+            batches.close()
 
 
 def source_of(

@@ -217,7 +217,7 @@ class Model(Layer):
     @property
     def metrics(self) -> list[Metric]:
         """The loss's running mean and, once the first batch has been seen, those of several outputs' losses and the
-        compiled metrics."""
+        compiled metrics; then those that a subclass keeps as attributes, for a train_step of its own."""
         return list(self._named_metrics().values())
 
     @property
@@ -227,7 +227,12 @@ class Model(Layer):
 
     def _named_metrics(self) -> dict[str, Metric]:
         losses = self._loss.trackers if self._loss else {}
-        return {"loss": self.loss_tracker} | losses | (self._metrics.named if self._metrics else {})
+        own = {metric.name: metric for metric in self._own_metrics().values()}
+        return {"loss": self.loss_tracker} | losses | (self._metrics.named if self._metrics else {}) | own
+
+    def _own_metrics(self) -> dict[str, Metric]:
+        """The metrics that a subclass keeps as attributes, under their paths."""
+        return {path: metric for path, metric in self._own(Metric) if metric is not self.loss_tracker}
 
     def reset_metrics(self) -> None:
         """Forget all batches."""
@@ -236,6 +241,8 @@ class Model(Layer):
             self._loss.reset()
         if self._metrics is not None:
             self._metrics.reset()
+        for metric in self._own_metrics().values():
+            metric.reset_state()
 
     def metric_results(self, running: bool = False) -> dict[str, Any]:
         """The values of all metrics that have seen a batch; `running`: without those too costly for every step."""

@@ -53,22 +53,22 @@ class TrainingRun:
         """Whether it goes on from a backup that has not taken effect yet."""
         return self._loaded is not None
 
-    def run(self, prepare: Callable[[Batch], Batch], validate: Callable[[int], Logs]) -> None:
-        """All epochs that are left. `prepare` is applied to each batch; `validate` gives logs to add to an epoch's."""
+    def run(self, validate: Callable[[int], Logs]) -> None:
+        """All epochs that are left. `validate` gives logs to add to an epoch's."""
         backups = [callback for callback in self.callbacks.callbacks if isinstance(callback, BackupAndRestore)]
         for backup in backups:  # before others begin to write: a backup of another run ends here
             backup.resume(self)
         self.callbacks.on_train_begin()
         self._restore()
         while self.epoch < self.epochs and not self.model.stop_training:
-            self._run_epoch(prepare, validate)
+            self._run_epoch(validate)
         self._loaded = None
         self.model.optimizer.finalize_variable_values(self.model._trained.weights(self.model))
         self.callbacks.on_train_end(dict(self.logs))
         for backup in backups:  # after all else is done: until then a killed run can go on from it
             backup.finish()
 
-    def _run_epoch(self, prepare: Callable[[Batch], Batch], validate: Callable[[int], Logs]) -> None:
+    def _run_epoch(self, validate: Callable[[int], Logs]) -> None:
         epoch = self.epoch
         self.model.reset_metrics()
         self.callbacks.params["steps"] = self.feed.known_steps
@@ -79,7 +79,7 @@ class TrainingRun:
         logs: Logs = {}
         for batch in self.feed.epoch(self.step):
             self.callbacks.on_train_batch_begin(self.step)
-            logs = self.model.train_step(prepare(batch))
+            logs = self.model.train_step(batch)
             self.step, self.steps = self.step + 1, self.steps + 1
             self.callbacks.on_train_batch_end(self.step - 1, logs)
             self._backup()
@@ -116,6 +116,7 @@ class TrainingRun:
             "input_shape": list(_first_shape(model)),
             "loss": model.loss_tracker.state(),
             "losses": {} if model._loss is None else model._loss.state(),
+            "own_metrics": {path: metric.state() for path, metric in model._own_metrics().items()},
             "metrics": None if model._metrics is None else model._metrics.state(),
             "callbacks": [[type(callback).__name__, callback.state()] for callback in self._remembering()],
         }
@@ -160,6 +161,8 @@ class TrainingRun:
         self.model.loss_tracker.load_state(state["loss"])
         if self.model._loss is not None:
             self.model._loss.load_state(state["losses"])
+        for path, metric in self.model._own_metrics().items():
+            metric.load_state(state["own_metrics"][path])
         if self.model._metrics is not None:
             self.model._metrics.load_state(state["metrics"])
         for callback, (_, own) in zip(self._remembering(), state["callbacks"], strict=True):
@@ -253,16 +256,12 @@ def fit(
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
     labelled = model._loss is not None
-    feed = Feed(source_of(x, y, sample_weight, batch_size, shuffle, labelled, steps_per_epoch), steps_per_epoch)
+    source = source_of(x, y, sample_weight, batch_size, shuffle, labelled, steps_per_epoch)
+    feed = Feed(source, steps_per_epoch, prepare=_weighing(class_weight))
     validation = _validation_feed(validation_data, validation_batch_size or batch_size, validation_steps, labelled)
     every = None if validation is None else validation_freq
     listeners = _listeners(model, callbacks, verbose, feed, epochs=epochs, validation_freq=every, add_history=True)
     history = next(callback for callback in listeners.callbacks if isinstance(callback, History))
-
-    def prepare(batch: Batch) -> Batch:
-        if class_weight is None:
-            return batch
-        return batch[0], batch[1], class_weights(batch[1], class_weight, batch[2])
 
     def validate(epoch: int) -> Logs:
         if validation is None or not looked_at(epoch):
@@ -274,7 +273,7 @@ def fit(
     model.history = history
     run = model.training_run = TrainingRun(model, feed, epochs, initial_epoch, listeners)
     try:
-        run.run(prepare, validate)
+        run.run(validate)
     finally:
         model.training_run = None
         feed.close()
@@ -282,6 +281,13 @@ def fit(
             validation.close()
         _close_bars(listeners)
     return history
+
+
+def _weighing(class_weight: dict[int, float] | None) -> Callable[[Batch], Batch] | None:
+    """What puts the weights of the classes into a batch."""
+    if class_weight is None:
+        return None
+    return lambda batch: (batch[0], batch[1], class_weights(batch[1], class_weight, batch[2]))
 
 
 def _validated_epochs(frequency: Any) -> Callable[[int], bool]:

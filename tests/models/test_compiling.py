@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tomograd.engine import layers, losses, optimizers, random
-from tomograd.models import Input, Model, Sequential
+from tomograd.models import Input, Model, Sequential, callbacks, metrics
 from tomograd.models.data import class_weights
 
 
@@ -169,6 +169,52 @@ def test_a_subclass_reports_numbers_of_its_own():
     assert history["val_rows"] == [2, 2]
     assert set(model.train_on_batch(x, y, return_dict=True)) == {"loss", "mae", "rows"}
     assert model.get_metrics_result().keys() == {"loss", "mae"}
+
+
+class OwnStep(Sequential):
+    """A train_step of its own, with metrics of its own, as Keras's guides write it."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.tracker, self.errors = metrics.Mean("loss"), [metrics.MeanAbsoluteError("error")]
+
+    def train_step(self, data):
+        x, y, _ = data
+        super().train_step(data)
+        self.tracker.update_state(2.0)
+        self.errors[0].update_state(y, self(x, training=False))
+        return {metric.name: metric.result() for metric in self.metrics if metric.updates}
+
+
+def own_step():
+    random.seed(2)
+    model = OwnStep([Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_metrics_that_a_subclass_keeps_are_reset_logged_and_backed_up(tmp_path):
+    x, y, _ = data()
+    model = own_step()
+    history = model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0).history
+    assert history["loss"] == [2.0] * 3
+    assert model.metrics_names == ["loss", "error"]
+    last = np.mean([abs(model.predict(x) - y).mean()])
+    assert history["error"][2] < history["error"][1] < history["error"][0]
+    assert history["error"][2] == pytest.approx(last, rel=0.2)
+
+    def broken(model, *further):
+        backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=1)
+        return model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0, callbacks=[backup, *further]).history
+
+    def kill(batch, logs):
+        if model.training_run.steps == 5:
+            raise InterruptedError
+
+    model = own_step()
+    with pytest.raises(InterruptedError):
+        broken(model, callbacks.LambdaCallback(on_train_batch_end=kill))
+    assert broken(own_step(), callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)) == history
 
 
 # -------------------------------------------------------------------------------------------------------- freezing
