@@ -140,6 +140,7 @@ def callback_decisions() -> KerasFamily:
         for index, config in enumerate(SAVING):
             family.keep(f"ModelCheckpoint {index}, {name}", {}, cls="ModelCheckpoint", config=config,
                         values=_json(values), saved=_saving(config, values))  # fmt: skip
+    family.keep("directions", {}, cls="directions", directions=_directions())
     family.keep("LearningRateScheduler", {}, cls="LearningRateScheduler", **_scheduled())
     family.keep("CSVLogger", {}, cls="CSVLogger", **_table())
     return family
@@ -224,6 +225,28 @@ def _saving(config: dict[str, Any], values: list[float]) -> list[str]:
             callback.on_train_batch_end(step, {"loss": value + step})
         callback.on_epoch_end(epoch, {"loss": value})
     return [name.removesuffix(".keras") for name in saved]
+
+
+def _directions() -> dict[str, str]:
+    """Which way each metric is better, for those that Keras knows it of."""
+    given: dict[str, dict[str, Any]] = {
+        "BinaryIoU": {},
+        "IoU": {"num_classes": 2, "target_class_ids": [0]},
+        "MeanIoU": {"num_classes": 2},
+        "MeanRelativeError": {"normalizer": [1.0]},
+        "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]},
+        "OneHotMeanIoU": {"num_classes": 2},
+        "PrecisionAtRecall": {"recall": 0.5},
+        "RecallAtPrecision": {"precision": 0.5},
+        "SensitivityAtSpecificity": {"specificity": 0.5},
+        "SpecificityAtSensitivity": {"sensitivity": 0.5},
+    }
+    found = {}
+    for name, cls in vars(keras.metrics).items():
+        if isinstance(cls, type) and name not in ("MeanMetricWrapper", "Metric"):
+            direction = getattr(cls(**given.get(name, {})), "_direction", None)
+            found |= {name: {"up": "max", "down": "min"}[direction]} if direction else {}
+    return found
 
 
 def _scheduled() -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from tomograd import kernels
 from tomograd.engine import layers
-from tomograd.models import Input, Model, callbacks
+from tomograd.models import Input, Model, callbacks, metrics
+from tomograd.models.callbacks import monitoring
 
 HOOKS = keras_oracle.cases("callback_hooks")
 DECISIONS = keras_oracle.cases("callback_decisions")
@@ -120,6 +121,23 @@ def test_models_are_saved_when_keras_saves_them(case, tmp_path):
             checkpoint.on_train_batch_end(step, {"loss": value + step})
         checkpoint.on_epoch_end(epoch, {"loss": value})
     assert saved == list(expected(case)["saved"])
+
+
+@pytest.mark.parametrize("case", of("directions"), ids=str)
+def test_the_better_way_of_every_metric_is_keras_way(case):
+    directions = case.parameters["directions"]
+    assert len(directions) > 30
+    for name, direction in directions.items():
+        assert monitoring._direction(name) == direction, name
+
+
+def test_the_better_way_of_our_own_metrics_is_known():
+    unclear = {"ConfusionMatrix", "Mean", "MeanMetricWrapper", "MeanTensor", "Metric", "Sum"}
+    classes = [entry for entry in vars(metrics).values() if isinstance(entry, type)]
+    own = {cls.__name__ for cls in classes if issubclass(cls, metrics.Metric)}
+    assert {name for name in own if monitoring._direction(name) is None} <= unclear
+    assert monitoring._direction("val_hausdorff_distance_95") == "min"
+    assert monitoring._direction("val_surface_dice") == "max"
 
 
 @pytest.mark.parametrize("case", of("LearningRateScheduler"), ids=str)
