@@ -28,6 +28,7 @@ from .data import (
     source_of,
     split_validation,
 )
+from .metrics.base import to_array
 
 if TYPE_CHECKING:
     from .model import Model
@@ -79,7 +80,7 @@ class TrainingRun:
         logs: Logs = {}
         for batch in self.feed.epoch(self.step):
             self.callbacks.on_train_batch_begin(self.step)
-            logs = self.model.train_step(batch)
+            logs = _numbers(self.model.train_step(batch))
             self.step, self.steps = self.step + 1, self.steps + 1
             self.callbacks.on_train_batch_end(self.step - 1, logs)
             self._backup()
@@ -201,6 +202,16 @@ class TrainingRun:
         if isinstance(source, NumberedSource):
             return {"shuffle": source.shuffle, "steps_per_epoch": self.feed.steps_per_epoch}
         return {"steps_per_epoch": self.feed.steps_per_epoch}
+
+
+def _numbers(logs: Logs) -> Logs:
+    """Python's numbers, and arrays, in place of what a step of the model's own may give: Tensors, NumPy's numbers."""
+    return {name: value if type(value) is float else _number(value) for name, value in logs.items()}
+
+
+def _number(value: Any) -> Any:
+    array = to_array(value)
+    return float(array) if array.ndim == 0 and array.dtype.kind in "fiub" else array
 
 
 def _first_shape(model: Model) -> Sequence[Any]:
@@ -365,7 +376,7 @@ def _run_test(model: Model, feed: Feed, listeners: CallbackList) -> Logs:
     done, logs = 0, {}
     for batch in feed.epoch():
         listeners.on_test_batch_begin(done)
-        logs = model.test_step(batch)
+        logs = _numbers(model.test_step(batch))
         listeners.on_test_batch_end(done, logs)
         done += 1
         if model.stop_evaluating:

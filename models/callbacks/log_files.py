@@ -55,10 +55,12 @@ class LogFile:
         """Write all entries, as far as there is room."""
         try:
             if self._anew:
-                with files.written(self.path) as file:
-                    file.write(self._pending)
                 self._close()
-                self._open(None)
+                try:
+                    with files.written(self.path) as file:
+                        file.write(self._pending)
+                finally:
+                    self._open(None)
             elif self._pending:
                 files.write_whole(self._handle, self._pending)
         except OSError as error:

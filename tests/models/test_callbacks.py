@@ -10,6 +10,7 @@ import pytest
 
 from tomograd.engine import layers
 from tomograd.engine.checkpoints import CheckpointError
+from tomograd.engine.tensor import Tensor
 from tomograd.models import Input, Sequential, callbacks, load_model, metrics
 
 
@@ -121,6 +122,23 @@ def test_predicting_can_be_stopped_and_gives_what_it_has():
     assert got.shape == (10, 1)
     np.testing.assert_array_equal(got, np.concatenate(seen))
     assert model.predict(x, batch_size=5).shape == (12, 1)
+
+
+def test_what_a_step_of_ones_own_tells_becomes_numbers(tmp_path):
+    class Own(Sequential):
+        def train_step(self, data):
+            super().train_step(data)
+            return {"loss": Tensor(np.float32(0.5)), "count": np.int64(3), "each": Tensor(np.ones(2))}
+
+    x, y = data()
+    model = Own([Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    seen = []
+    note = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs))
+    kept = callbacks.BackupAndRestore(tmp_path, save_freq=1)
+    history = model.fit(x, y, verbose=0, callbacks=[note, kept, callbacks.EarlyStopping("count", mode="min")]).history
+    assert (type(seen[0]["loss"]), type(seen[0]["count"]), type(seen[0]["each"])) == (float, float, np.ndarray)
+    assert history["count"] == [3.0]
 
 
 # -------------------------------------------------------------------------------------------------- a watched number

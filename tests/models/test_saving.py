@@ -211,3 +211,15 @@ def test_what_cannot_be_saved_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="not built"):
         Bare().save(tmp_path / "m.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_model_is_refused_wherever_the_damage_is(tmp_path):
+    path = tmp_path / "model"
+    nested().save(path)
+    raw = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(raw), 30):
+        changed = bytearray(raw)
+        changed[place] ^= 4
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match="model"):
+            load_model(path)
