@@ -12,6 +12,7 @@ import numpy as np
 from ..engine import checkpoints, random
 from ..engine.checkpoints import CheckpointError
 from ..engine.layers.symbolic import flatten, map_structure
+from .callbacks.averages import SwapEMAWeights
 from .callbacks.base import Callback, CallbackList, History, Logs, is_own
 from .callbacks.checkpoints import BackupAndRestore
 from .callbacks.progress import ProgressBar
@@ -64,6 +65,9 @@ class TrainingRun:
         while self.epoch < self.epochs and not self.model.stop_training:
             self._run_epoch(validate)
         self._loaded = None
+        for callback in self.callbacks.callbacks:
+            if isinstance(callback, SwapEMAWeights):
+                callback.put_back()
         self.model.optimizer.finalize_variable_values(self.model._trained.weights(self.model))
         self.callbacks.on_train_end(dict(self.logs))
         for backup in backups:  # after all else is done: until then a killed run can go on from it

@@ -351,6 +351,21 @@ class Optimizer(Configurable):
                 raise ValueError(f"{self.name}: variable {variable.name!r} is not one that it was built with")
             variable.assign(self._slots_of(variable)[AVERAGE])
 
+    def swap_averages(self) -> None:
+        """With use_ema, exchange all weights with their averages; twice is as never. Nothing before the first step.
+
+        Raises ValueError without use_ema.
+        """
+        if not self.use_ema:
+            raise ValueError(f"{self.name}: keeps no averages of the weights: use_ema=True makes it")
+        if not self.iterations or not self.built:
+            return
+        for variable in self._variables:
+            average = self._slots_of(variable)[AVERAGE]
+            weights = variable.array.copy()
+            variable.assign(average)
+            average[...] = weights
+
     # ---------------------------------------------------------------------------------------------------------- state
 
     def state(self) -> dict[str, np.ndarray]:

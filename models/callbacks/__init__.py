@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...engine.absent import absent
+from .averages import SwapEMAWeights
 from .base import Callback, CallbackList, History, LambdaCallback
 from .checkpoints import BackupAndRestore, ModelCheckpoint
 from .progress import ProgbarLogger, ProgressBar
@@ -24,6 +25,7 @@ __all__ = [
     "ProgbarLogger",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
 ]

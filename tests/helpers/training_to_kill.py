@@ -91,7 +91,8 @@ def new_model():
             layers.Dense(2),
         ]
     )
-    model.compile(optimizers.Adam(0.02), losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    optimizer = optimizers.Adam(0.02, use_ema=True, ema_momentum=0.9)
+    model.compile(optimizer, losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model
 
 
@@ -116,6 +117,7 @@ def train(folder, kind):
         callbacks=[
             callbacks.CSVLogger(folder / "log.csv"),
             callbacks.LearningRateScheduler(lambda epoch, rate: 0.02 / (1 + epoch)),
+            callbacks.SwapEMAWeights(swap_on_epoch=kind == "drawn"),
             callbacks.BackupAndRestore(folder / "backup", save_freq, double_checkpoint=kind != "drawn"),
             callbacks.ModelCheckpoint(folder / "epochs" / "{epoch:02d}-{loss:.3f}.safetensors", save_freq=4),
             callbacks.ModelCheckpoint(folder / "best.safetensors", "loss", save_best_only=True),

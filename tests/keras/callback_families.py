@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import torch
 from keras_family import KerasFamily
 
 EVENTS = [name for name in dir(keras.callbacks.Callback) if name.startswith("on_")]
@@ -277,4 +278,34 @@ def _table() -> dict[str, Any]:
     return {"logs": LOGS, "rows": rows}
 
 
-FAMILIES = [callback_hooks, callback_decisions]
+def callback_averages() -> KerasFamily:
+    """Trainings with running averages of the weights: what is validated, what stands in the model after each epoch."""
+    family = KerasFamily("callback_averages", seed=3)
+    x, y = family.normal(12, 2), family.normal(12, 1)
+    kernel, bias = family.normal(2, 1), family.normal(1)
+    for case, callbacks, options in (
+        ("without", [], {}),
+        ("swapped", [keras.callbacks.SwapEMAWeights()], {}),
+        ("swapped on epochs", [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)], {}),
+        ("overwritten", [keras.callbacks.SwapEMAWeights()], {"ema_overwrite_frequency": 2}),
+    ):
+        inputs = keras.Input((2,))
+        model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        model.set_weights([kernel.numpy(), bias.numpy()])
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.5, use_ema=True, ema_momentum=0.7, **options)
+        model.compile(optimizer, "mse")
+        kept: list[np.ndarray] = []
+        note = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_, m=model, k=kept: k.append(m.get_weights()[0]))
+        history = model.fit(
+            x.numpy(), y.numpy(), batch_size=4, epochs=3, shuffle=False, verbose=0, validation_data=(x, y),
+            callbacks=[*callbacks, note],
+        )  # fmt: skip
+        arrays = {"x": x, "y": y, "kernel": kernel, "bias": bias, "kept": torch.as_tensor(np.stack(kept))}
+        arrays |= {"loss": torch.tensor(history.history["loss"]), "val_loss": torch.tensor(history.history["val_loss"])}
+        arrays |= {f"w{i}": torch.as_tensor(weight) for i, weight in enumerate(model.get_weights())}
+        swap = callbacks[0].swap_on_epoch if callbacks else None
+        family.keep(case, arrays, swap_on_epoch=swap, options=options)
+    return family
+
+
+FAMILIES = [callback_hooks, callback_decisions, callback_averages]

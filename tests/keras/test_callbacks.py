@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tomograd import kernels
-from tomograd.engine import layers
+from tomograd.engine import layers, optimizers
 from tomograd.models import Input, Model, callbacks, metrics
 from tomograd.models.callbacks import monitoring
 
@@ -159,3 +159,27 @@ def test_tables_hold_keras_rows(case, tmp_path):
         table.on_train_end()
     with (tmp_path / "log.csv").open(newline="") as file:
         assert list(csv.DictReader(file, delimiter=";")) == list(case.parameters["rows"])
+
+
+@pytest.mark.parametrize("case", keras_oracle.cases("callback_averages"), ids=str)
+def test_averages_stand_in_the_model_where_keras_puts_them(case):
+    x, y, kernel, bias = case.arrays(np.float32, "x", "y", "kernel", "bias")
+    inputs = Input((2,))
+    model = Model(inputs, layers.Dense(1)(inputs))
+    model.set_weights([kernel, bias])
+    optimizer = optimizers.SGD(0.1, momentum=0.5, use_ema=True, ema_momentum=0.7, **case.parameters["options"])
+    model.compile(optimizer, "mse")
+    swap, kept = case.parameters["swap_on_epoch"], []
+    given = [] if swap is None else [callbacks.SwapEMAWeights(swap)]
+    note = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(model.get_weights()[0]))
+    history = model.fit(
+        x, y, batch_size=4, epochs=3, shuffle=False, verbose=0, validation_data=(x, y), callbacks=[*given, note]
+    ).history
+    for name, found in (
+        ("loss", history["loss"]),
+        ("val_loss", history["val_loss"]),
+        ("kept", np.stack(kept)),
+        ("w0", model.get_weights()[0]),
+        ("w1", model.get_weights()[1]),
+    ):
+        np.testing.assert_allclose(found, case.array(name), rtol=1e-5, atol=1e-6, err_msg=name)

@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from tomograd.engine import layers
+from tomograd.engine import layers, optimizers
 from tomograd.engine.checkpoints import CheckpointError
 from tomograd.engine.tensor import Tensor
 from tomograd.models import Input, Sequential, callbacks, load_model, metrics
@@ -210,6 +210,52 @@ def test_a_loss_that_is_no_number_can_be_an_error():
     with pytest.raises(RuntimeError, match="step 2: the loss is nan"):
         new_model().fit(x, y, batch_size=4, shuffle=False, verbose=0, callbacks=[callbacks.TerminateOnNaN(True), told])
     assert not ended
+
+
+# ---------------------------------------------------------------------------------------------------------- averages
+
+
+def averaging(**options):
+    model = new_model()
+    model.compile(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8, **options), "binary_crossentropy")
+    return model
+
+
+def test_an_evaluation_with_averages_leaves_the_weights():
+    x, y = data()
+    model, swap = averaging(), callbacks.SwapEMAWeights()
+    untrained = model.evaluate(x, y, verbose=0)
+    assert model.evaluate(x, y, verbose=0, callbacks=[swap]) == untrained  # no averages yet
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    weights, plain = model.get_weights(), model.predict(x)
+    averaged = model.predict(x, callbacks=[swap])
+    assert not np.array_equal(averaged, plain)
+    assert same(model.get_weights(), weights)  # Keras leaves the averages there
+    assert model.evaluate(x, y, verbose=0, callbacks=[swap]) != model.evaluate(x, y, verbose=0)
+    assert same(model.get_weights(), weights)
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    np.testing.assert_array_equal(model.predict(x), averaged)
+
+
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+def test_averages_are_in_the_model_in_the_end_however_it_ended(swap_on_epoch):
+    x, y = data()
+    model, expected = averaging(), averaging()
+    expected.set_weights(model.get_weights())
+    expected.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    swap = callbacks.SwapEMAWeights(swap_on_epoch)
+    stop = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
+    model.fit(x, y, batch_size=4, epochs=9, shuffle=False, verbose=0, callbacks=[swap, stop])
+    assert same(model.get_weights(), expected.get_weights())
+
+
+def test_averages_without_an_optimizer_that_has_them_are_an_error():
+    x, y = data()
+    with pytest.raises(ValueError, match="keeps no averages: use_ema=True"):
+        new_model().fit(x, y, verbose=0, callbacks=[callbacks.SwapEMAWeights()])
+    with pytest.raises(ValueError, match="keeps no averages"):
+        optimizers.Adam().swap_averages()
 
 
 # ------------------------------------------------------------------------------------------------------------ tables
