@@ -156,6 +156,7 @@ def _command() -> str:
 def _write(reports: list, output: str, file: Path | None, section: str) -> None:
     """The reports in the form asked for."""
     from tomograd.benchmarks import page, tables
+    from tomograd.engine.files import written
 
     if output == "json":
         text = reports[0].to_json()
@@ -165,5 +166,6 @@ def _write(reports: list, output: str, file: Path | None, section: str) -> None:
     if path is None:
         print(text, end="")
         return
-    path.write_text(text, encoding="utf-8")
+    with written(path) as opened:
+        opened.write(text.encode())
     print(f"written: {path}", file=sys.stderr)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tomograd.engine.files import written
 from tomograd.failures import UserError
 
 
@@ -40,7 +41,8 @@ def remember(path: Path, settings: Settings, data: dict[str, Any], resume: bool)
     """
     asked = json.loads(json.dumps({**settings.config(), "data": data}))
     if not resume or not path.exists():
-        path.write_text(json.dumps(asked, indent=1), encoding="utf-8")
+        with written(path) as file:
+            file.write(json.dumps(asked, indent=1).encode())
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))

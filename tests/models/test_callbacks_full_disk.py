@@ -19,6 +19,7 @@ import pytest
 from tomograd.engine import layers
 from tomograd.engine import random as engine_random
 from tomograd.models import Input, Sequential, callbacks, load_model
+from tomograd.models.plotting import plot_model
 
 EPOCHS = 4
 
@@ -99,6 +100,17 @@ def test_saving_over_a_model_leaves_it_when_there_is_no_room(disk, tmp_path):
             save(tmp_path / "model")
     assert (tmp_path / "model").read_bytes() == before
     assert names(tmp_path) == ["model"]
+
+
+def test_a_picture_for_which_there_is_no_room_leaves_the_old_one(disk, tmp_path):
+    model = fit(epochs=1)
+    picture = plot_model(model, tmp_path / "model.svg")
+    before = picture.read_bytes()
+    disk.full = True
+    with pytest.raises(OSError, match=r"No space left on device.*left as it was.*model\.svg"):
+        plot_model(model, picture, show_shapes=True)
+    assert picture.read_bytes() == before
+    assert names(tmp_path) == ["model.svg"]
 
 
 @pytest.mark.parametrize("double", [False, True])
