@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -114,9 +115,31 @@ def histogram(tag: str, data: np.ndarray) -> bytes:
     return _value(tag, "histograms", TENSOR, tensor)
 
 
+def image(tag: str, pixels: np.ndarray) -> bytes:
+    """A grey picture, (height, width) of uint8."""
+    height, width = pixels.shape
+    strings = [str(width).encode(), str(height).encode(), png(pixels)]
+    return _value(tag, "images", BLOBS, _tensor(STRING, (3,), strings=strings))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """(height, width) of uint8 as a PNG file: https://www.w3.org/TR/png-3/"""
+    height, width = pixels.shape
+    rows = np.zeros((height, 1 + width), np.uint8)  # each row begins with its filter: none
+    rows[:, 1:] = pixels
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows.tobytes())),
+        (b"IEND", b""),
+    )
+    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+             for kind, data in chunks]  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def text(tag: str, plugin: str, content: bytes, value: str) -> bytes:
     """A string for the plugin of this name."""
-    return _value(tag, plugin, BLOBS, _tensor(STRING, (), string=value.encode()), content)
+    return _value(tag, plugin, BLOBS, _tensor(STRING, (), strings=[value.encode()]), content)
 
 
 def _value(tag: str, plugin: str, data_class: int, tensor: bytes, content: bytes = b"") -> bytes:
@@ -126,11 +149,12 @@ def _value(tag: str, plugin: str, data_class: int, tensor: bytes, content: bytes
     return _bytes(1, tag.encode()) + _bytes(8, tensor) + _bytes(9, metadata)
 
 
-def _tensor(kind: int, shape: Sequence[int], content: bytes | None = None, string: bytes | None = None) -> bytes:
+def _tensor(kind: int, shape: Sequence[int], content: bytes | None = None, strings: Sequence[bytes] = ()) -> bytes:
     """TensorProto: 1 type, 2 shape (2 dimension (1 size)), 4 content or 8 strings."""
     sizes = b"".join(_bytes(2, _integer(1, size)) for size in shape)
     tensor = _integer(1, kind) + _bytes(2, sizes)
-    return tensor + (_bytes(4, content) if content is not None else b"") + (_bytes(8, string) if string else b"")
+    tensor += _bytes(4, content) if content is not None else b""
+    return tensor + b"".join(_bytes(8, string) for string in strings)
 
 
 # ---------------------------------------------------------------------------------------------------- a model's graph

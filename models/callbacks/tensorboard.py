@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ...engine import files
 from . import event_files
 from .base import Callback, Logs
 from .log_files import LogFile
+
+MOST_TILES = 64  # of a kernel's picture, in each direction
 
 _numbers = itertools.count()
 
@@ -27,14 +30,17 @@ class TensorBoard(Callback):
     validation; of an evaluation "evaluation_loss_vs_iterations", …; numbers for each class as "epoch_dice_0", ….
 
     histogram_freq: write the distribution of each weight after every so many epochs (0: never), as
-    "LAYER/WEIGHT/histogram". write_graph: write the graph of layers (of a Sequential model or a graph). update_freq:
-    "epoch", or after how many steps ("batch": 1) also to write "batch_loss", …. write_steps_per_second: how many steps
-    a second were done, over an epoch and with update_freq over a step.
+    "LAYER/WEIGHT/histogram", and if write_images as a picture, "LAYER/WEIGHT/image": from black, its least number, to
+    white, its largest (Keras cuts weights off below 0 and above 1); a convolution's kernel as its tiles, input channels
+    downwards, output channels to the right, no more than 64 of each.
+    write_graph: write the graph of layers (of a Sequential model or a graph).
+    update_freq: "epoch", or after how many steps ("batch": 1) also to write "batch_loss", ….
+    write_steps_per_second: how many steps a second were done, over an epoch and with update_freq over a step.
 
     A run that goes on from a backup goes on in the same files: steps that it takes again stand in them once. (Reload a
     TensorBoard that has read what is taken back.) On a full disk the training goes on with a warning.
 
-    write_images, profile_batch, embeddings_freq and embeddings_metadata raise NotImplementedError. Raises ValueError
+    profile_batch, embeddings_freq and embeddings_metadata raise NotImplementedError. Raises ValueError
     for other values that make no sense, OSError at the beginning of the training if `log_dir` cannot be written to.
     """
 
@@ -51,7 +57,6 @@ class TensorBoard(Callback):
         embeddings_metadata: Any = None,
     ) -> None:
         for argument, value in (
-            ("write_images", write_images),
             ("profile_batch", profile_batch),
             ("embeddings_freq", embeddings_freq),
             ("embeddings_metadata", embeddings_metadata),
@@ -60,6 +65,9 @@ class TensorBoard(Callback):
                 raise NotImplementedError(f"TensorBoard: {argument}={value!r} is not supported; leave it out")
         self.log_dir = Path(log_dir)
         self.histogram_freq = _whole("histogram_freq", histogram_freq, 0)
+        self.write_images = bool(write_images)
+        if self.write_images and not self.histogram_freq:
+            warnings.warn("TensorBoard: write_images draws where histograms are: set histogram_freq", stacklevel=2)
         self.write_graph, self.write_steps_per_second = bool(write_graph), bool(write_steps_per_second)
         self.update_freq: Any = 1 if update_freq == "batch" else update_freq
         if self.update_freq != "epoch":
@@ -131,19 +139,23 @@ class TensorBoard(Callback):
         self._write("train", epoch, _scalars("epoch_", training))
         self._write("validation", epoch, _scalars("epoch_", validation))
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            self._write("train", epoch, self._histograms())
+            self._write("train", epoch, self._weights())
         self._to_disk()
 
     def _to_disk(self) -> None:
         for file in self._files.values():
             file.to_disk()
 
-    def _histograms(self) -> list[bytes]:
-        return [
-            event_files.histogram(f"{layer.name}/{name.replace('.', '/')}/histogram", weight.numpy())
-            for layer in self.model.layers
-            for name, weight in layer.named_weights().items()
-        ]
+    def _weights(self) -> list[bytes]:
+        values = []
+        for layer in self.model.layers:
+            for name, weight in layer.named_weights().items():
+                tag, array = f"{layer.name}/{name.replace('.', '/')}", weight.numpy()
+                values.append(event_files.histogram(f"{tag}/histogram", array))
+                pixels = _picture(array) if self.write_images else None
+                if pixels is not None:
+                    values.append(event_files.image(f"{tag}/image", pixels))
+        return values
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
@@ -186,6 +198,24 @@ def _scalars(prefix: str, logs: Logs) -> list[bytes]:
         numbers = {f"{name}_{index}": entry for index, entry in enumerate(np.ravel(value))} if np.ndim(value) else None
         values += [event_files.scalar(prefix + key, number) for key, number in (numbers or {name: value}).items()]
     return values
+
+
+def _picture(weight: np.ndarray) -> np.ndarray | None:
+    """A weight as grey pixels; None for one that is empty or has no form to be seen (kernels of volumes)."""
+    if weight.ndim == 4:
+        weight = weight[:, :, :MOST_TILES, :MOST_TILES]
+        rows, columns = (size + 1 for size in weight.shape[:2])  # a line between the tiles
+        tiled = np.full((weight.shape[2], rows, weight.shape[3], columns), np.nan)
+        tiled[:, :-1, :, :-1] = weight.transpose(2, 0, 3, 1)
+        weight = tiled.reshape(weight.shape[2] * rows, -1)[:-1, :-1]
+    elif weight.ndim < 3:
+        weight = np.atleast_2d(weight)
+        weight = weight.T if weight.shape[0] > weight.shape[1] else weight
+    if weight.ndim != 2 or not np.isfinite(weight).any():
+        return None
+    low, high = weight[np.isfinite(weight)].min(), weight[np.isfinite(weight)].max()
+    scaled = (weight.astype(np.float64) - low) / (float(high) - float(low) or 1.0) * 255
+    return np.nan_to_num(scaled, nan=128, posinf=255, neginf=0).round().astype(np.uint8)
 
 
 def _file_name() -> str:

@@ -70,7 +70,7 @@ def tensor(data):
     sizes = [fields(dimension).get(1, [0])[0] for dimension in fields(message[2][0]).get(2, [])]
     (kind,) = message[1]
     if kind == 7:
-        return message[8][0].decode()
+        return message[8] if sizes else message[8][0].decode()
     content = np.frombuffer(message[4][0], {1: "<f4", 2: "<f8"}[kind])
     return content.reshape(sizes)
 

@@ -1,6 +1,8 @@
 """Event files, read by a reader that was written from their specification (tests/helpers/event_reader.py)."""
 
 import json
+import struct
+import zlib
 
 import event_reader
 import numpy as np
@@ -112,6 +114,65 @@ def test_weights_are_written_as_histograms(tmp_path):
             np.testing.assert_array_equal(rows[1:, 0], rows[:-1, 1])
 
 
+def pixels(png):
+    """A grey PNG without filters, read from the specification."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    at, chunks = 8, {}
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        kind, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert struct.unpack_from(">I", png, at + 8 + length)[0] == zlib.crc32(kind + content)
+        chunks[kind], at = content, at + 12 + length
+    width, height, depth, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    assert (depth, colour) == (8, 0)
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
+    assert not rows[:, 0].any()
+    return rows[:, 1:]
+
+
+def test_weights_are_written_as_pictures(tmp_path):
+    model = Sequential(
+        [Input((5, 5, 2)), layers.Conv2D(3, 2, name="conv"), layers.Flatten(), layers.Dense(4, name="d")]
+    )
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).standard_normal((4, 5, 5, 2)).astype(np.float32)
+    board = callbacks.TensorBoard(tmp_path, histogram_freq=1, write_images=True)
+    model.fit(x, np.ones((4, 4)), verbose=0, callbacks=[board])
+    values, kinds = read(tmp_path / "train")
+    assert kinds["conv/kernel/image"] == ("images", 3)
+    ((step, (width, height, png)),) = values["conv/kernel/image"]
+    picture, kernel = pixels(png), model.layers[0].kernel.numpy()
+    assert (step, picture.shape) == (0, (int(height), int(width)))
+    assert picture.shape == (2 * 3 - 1, 3 * 3 - 1)
+    scaled = np.round((kernel - kernel.min()) / (kernel.max() - kernel.min()) * 255)
+    for row in range(2):
+        for column in range(3):
+            tile = picture[3 * row : 3 * row + 2, 3 * column : 3 * column + 2]
+            np.testing.assert_allclose(tile, scaled[:, :, row, column], atol=1)
+    assert (picture[2] == 128).all()
+    assert pixels(values["d/kernel/image"][0][1][2]).shape == (4, 48)
+    assert pixels(values["d/bias/image"][0][1][2]).shape == (1, 4)
+    with pytest.warns(UserWarning, match="set histogram_freq"):
+        callbacks.TensorBoard(tmp_path, write_images=True)
+
+
+@pytest.mark.parametrize(
+    ("weight", "picture"),
+    [
+        (np.zeros(3), [[0, 0, 0]]),
+        (np.array([[1.0], [3.0], [2.0]]), [[0, 255, 128]]),
+        (np.array([0.0, np.nan, np.inf, -np.inf, 1.0]), [[0, 128, 255, 0, 255]]),
+        (np.zeros((2, 2, 2, 1, 1)), None),
+        (np.zeros((0, 3)), None),
+    ],
+)
+def test_pictures_of_odd_weights(weight, picture):
+    from tomograd.models.callbacks.tensorboard import _picture
+
+    found = _picture(weight)
+    assert (found is None) if picture is None else found.tolist() == picture
+
+
 def test_numbers_for_each_class_stand_one_by_one(tmp_path):
     x, y = data()
     add = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(dice=np.array([0.25, 0.5])))
@@ -172,7 +233,7 @@ def test_two_trainings_have_two_files(tmp_path):
 
 @pytest.mark.parametrize(
     "argument",
-    [{"write_images": True}, {"profile_batch": 2}, {"embeddings_freq": 1}, {"embeddings_metadata": "words.tsv"}],
+    [{"profile_batch": 2}, {"embeddings_freq": 1}, {"embeddings_metadata": "words.tsv"}],
     ids=str,
 )
 def test_what_is_not_supported_says_so(argument):
