@@ -97,6 +97,41 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
     ("`MultiHeadAttention(query_mask=…)`", "ignored", "hides these queries"),
     ("`GlobalAveragePooling1D` of no steps", "NaN", "an error"),
     ("a loss that is NaN", "training goes on", "an error that says where it came from, before any weight is changed"),
+    (
+        "a callback that watches a number",
+        "warns and does nothing where the logs lack it; a first value of NaN stays the best for ever",
+        "an error; NaN is never better",
+    ),
+    (
+        "`BackupAndRestore`",
+        "goes back to the beginning of an epoch with the weights of its middle; removes the folder with all in it",
+        "goes on at the very step, bit for bit; a damaged backup is refused; removes its own files only",
+    ),
+    (
+        "`CSVLogger`",
+        "the first epoch's columns, sorted, and without validation each once more as `val_…`",
+        "columns in the order of the logs; one that appears later is added",
+    ),
+    (
+        "`LambdaCallback(on_epoch_finish=…)`",
+        "taken, and never called",
+        "an error: there is no such event",
+    ),
+    (
+        "`SwapEMAWeights`",
+        "leaves the averages in the model after `predict`; loses them where `swap_on_epoch` meets an early stop",
+        "puts the weights back; the averages are there in the end",
+    ),
+    (
+        "`TensorBoard`",
+        "needs TensorFlow",
+        "writes its files itself; `profile_batch`, `embeddings_freq` and `embeddings_metadata` are errors",
+    ),
+    (
+        "a full disk",
+        "ends the training, whatever is written",
+        "a log waits for room with a warning; saving is an error",
+    ),
     ("files", "`.keras`, `.h5`, pickled code for lambdas", "safetensors with a configuration, no code"),
 ]
 
