@@ -289,7 +289,8 @@ class SpectralNormalization(Wrapper):
 
     def _divide(self) -> None:
         with no_grad():
-            matrix, u = F.reshape(self.kernel, (-1, self.kernel.shape[-1])), self.vector_u
+            u: Tensor = self.vector_u
+            matrix = F.reshape(self.kernel, (-1, self.kernel.shape[-1]))
             if not F.any(matrix != 0).numpy():
                 return
             for _ in range(self.power_iterations):
