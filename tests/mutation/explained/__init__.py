@@ -40,6 +40,7 @@ SAMPLED = [
     "covering",
     "dense",
     "depthwise",
+    "depthwise_tiles",
     "doubling",
     "elementwise",
     "few_rows",
@@ -49,6 +50,7 @@ SAMPLED = [
     "layer_normalization",
     "losses",
     "mathematics",
+    "max_pool_gradient",
     "max_pooling",
     "normalization",
     "optimizers",
@@ -70,6 +72,8 @@ SAMPLED = [
     "winograd",
     "winograd_deep_gradient",
     "winograd_filters",
+    "winograd_transforms",
+    "workspaces",
 ]
 
 
