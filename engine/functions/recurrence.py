@@ -187,7 +187,9 @@ class GRU(Recurrence):
 # ------------------------------------------------------------------------------------------------------ step by step
 
 
-def _steps(z: Tensor, step: Callable[..., States], states: States, mask: Array | None) -> tuple[Tensor, ...]:
+def _steps(
+    z: Tensor, step: Callable[..., States], states: States, mask: Array | None, recurrent_weight: Tensor
+) -> States:
     """(h after each step, then the last states): `step` makes of z_t and the states before it those after it."""
     outputs = []
     for t in range(z.shape[1]):
@@ -197,19 +199,14 @@ def _steps(z: Tensor, step: Callable[..., States], states: States, mask: Array |
             new = tuple([where(taken, after, before) for after, before in zip(new, states, strict=True)])
         states = new
         outputs.append(states[0])
-    if not outputs:  # nothing, but of the right shape, and made of all that it may depend on
-        nothing = expand_dims(sum_of(states), 1)[:, :0]
-        nothing = nothing + z[:, :, : nothing.shape[2]]
-        return nothing, *states
-    return stack(outputs, 1), *states
-
-
-def sum_of(tensors: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors of one shape."""
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
+    if outputs:
+        return stack(outputs, 1), *states
+    # No outputs, but of the right shape, and made of all that they may depend on.
+    units = recurrent_weight.shape[0]
+    nothing = z[:, :, :units] + matmul(z[:, :, :units], recurrent_weight[:, :units])
+    for state in states:
+        nothing = nothing + expand_dims(state, 1)[:, :0]
+    return nothing, *states
 
 
 def _product(state: Tensor, weight: Tensor, dropout: Array | None) -> Tensor:
@@ -231,7 +228,7 @@ def _simple_rnn_steps(inputs: Sequence[Any], mask: Array | None, dropout: Array 
         return (f(z + _product(h, recurrent_weight, dropout)),)
 
     states = (_initial(h0, x, recurrent_weight.shape[0]),)
-    return _steps(dense(x, weight, bias), step, states, mask)
+    return _steps(dense(x, weight, bias), step, states, mask, recurrent_weight)
 
 
 def _lstm_steps(inputs: Sequence[Any], mask: Array | None, dropout: Array | None, f: Callable, g: Callable) -> States:
@@ -244,7 +241,7 @@ def _lstm_steps(inputs: Sequence[Any], mask: Array | None, dropout: Array | None
 
     units = recurrent_weight.shape[0]
     states = _initial(h0, x, units), _initial(c0, x, units)
-    return _steps(dense(x, weight, bias), step, states, mask)
+    return _steps(dense(x, weight, bias), step, states, mask, recurrent_weight)
 
 
 def _gru_steps(
@@ -270,7 +267,7 @@ def _gru_steps(
         return (update * h + (1 - update) * candidate,)
 
     states = (_initial(h0, x, units),)
-    return _steps(dense(x, weight, own), step, states, mask)
+    return _steps(dense(x, weight, own), step, states, mask, recurrent_weight)
 
 
 # ------------------------------------------------------------------------------------------------------ the functions

@@ -51,11 +51,9 @@ ENTRIES = [
         "simple_rnn",
         samples=(
             _sample("simple_rnn", 1, bias=(3,)),
-            _sample("simple_rnn", 1, ", MASK", state=True),
-            _sample("simple_rnn", 1, ", mask=MASK, zero_output_for_mask=True, activation='linear'"),
             _sample("simple_rnn", 1, ", MASK, return_state=True", state=True),
-            _sample("simple_rnn", 1, ", recurrent_dropout=np.full((1, 2, 3), 1.25), return_state=True", state=True),
-            _sample("simple_rnn", 1, ", activation='softsign'"),
+            _sample("simple_rnn", 1, ", mask=MASK, zero_output_for_mask=True, activation='linear'"),
+            _sample("simple_rnn", 1, ", recurrent_dropout=np.full((1, 2, 3), 1.25), activation='softsign'"),
         ),
         errors=(
             *_errors("simple_rnn", 1),
@@ -82,11 +80,9 @@ ENTRIES = [
         "lstm",
         samples=(
             _sample("lstm", 4, bias=(12,)),
-            _sample("lstm", 4, ", MASK", state=True),
             _sample("lstm", 4, ", activation='linear', recurrent_activation='tanh'"),
             _sample("lstm", 4, ", MASK, return_state=True", state=True),
-            _sample("lstm", 4, ", mask=MASK, zero_output_for_mask=True, activation='softsign', return_state=True"),
-            _sample("lstm", 4, ", recurrent_dropout=np.full((4, 2, 3), 1.25), return_state=True", state=True),
+            _sample("lstm", 4, ", recurrent_dropout=np.full((4, 2, 3), 1.25), zero_output_for_mask=True, mask=MASK"),
         ),
         errors=(
             *_errors("lstm", 4),
@@ -114,12 +110,10 @@ ENTRIES = [
         samples=(
             _sample("gru", 3, bias=(2, 9)),
             _sample("gru", 3, ", reset_after=False", bias=(9,)),
-            _sample("gru", 3, ", MASK", state=True),
-            _sample("gru", 3, ", MASK, reset_after=False", state=True),
             _sample("gru", 3, ", MASK, return_state=True", bias=(2, 9), state=True),
-            _sample("gru", 3, ", mask=MASK, zero_output_for_mask=True, activation='softsign', return_state=True"),
-            _sample("gru", 3, ", recurrent_dropout=np.full((3, 2, 3), 1.25), reset_after=False", bias=(9,)),
-            _sample("gru", 3, ", recurrent_dropout=np.full((3, 2, 3), 1.25)", bias=(2, 9)),
+            _sample("gru", 3, ", MASK, reset_after=False", state=True),
+            _sample("gru", 3, ", recurrent_dropout=np.full((3, 2, 3), 1.25), activation='softsign'", bias=(2, 9)),
+            _sample("gru", 3, ", recurrent_dropout=np.full((3, 2, 3), 1.25), reset_after=False"),
         ),
         errors=_errors("gru", 3),
         kinks=(
