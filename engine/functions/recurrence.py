@@ -56,24 +56,23 @@ def _outer(x: Array, dz: Array) -> Array:
     return kernels.of(x).matmul(_rows(x), _rows(dz), transpose_a=True)
 
 
-class Recurrence(Fused):
-    """What the cells share: their first inputs are x, weight, recurrent_weight, bias and h0."""
-
-    def of_projection(self, dz: Array, x: Array, weight: Array) -> tuple[Array | None, Array | None, Array | None]:
-        """The gradients in x, weight and bias from that in z = x·W + b."""
-        library = kernels.of(x)
-        return (
-            library.matmul(_rows(dz), weight, transpose_b=True).reshape(x.shape) if self.needs[0] else None,
-            _outer(x, dz) if self.needs[1] else None,
-            library.channel_sum(dz) if self.needs[3] else None,
-        )
-
-    def of_recurrent_weight(self, dz: Array, h: Array, h0: Array | None) -> Array | None:
-        """The gradient in recurrent_weight, from that in the sums that the products with h_{t−1} are part of."""
-        return _outer(_before(h, h0), dz) if self.needs[2] else None
+def _of_projection(function: Fused, dz: Array, x: Array, weight: Array) -> tuple[Array | None, ...]:
+    """The gradients in x, weight and bias from that in z = x·W + b, as far as the cell needs them: its first inputs are
+    x, weight, recurrent_weight, bias and h0."""
+    library, needs = kernels.of(x), function.needs
+    return (
+        library.matmul(_rows(dz), weight, transpose_b=True).reshape(x.shape) if needs[0] else None,
+        _outer(x, dz) if needs[1] else None,
+        library.channel_sum(dz) if needs[3] else None,
+    )
 
 
-class SimpleRNN(Recurrence):
+def _of_recurrent_weight(function: Fused, dz: Array, h: Array, h0: Array | None) -> Array | None:
+    """The gradient in recurrent_weight, from that in the sums that the products with h_{t−1} are part of."""
+    return _outer(_before(h, h0), dz) if function.needs[2] else None
+
+
+class SimpleRNN(Fused):
     """h_t = f(x_t·W + b + h_{t−1}·U)"""
 
     def forward(
@@ -95,14 +94,14 @@ class SimpleRNN(Recurrence):
         x, weight, recurrent_weight, _, h0, h = saved
         mask, activation = self.parameters["mask"], self.parameters["activation"]
         dz, dh0 = kernels.of(x).simple_rnn_gradient(cotangent, h, recurrent_weight, mask, activation)
-        dx, dweight, dbias = self.of_projection(dz, x, weight)
-        return dx, dweight, self.of_recurrent_weight(dz, h, h0), dbias, dh0
+        dx, dweight, dbias = _of_projection(self, dz, x, weight)
+        return dx, dweight, _of_recurrent_weight(self, dz, h, h0), dbias, dh0
 
     def composition(self, *inputs: Any, mask: Array | None, activation: str) -> Tensor:
         return _simple_rnn_steps(inputs, mask, None, BY_NAME[activation])[0]
 
 
-class LSTM(Recurrence):
+class LSTM(Fused):
     """The result has the states h; `with_cell`: and one more step, which holds the last c."""
 
     def forward(
@@ -127,8 +126,8 @@ class LSTM(Recurrence):
         mask, activations = self.parameters["mask"], self.parameters["activations"]
         dh, dc = (cotangent[:, :-1], cotangent[:, -1]) if self.parameters["with_cell"] else (cotangent, None)
         dz, dh0, dc0 = kernels.of(x).lstm_gradient(dh, dc, gates, c, recurrent_weight, c0, mask, *activations)
-        dx, dweight, dbias = self.of_projection(dz, x, weight)
-        return dx, dweight, self.of_recurrent_weight(dz, h, h0), dbias, dh0, dc0
+        dx, dweight, dbias = _of_projection(self, dz, x, weight)
+        return dx, dweight, _of_recurrent_weight(self, dz, h, h0), dbias, dh0, dc0
 
     def composition(self, *inputs: Any, mask: Array | None, activations: tuple[str, str], with_cell: bool) -> Tensor:
         f, g = [BY_NAME[name] for name in activations]
@@ -136,7 +135,7 @@ class LSTM(Recurrence):
         return concatenate([h, expand_dims(c, 1)], 1) if with_cell else h
 
 
-class GRU(Recurrence):
+class GRU(Fused):
     """bias: (3H,), or (2, 3H) if reset_after: then its second row is added to h_{t−1}·U."""
 
     def forward(
@@ -160,12 +159,12 @@ class GRU(Recurrence):
         x, weight, recurrent_weight, _, h0, gates, h, inner = saved
         mask, activations, library = self.parameters["mask"], self.parameters["activations"], kernels.of(x)
         dz, dm, dh0 = library.gru_gradient(cotangent, h, gates, inner, recurrent_weight, h0, mask, *activations)
-        dx, dweight, dbias = self.of_projection(dz, x, weight)
+        dx, dweight, dbias = _of_projection(self, dz, x, weight)
         if dm is None:
             return dx, dweight, self._of_weight_after_reset(dz, gates, h, h0), dbias, dh0
         if dbias is not None:
             dbias = library.concatenate([dbias[None], library.channel_sum(dm)[None]], 0)
-        return dx, dweight, self.of_recurrent_weight(dm, h, h0), dbias, dh0
+        return dx, dweight, _of_recurrent_weight(self, dm, h, h0), dbias, dh0
 
     def _of_weight_after_reset(self, dz: Array, gates: Array, h: Array, h0: Array | None) -> Array | None:
         """The gradient in recurrent_weight where the state is reset before the product: the gates' weights meet
