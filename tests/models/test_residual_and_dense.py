@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import tomograd as tg
 from tomograd.engine import Tensor, grad, layers, random
+from tomograd.engine import functions as F
 from tomograd.models import DenseNet, ResNet, UNet
 
 IMAGENET = {"classes": 1000, "stem": "large", "kernel_initializer": "zeros"}
@@ -126,6 +127,71 @@ def test_gradients_of_the_input_and_of_all_weights(name):
         difference = ((output(1e-6, directions) - output(-1e-6, directions)).array * cotangent).sum() / 2e-6
         slope = sum((gradient * direction).sum() for gradient, direction in zip(gradients, directions, strict=True))
         np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-6)
+
+
+class ByHand:
+    """The articles' networks once more, written down as functions of a model's weights, in inference."""
+
+    def __init__(self, model):
+        self.model = model
+        rng = np.random.default_rng(5)
+        for weight in model.non_trainable_weights:  # means and variances that are not 0 and 1
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+
+    def conv(self, x, name, strides=1):
+        kernel = self.model.get_layer(f"{name}_conv").kernel
+        return F.conv(x, kernel, strides=strides, padding=kernel.shape[0] // 2)
+
+    def norm(self, x, name):
+        layer = self.model.get_layer(f"{name}_norm")
+        share = layer.gamma / F.sqrt(layer.moving_variance + 1e-3)
+        return (x - layer.moving_mean) * share + layer.beta
+
+    def stem(self, x):
+        x = F.relu(self.norm(self.conv(x, "stem", 2), "stem"))
+        return F.max_pool(x, 3, strides=2, padding=1)
+
+    def head(self, x):
+        layer = self.model.get_layer("classes")
+        return F.matmul(F.mean(x, axis=(1, 2)), layer.kernel) + layer.bias
+
+    def resnet(self, x):
+        x = self.stem(x)
+        for stage in (1, 2):
+            for block in (1, 2):
+                name, strides = f"stage_{stage}_block_{block}", 2 if (stage, block) == (2, 1) else 1
+                y = F.relu(self.norm(self.conv(x, f"{name}_1"), f"{name}_1"))
+                y = F.relu(self.norm(self.conv(y, f"{name}_2", strides), f"{name}_2"))
+                y = self.norm(self.conv(y, f"{name}_3"), f"{name}_3")
+                if block == 1:
+                    x = self.norm(self.conv(x, f"{name}_shortcut", strides), f"{name}_shortcut")
+                x = F.relu(x + y)
+        return self.head(x)
+
+    def densenet(self, x):
+        x = self.stem(x)
+        for block in (1, 2):
+            for layer in (1, 2):
+                name = f"block_{block}_layer_{layer}"
+                y = self.conv(F.relu(self.norm(x, f"{name}_1")), f"{name}_1")
+                y = self.conv(F.relu(self.norm(y, f"{name}_2")), f"{name}_2")
+                x = F.concatenate([x, y], axis=-1)
+            if block == 1:
+                x = self.conv(F.relu(self.norm(x, "transition_1")), "transition_1")
+                x = F.average_pool(x, 2)
+        return self.head(F.relu(self.norm(x, "last")))
+
+
+@pytest.mark.parametrize("kind", ["resnet", "densenet"])
+def test_the_articles_networks_by_hand(kind):
+    random.seed(6)
+    if kind == "resnet":
+        model = ResNet((32, 32, 2), 3, (2, 3), 2, bottleneck=True, stem="large", dtype="float64")
+    else:
+        model = DenseNet((32, 32, 2), 3, 2, (2, 2), stem="large", dtype="float64")
+    x = np.random.default_rng(0).standard_normal((2, 32, 32, 2))
+    expected = getattr(ByHand(model), kind)(x)
+    np.testing.assert_allclose(model(x).numpy(), expected.numpy(), rtol=1e-10)
 
 
 @settings(max_examples=10)
