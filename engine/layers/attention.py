@@ -243,26 +243,23 @@ class MultiHeadAttention(Layer):
         training: bool | None = None,
         **arguments: Any,
     ) -> Any:
-        if value is not None:
-            inputs = [query, value] if key is None else [query, value, key]
-        elif isinstance(query, (list, tuple)) and key is None:
-            inputs = list(query)
-        else:
+        if value is None and (key is not None or not isinstance(query, (list, tuple))):
             raise TypeError(f"{self.name}: expected a query and a value, or a list of them")
-        return super().__call__(inputs, *further, training=training, **arguments)
+        return super().__call__(_listed(query, value, key), *further, training=training, **arguments)
 
     # ------------------------------------------------------------------------------------------------------ its weights
 
-    def build(self, input_shape: Any) -> None:
-        query, value, key = _three(input_shape)
-        self._query_dense = self._projection("query", query, self.key_dim)
-        self._key_dense = self._projection("key", key, self.key_dim)
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """From the shapes of query, value and perhaps key, or from a list of them."""
+        query, value, key = _three(_listed(query_shape, value_shape, key_shape))
+        self.query_dense = self._projection("query", query, self.key_dim)
+        self.key_dense = self._projection("key", key, self.key_dim)
         if self.use_gate:
-            self._gate_dense = self._projection("gate", query, self.value_dim, activation="sigmoid")
-        self._value_dense = self._projection("value", value, self.value_dim)
+            self.gate_dense = self._projection("gate", query, self.value_dim, activation="sigmoid")
+        self.value_dense = self._projection("value", value, self.value_dim)
         outputs = self._output_sizes or (query[-1],)
         heads = (*query[:-1], self.num_heads, self.value_dim)
-        self._output_dense = self._dense("attention_output", heads, 2, outputs)
+        self.output_dense = self._dense("attention_output", heads, 2, outputs)
 
     def _projection(self, name: str, shape: Any, size: int, activation: Any = None) -> EinsumDense:
         """(…, C) → (…, heads, size)"""
@@ -317,9 +314,9 @@ class MultiHeadAttention(Layer):
         axes = self._axes(query.ndim)
         if len(axes) > 1 and (use_causal_mask or self.sliding_window):
             raise ValueError(f"{self.name}: causal masks and windows need one attention axis, not {axes}")
-        queries = self._by_heads(self._query_dense(query), axes)
-        keys = self._by_heads(self._key_dense(key), axes)
-        values = self._by_heads(self._value_dense(value), axes)
+        queries = self._by_heads(self.query_dense(query), axes)
+        keys = self._by_heads(self.key_dense(key), axes)
+        values = self._by_heads(self.value_dense(value), axes)
         sizes = [query.shape[axis] for axis in axes], [key.shape[axis] for axis in axes]
         masks = [
             self._of_positions(query_mask, query, axes, -1),
@@ -332,8 +329,8 @@ class MultiHeadAttention(Layer):
         heads = F.matmul(self._dropout_layer(weights, training=training), values)
         outputs = self._by_positions(heads, query, axes)
         if self.use_gate:
-            outputs = outputs * self._gate_dense(query)
-        outputs = self._output_dense(outputs)
+            outputs = outputs * self.gate_dense(query)
+        outputs = self.output_dense(outputs)
         if not return_attention_scores:
             return outputs
         return outputs, F.reshape(weights, (*weights.shape[:-2], *sizes[0], *sizes[1]))
@@ -408,8 +405,8 @@ class MultiHeadAttention(Layer):
 
     # ----------------------------------------------------------------------------------------------------------- shapes
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        query, _, _ = _three(input_shape)
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
+        query, _, _ = _three(_listed(query_shape, value_shape, key_shape))
         return (*query[:-1], *self._output_sizes) if self._output_sizes else tuple(query)
 
     def _shapes_of_call(self, input_shape: Any, arguments: dict[str, Any]) -> Any:
@@ -449,6 +446,13 @@ class MultiHeadAttention(Layer):
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _listed(query: Any, value: Any, key: Any) -> list[Any]:
+    """Them as a list, without those that are None; `query` may be that list already."""
+    if value is None:
+        return list(query)
+    return [query, value] if key is None else [query, value, key]
 
 
 def _three(inputs: Any) -> tuple[Any, Any, Any]:

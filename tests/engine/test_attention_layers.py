@@ -121,6 +121,14 @@ class TestWeights:
             ("attention_output/bias", (6,)),
         ]
 
+    def test_it_is_built_from_shapes_as_in_keras(self):
+        layer = L.MultiHeadAttention(2, 3)
+        layer.build((None, 5, 4), (None, None, 6))
+        assert layer.built and layer.value_dense.kernel.shape == (6, 2, 3)
+        assert layer.compute_output_shape((None, 5, 4), (None, None, 6)) == (None, 5, 4)
+        assert layer.compute_output_shape([(None, 5, 4), (None, 7, 6)]) == (None, 5, 4)
+        assert layer(QUERY, normal(2, 7, 6)).shape == (2, 3, 4)
+
     def test_fans_are_those_of_the_dense_layer_that_a_projection_is(self):
         layer = L.EinsumDense("abc,cde->abde", (None, 30, 20))
         layer.build((None, 5, 50))
