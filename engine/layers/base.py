@@ -31,7 +31,7 @@ from .shapes import all_shapes, map_shapes
 from .symbolic import Node, Symbol, flatten, has_symbols, map_structure
 from .tracking import Notes, Tracked
 
-__all__ = ["Layer", "is_training"]
+__all__ = ["Layer", "is_told", "is_training"]
 
 # Arguments of Keras's layers that we do not have, with the one value of each that says "without it".
 _ONLY_WITHOUT: dict[str, Any] = {
@@ -58,6 +58,11 @@ def is_training() -> bool:
     return bool(_training.get())
 
 
+def is_told() -> bool:
+    """Whether somebody has said if the layer that is being called, in this thread, is in training."""
+    return _training.get() is not None
+
+
 # ------------------------------------------------------------------------------------------------------------- layers
 
 
@@ -66,7 +71,8 @@ class Layer(Tracked):
 
     A subclass defines `call(inputs, …)`, and, as far as it needs them, `build(input_shape)`, which makes its weights
     with `add_weight` when the first input's shape is known, and `compute_output_shape(input_shape)`. If `call` has an
-    argument `training`, it receives the flag: what the call was given, else that of the layer around it, else False.
+    argument `training`, it receives the flag: what the call was given, else that of the layer around it, else False
+    (True if that is the argument's default, as it is for layers of random augmentation).
     Variables, layers, and lists, tuples and dicts of them that are kept as attributes are found and tracked.
 
     Masks (see `engine.masks`) travel with tensors. A layer with `supports_masking`, set as True in the class or in the
@@ -229,14 +235,15 @@ class Layer(Tracked):
 
     def _called(self, inputs: Any, training: bool | None, arguments: dict[str, Any]) -> Any:
         """`call` with the training flag settled, and set for the layers nested in this one."""
-        around = _training.get()  # None outside of all calls
-        training = bool(around) if training is None else bool(training)
+        around = _training.get()  # None where nobody has said
+        within = around if training is None else bool(training)
         if "training" in _arguments(type(self).call):
-            arguments = {**arguments, "training": training}
-        if training is around:
+            arguments = {**arguments, "training": _trains_unless_told(type(self).call) if within is None else within}
+        outermost = _call_number.get() is None
+        if within is around and not outermost:
             return self._noted(self.call(inputs, **arguments))
-        token = _training.set(training)
-        numbered = _call_number.set(self._notes.begin(next(_call_numbers))) if _call_number.get() is None else None
+        token = _training.set(within)
+        numbered = _call_number.set(self._notes.begin(next(_call_numbers))) if outermost else None
         try:
             return self._noted(self.call(inputs, **arguments))
         finally:
@@ -477,6 +484,12 @@ def _symbols(shapes: Any, dtype: np.dtype, name: str) -> Any:
 def call_arguments(layer: Layer) -> tuple[str, ...]:
     """The names of the arguments that a layer's `call` takes, self among them."""
     return _arguments(type(layer).call)
+
+
+@functools.cache
+def _trains_unless_told(call: Callable[..., Any]) -> bool:
+    """What the flag is for a layer's `call` where nobody has said."""
+    return inspect.signature(call).parameters["training"].default is True
 
 
 @functools.cache

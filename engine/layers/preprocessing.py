@@ -188,12 +188,7 @@ class _ToSize(Layer):
 
     def _cropped_to_ratio(self, images: Tensor) -> Tensor:
         """The largest part in the middle that has the ratio of the sizes wanted."""
-        height, width = images.shape[1:3]
-        kept = (
-            max(min(height, width * self.height // self.width), 1),
-            max(min(width, height * self.width // self.height), 1),
-        )
-        return _middle(images, kept)
+        return _middle(images, part_of_ratio(images.shape[1:3], (self.height, self.width)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-3], self.height, self.width, input_shape[-1])
@@ -264,6 +259,12 @@ class CenterCrop(_ToSize):
         if images.shape[1] >= self.height and images.shape[2] >= self.width:
             return _middle(images, (self.height, self.width))
         return F.resize(self._cropped_to_ratio(images), (self.height, self.width), "bilinear")
+
+
+def part_of_ratio(size: Sequence[int], wanted: tuple[int, int]) -> tuple[int, int]:
+    """The size of the largest part of an image of this size that has the ratio of the sizes wanted."""
+    (height, width), (rows, columns) = size, wanted
+    return max(min(height, width * rows // columns), 1), max(min(width, height * columns // rows), 1)
 
 
 def _middle(images: Tensor, sizes: tuple[int, int]) -> Tensor:
