@@ -215,13 +215,13 @@ class FunctionLoss:
             mask = checked_mask(mask, values, values.ndim, "y_pred's mask, and the loss function's values")
             values, left = F.where(mask, values, 0.0), int(mask.array.sum())
         if sample_weight is not None:
-            weights = to_array(sample_weight).astype(values.dtype)
+            weights = F.astype(as_tensor(sample_weight), values.dtype).to(values.device)
             if weights.shape != values.shape[: weights.ndim]:
                 raise ValueError(
                     f"sample_weight has shape {weights.shape}, but the loss function gave values of shape "
                     f"{values.shape}: it must return one value for each sample to be weighed"
                 )
-            values = values * weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
+            values = values * F.reshape(weights, weights.shape + (1,) * (values.ndim - weights.ndim))
         if mask is not None:
             return F.sum(values) * (1.0 / left if left else 0.0)
         return F.mean(values) if values.ndim else values

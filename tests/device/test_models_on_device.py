@@ -101,6 +101,19 @@ def test_a_unet_with_sample_weights_trains_there(cupy):
     np.testing.assert_allclose(run("cuda"), expected, rtol=1e-4)
 
 
+def test_a_loss_that_is_a_function_weighs_its_samples_there(cupy):
+    def run(device):
+        tg.random.seed(3)
+        model = tg.models.Sequential([layers.Input((3,)), layers.Dense(1)])
+        model.compile("sgd", lambda y, z: tg.functional.mean((z - y) ** 2, -1))
+        x, y = IMAGES.reshape(-1, 3)[:6], np.arange(6.0)[:, None]
+        return model.fit(x, y, sample_weight=np.arange(6), verbose=0, device=device).history["loss"]
+
+    with kernels.using("reference"):
+        expected = run(None)
+    np.testing.assert_allclose(run("cuda"), expected, rtol=1e-5)
+
+
 def test_a_model_goes_there_and_back_with_its_optimizer(cupy, tmp_path):
     model = classifier()
     trained(model, "cuda")

@@ -5,7 +5,7 @@ import pytest
 
 from tomograd import imaging, kernels
 from tomograd.engine import layers, losses, optimizers, random
-from tomograd.models import RecurrentClassifier, callbacks, load_model
+from tomograd.models import RecurrentClassifier, Sequential, callbacks, load_model
 
 
 def compiled(model, rate=0.01):
@@ -153,6 +153,31 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one(cell, tmp_path):
     resumed, found = run("broken", None)
     assert resumed == history
     for a, b in zip(found, weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_killed_run_of_a_stateful_layer_goes_on_with_its_states(tmp_path):
+    generator = np.random.default_rng(0)
+    x, y = generator.standard_normal((16, 3, 2)), generator.integers(2, size=16)
+
+    def run(folder, step):
+        random.seed(1)
+        model = Sequential(
+            [
+                layers.Input(batch_shape=(4, 3, 2)),
+                layers.GRU(3, stateful=True, return_sequences=True, dropout=0.3, recurrent_dropout=0.2, seed=2),
+                layers.RNN([layers.LSTMCell(2), layers.SimpleRNNCell(2)], stateful=True),
+                layers.Dense(2),
+            ]
+        )
+        backup = callbacks.BackupAndRestore(tmp_path / folder, save_freq=1)
+        compiled(model).fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0, callbacks=[backup, KillAt(step)])
+        return model.get_weights()
+
+    weights = run("unbroken", None)
+    with pytest.raises(Killed):
+        run("broken", 6)
+    for a, b in zip(run("broken", None), weights, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
