@@ -63,7 +63,7 @@ class CTC(Loss):
         places[:, 1::2] = labels
         # A label may follow another one with no blank between, if they differ.
         may_skip = np.zeros_like(places, dtype=bool)
-        may_skip[:, 2:] = (places[:, 2:] != places[:, :-2]) & (places[:, 2:] > 0)
+        may_skip[:, 2:] = places[:, 2:] != places[:, :-2]  # of blanks, two are alike
         count = places.shape[1]
         at_places = np.broadcast_to(places[:, None], (len(labels), steps, count))
         log_p = _steps(F.take_along_axis(F.log_softmax(y_pred), at_places, -1))

@@ -613,6 +613,14 @@ def test_an_interval_of_a_metric_is_that_of_its_value(metric):
     assert interval.low < interval.value < interval.high
 
 
+def test_resamples_of_nothing_that_counts_are_undefined():
+    truth, found = np.full((4, 5), 255), np.zeros((4, 5), int)
+    truth[:2] = 0
+    interval = M.metric_interval(M.MeanIoU(2, ignore_class=255), truth, found, resamples=200)
+    assert 0 < interval.undefined < 40  # about 200 / 2⁴
+    assert interval.value == 1
+
+
 def test_an_interval_is_of_one_number():
     with pytest.raises(ValueError, match="gives 3 numbers"):
         M.metric_interval(M.F1Score(), np.eye(3), np.eye(3))
