@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import memory
+from .device import say_how_full
 
 _OF_MAIN_MEMORY = (np.ndarray, int, float, np.generic)
 LARGE = memory.SMALLEST // 4  # elements: from here on the allocator's arrays are its own, even in float32
@@ -46,7 +47,12 @@ def apply(ufunc: Any, *operands: Any) -> Any:
     """
     if all(isinstance(x, _OF_MAIN_MEMORY) for x in operands):
         return ufunc(*operands)
-    return ufunc(*map(_as_operand, operands))
+    try:
+        return ufunc(*map(_as_operand, operands))
+    except MemoryError as error:
+        shapes = ", ".join(str(getattr(x, "shape", ())) for x in operands)
+        say_how_full(error, f"{ufunc.__name__} of arrays of shapes {shapes}")
+        raise
 
 
 def _as_operand(x: Any) -> Any:

@@ -5,6 +5,7 @@ CuPy is imported when something is first moved to a GPU.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -57,9 +58,18 @@ def move(array: Array, device: str) -> Array:
         try:
             return cupy.asarray(array)
         except MemoryError as error:
-            raise MemoryError(
-                f"{device} has no room for an array of shape {array.shape}, {array.nbytes:,} bytes: {error}"
-            ) from error
+            say_how_full(error, f"copying an array of shape {array.shape}, {array.nbytes:,} bytes")
+            raise
+
+
+def say_how_full(error: MemoryError, what: str) -> None:
+    """Where it is CuPy's: raise a MemoryError that says what was to be done, and how full the GPU is. Those of main
+    memory and of our kernels say the sizes themselves."""
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+        from ..kernels.cuda.shortage import how_full
+
+        raise MemoryError(f"{what}: the GPU has no room for it. {error} {how_full(cupy)}") from error
 
 
 def gpu_library(device: str = "cuda") -> Any:

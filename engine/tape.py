@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import add, filled
+from .device import say_how_full
 from .tensor import Array, Tensor, as_tensor, from_array
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -148,7 +149,11 @@ class Function:
         arrays = [None if tensor is None else tensor.array for tensor in inputs]
         if type(arrays[0]) is not np.ndarray:
             self._require_one_place(arrays)
-        output = from_array(self.forward(*arrays, **parameters))
+        try:
+            output = from_array(self.forward(*arrays, **parameters))
+        except MemoryError as error:
+            say_how_full(error, f"{type(self).__name__} of {_shapes_of(arrays)}")
+            raise
         if self.view and (first := inputs[0]) is not None and np.may_share_memory(output.array, first.array):
             output.version = first.version
         if _recording.get():
@@ -382,6 +387,11 @@ def _wrong_gradient(function: Function, position: int, gradient: Any, place: Pla
         f"wrong gradient: {name}.backward returned {_describe(gradient)} for its argument {argument!r}, "
         f"which has shape {place.shape} and type {place.dtype}"
     )
+
+
+def _shapes_of(arrays: Sequence[Array | None]) -> str:
+    """For errors."""
+    return "arrays of shapes " + ", ".join(str(array.shape) for array in arrays if array is not None)
 
 
 def _describe(value: Any) -> str:

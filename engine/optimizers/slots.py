@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..device import move
+from ..device import move, say_how_full
 from ..tensor import Array, library_of
 from ..variable import Variable
 
@@ -16,10 +16,14 @@ class Slots:
 
     def __init__(self, variables: Sequence[Variable], initial: Mapping[str, float]) -> None:
         self.variables, self.initial = list(variables), dict(initial)
-        self._arrays = [
-            {name: library_of(v.array).full_like(v.array, value) for name, value in self.initial.items()}
-            for v in self.variables
-        ]
+        try:
+            self._arrays = [
+                {name: library_of(v.array).full_like(v.array, value) for name, value in self.initial.items()}
+                for v in self.variables
+            ]
+        except MemoryError as error:
+            say_how_full(error, f"making the arrays {', '.join(initial)} for {len(variables)} weights")
+            raise
 
     def of(self, index: int) -> dict[str, Array]:
         """Those of one variable, counted as they were given."""

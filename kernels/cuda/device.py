@@ -16,6 +16,7 @@ from cupy.cuda import driver
 
 from .functions import FOLDER, Function
 from .runtime import Array, Dimensions
+from .shortage import how_full
 
 OPTIONS = ("-std=c++17", f"-I{FOLDER}")
 SHARED_WITHOUT_ASKING = 48 * 1024  # bytes of dynamic shared memory that a block gets as it is
@@ -29,11 +30,8 @@ class Device:
             return cupy.empty(shape, dtype)
         except cupy.cuda.memory.OutOfMemoryError as error:
             wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            free, total = cupy.cuda.runtime.memGetInfo()
-            held = cupy.get_default_memory_pool().used_bytes()
             raise MemoryError(
-                f"the GPU has no room for an array of shape {tuple(shape)}, {wanted:,} bytes: {free:,} of its "
-                f"{total:,} bytes are free, arrays of this process hold {held:,}; use a smaller batch"
+                f"the GPU has no room for an array of shape {tuple(shape)}, {wanted:,} bytes: {how_full(cupy)}"
             ) from error
 
     def address(self, array: Array) -> int:

@@ -4,9 +4,12 @@ The device is pretended: CuPy's stand-in with the reference's kernels. The same 
 must give the same numbers.
 """
 
+import gc
 import importlib.util
+import re
 
 import numpy as np
+import pretended_cupy
 import pytest
 from pretended_device import reference_device
 
@@ -180,6 +183,44 @@ def test_a_run_goes_on_from_a_backup(cupy, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(stop)
     assert run(never)[-1] == expected[-1]
+
+
+class TestFullGPU:
+    """CuPy's errors say how much was asked for; ours say for what, and how full the GPU is; a smaller batch runs."""
+
+    @pytest.mark.parametrize(
+        ("do", "what"),
+        [
+            (lambda x: x + x, r"add of arrays of shapes \(100, 100\), \(100, 100\)"),
+            (lambda x: tg.functional.exp(x), r"exp of arrays of shapes \(100, 100\)"),
+            (lambda x: tg.functional.sum(x, 0, keepdims=True) * x, r"multiply of arrays of shapes \(1, 100\), "),
+            (lambda x: tg.functional.relu(x), r"ReLU of arrays of shapes \(100, 100\)"),
+            (lambda x: x[[2, 1, 0] * 50], r"Index of arrays of shapes \(100, 100\)"),
+            (lambda x: tg.optimizers.Adam().build([x]), "making the arrays first_moment, second_moment for 1 weights"),
+            (lambda x: tg.Tensor(x.numpy()).to("cuda"), r"copying an array of shape \(100, 100\), 40,000 bytes"),
+        ],
+    )
+    def test_every_way_to_fill_it_is_explained(self, cupy, do, what):
+        x = tg.Variable(np.ones((100, 100), np.float32))
+        x.move("cuda")
+        do(x)
+        with pretended_cupy.room_for(39_000), pytest.raises(MemoryError) as caught:
+            do(x)
+        full = (
+            r": the GPU has no room for it. Out of memory allocating \d\d,000 bytes \(allocated so far: [\d,]+ bytes\)."
+        )
+        full += r" \d+,\d+ of its [\d,]+ bytes are free, arrays of this process hold [\d,]+; use a smaller batch"
+        assert re.fullmatch(what + ".*" + full, str(caught.value)), str(caught.value)
+        do(x)
+
+    def test_the_process_lives_and_trains_on_smaller_batches(self, cupy):
+        model = classifier()
+        model.fit(IMAGES, LABELS, batch_size=2, verbose=0, device="cuda")
+        with pretended_cupy.room_for(20_000):
+            with pytest.raises(MemoryError, match=r"of arrays of shapes .* use a smaller batch"):
+                model.fit(IMAGES, LABELS, batch_size=12, verbose=0, device="cuda")
+            gc.collect()  # what the error's frames held
+            model.fit(IMAGES, LABELS, batch_size=2, verbose=0, device="cuda")
 
 
 class TestWithoutGPU:

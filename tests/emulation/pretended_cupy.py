@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.machinery
 import operator
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,49 @@ HAS = frozenset((Path(__file__).parent / "cupy_names.txt").read_text(encoding="u
 
 
 GPUS = 3
+TOTAL = 80 * 2**30  # bytes of a pretended GPU's memory
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy says it."""
+
+    def __init__(self, size: int, used: int):
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {used:,} bytes).")
+
+
+class _Memory:
+    """Counts the bytes of arrays, until no one holds them any more."""
+
+    def __init__(self) -> None:
+        self.used, self.limit, self._counted = 0, TOTAL, set[int]()
+
+    def count(self, held: np.ndarray) -> None:
+        while isinstance(held.base, np.ndarray):
+            held = held.base
+        if id(held) in self._counted or not held.nbytes:
+            return
+        if self.used + held.nbytes > self.limit:
+            raise OutOfMemoryError(held.nbytes, self.used)
+        self._counted.add(id(held))
+        self.used += held.nbytes
+        weakref.finalize(held, self._give_back, id(held), held.nbytes)
+
+    def _give_back(self, identity: int, size: int) -> None:
+        self._counted.discard(identity)
+        self.used -= size
+
+
+memory = _Memory()
+
+
+@contextmanager
+def room_for(further: int) -> Iterator[None]:
+    """Within the `with` block the GPUs have room for so many bytes beside what there is."""
+    memory.limit = memory.used + further
+    try:
+        yield
+    finally:
+        memory.limit = TOTAL
 
 
 class ndarray:
@@ -31,6 +75,7 @@ class ndarray:
     __array_priority__ = 100
 
     def __init__(self, held: np.ndarray, gpu: int | None = None):
+        memory.count(held)
         self._held, self._gpu = held, _Device.current if gpu is None else gpu
 
     # ---- what NumPy asks of others' arrays
@@ -208,7 +253,14 @@ def module() -> ModuleType:
         setattr(cupy, own.__name__, own)
     cupy.array = lambda values, dtype=None, copy=True, order="K": asarray(values, dtype).copy()
     cupy.ogrid = _OpenGrid()
-    cupy.cuda = SimpleNamespace(Device=_Device, runtime=SimpleNamespace(getDeviceCount=lambda: GPUS))
+    cupy.cuda = SimpleNamespace(
+        Device=_Device,
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        runtime=SimpleNamespace(
+            getDeviceCount=lambda: GPUS, memGetInfo=lambda: (memory.limit - memory.used, memory.limit)
+        ),
+    )
+    cupy.get_default_memory_pool = lambda: SimpleNamespace(used_bytes=lambda: memory.used)
     return cupy
 
 
