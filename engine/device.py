@@ -54,7 +54,7 @@ def move(array: Array, device: str) -> Array:
     if device == "cpu":
         return array.get()
     cupy = gpu_library(device)
-    with cupy.cuda.Device(_number(device, cupy)):
+    with cupy.cuda.Device(number_of(device, cupy)):
         try:
             return cupy.asarray(array)
         except MemoryError as error:
@@ -91,7 +91,8 @@ def gpu_library(device: str = "cuda") -> Any:
     return cupy
 
 
-def _number(device: str, cupy: Any) -> int:
+def number_of(device: str, cupy: Any) -> int:
+    """The GPU's number; that of "cuda" is the current one's."""
     return int(device.partition(":")[2] or cupy.cuda.Device().id)
 
 

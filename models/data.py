@@ -16,6 +16,7 @@ import numpy as np
 
 from ..engine import random
 from ..engine.layers.symbolic import flatten, map_structure
+from ..engine.sending import Sender
 from ..engine.tensor import Tensor, is_array
 from .metrics.base import to_array
 from .prefetching import DEPTH, Ahead, depth_for
@@ -186,10 +187,10 @@ class Feed:
     through the epochs. once: an epoch ends with the pass at the latest (for evaluation), with a warning where
     `steps_per_epoch` are more.
 
-    prepare: what is done to each batch before it is taken (class weights; copies to a device). Where the source is
-    worth it, a thread makes the next batches ready so far, within a pass and an epoch: between epochs nothing of the
-    next one has been drawn. What `state` tells is the place of the batches that were taken. Leaving an
-    epoch in the middle may leave a generator a few batches further on.
+    prepare: what is done to each batch before it is taken (class weights; copies to a device). ahead: how many batches
+    this is worth to have ready. Where it or the source is worth it, a thread makes the next batches ready so far,
+    within a pass and an epoch: between epochs nothing of the next one has been drawn. What `state` tells is the place
+    of the batches that were taken. Leaving an epoch in the middle may leave a generator a few batches further on.
     """
 
     def __init__(
@@ -198,8 +199,9 @@ class Feed:
         steps_per_epoch: int | None = None,
         once: bool = False,
         prepare: Callable[[Batch], Batch] | None = None,
+        ahead: int = 0,
     ) -> None:
-        self.source, self.once, self.prepare = source, once, prepare
+        self.source, self.once, self.prepare, self.ahead = source, once, prepare, max(source.ahead, ahead)
         self.steps_per_epoch = None if steps_per_epoch is None else _positive("steps_per_epoch", steps_per_epoch)
         length = _length(source)
         self.known_steps = self.steps_per_epoch or length
@@ -209,6 +211,7 @@ class Feed:
         self._epochs, self._within = 0, False  # how many have ended, and whether one has begun
         self._start: dict[str, Any] | None = None  # the random state at the start of this pass; None between passes
         self._iterator: Iterator[Batch] | Ahead | None = None
+        self.sender: Sender | None = None  # what `prepare` sends batches to a GPU by
 
     def __enter__(self) -> Feed:
         return self
@@ -270,7 +273,7 @@ class Feed:
         self._iterator = self.source.iterate(self._pass, skip)
         if self.prepare is not None:
             self._iterator = _each(self._iterator, self.prepare)
-        depth = depth_for(self.source.ahead)
+        depth = depth_for(self.ahead)
         if depth > 0:
             self._iterator = Ahead(self._iterator, depth)
 

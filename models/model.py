@@ -29,6 +29,7 @@ from ..engine.device import checked, gpu_library, weights_on
 from ..engine.layers import Layer
 from ..engine.layers.symbolic import flatten, has_symbols, map_structure
 from ..engine.masks import mask_of, with_mask
+from ..engine.sending import Sender
 from ..engine.tape import enable_grad, grad, no_grad
 from ..engine.tensor import Tensor, as_tensor
 from . import saving, training
@@ -64,6 +65,7 @@ class Model(Layer):
     history: History | None = None  # that `fit` last returned
     _takes_graph = True  # whether symbols among the constructor's arguments are a graph to be made a model of
     _device: str | None = None  # where `to` moved it; None: wherever its weights were made
+    _senders: tuple[Sender, ...] = ()  # while loops over data run: what copies their next batches there
     _loss: CompiledLoss | None = None
     _metrics: CompiledMetrics | None = None
     _trained: Trained
@@ -124,7 +126,7 @@ class Model(Layer):
             return super().__call__(inputs, *further, training=training, **arguments)
 
     def _convert(self, leaf: Any) -> Any:
-        tensor = super()._convert(leaf)
+        tensor = super()._convert(self._arrived(leaf))
         if self._device is None or tensor is None:
             return tensor
         return with_mask(tensor.to(self._device), mask_of(tensor))
@@ -316,7 +318,19 @@ class Model(Layer):
         device = self._device
         if device is None or structure is None:
             return structure
-        return map_structure(lambda leaf: None if leaf is None else as_tensor(leaf).to(device), as_arrays(structure))
+
+        def place(leaf: Any) -> Any:
+            return None if leaf is None else as_tensor(self._arrived(leaf)).to(device)
+
+        return map_structure(place, as_arrays(structure))
+
+    def _arrived(self, leaf: Any) -> Any:
+        """What a feed sent ahead of an array, else the array."""
+        for sender in self._senders:
+            sent = sender.arrived(leaf)
+            if sent is not None:
+                return sent
+        return leaf
 
     def _lost(self, value: float, x: Any, y_pred: Any, data: Batch) -> dict[str, Any]:
         if not (self.training_run is not None and self.training_run.tolerates_nan):

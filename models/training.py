@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from ..engine import checkpoints, random
 from ..engine.checkpoints import CheckpointError
 from ..engine.layers.symbolic import flatten, map_structure
+from ..engine.sending import Sender
 from .callbacks.averages import SwapEMAWeights
 from .callbacks.base import Callback, CallbackList, History, Logs, is_own
 from .callbacks.checkpoints import BackupAndRestore
@@ -30,6 +32,7 @@ from .data import (
     split_validation,
 )
 from .metrics.base import to_array
+from .prefetching import DEPTH, depth_for
 
 if TYPE_CHECKING:
     from .model import Model
@@ -272,8 +275,10 @@ def fit(
         (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
     labelled = model._loss is not None
     source = source_of(x, y, sample_weight, batch_size, shuffle, labelled, steps_per_epoch)
-    feed = Feed(source, steps_per_epoch, prepare=_weighing(class_weight))
-    validation = _validation_feed(validation_data, validation_batch_size or batch_size, validation_steps, labelled)
+    feed = _feed(model, source, steps_per_epoch, _weighing(class_weight))
+    validation = _validation_feed(
+        model, validation_data, validation_batch_size or batch_size, validation_steps, labelled
+    )
     every = None if validation is None else validation_freq
     listeners = _listeners(model, callbacks, verbose, feed, epochs=epochs, validation_freq=every, add_history=True)
     history = next(callback for callback in listeners.callbacks if isinstance(callback, History))
@@ -288,14 +293,56 @@ def fit(
     model.history = history
     run = model.training_run = TrainingRun(model, feed, epochs, initial_epoch, listeners)
     try:
-        run.run(validate)
+        with _receiving(model, feed, validation):
+            run.run(validate)
     finally:
         model.training_run = None
-        feed.close()
-        if validation is not None:
-            validation.close()
         _close_bars(listeners)
     return history
+
+
+def _feed(
+    model: Model,
+    source: Source,
+    steps: int | None,
+    prepare: Callable[[Batch], Batch] | None = None,
+    once: bool = False,
+) -> Feed:
+    """The batches for a model; where it computes on a GPU, they are sent there while the step before runs."""
+    depth = depth_for(max(source.ahead, DEPTH))
+    if model.device == "cpu" or depth == 0:
+        return Feed(source, steps, once, prepare)
+    sender = Sender(model.device, depth)
+
+    def send(batch: Batch) -> Batch:
+        batch = batch if prepare is None else prepare(batch)
+        x, others = flatten(batch[0]), flatten(batch[1:])
+        kinds = [(leaf, model.dtype if leaf.dtype.kind == "f" else leaf.dtype) for leaf in filter(_can_be_sent, x)]
+        sender.send([*kinds, *((leaf, leaf.dtype) for leaf in filter(_can_be_sent, others))])
+        return batch
+
+    feed = Feed(source, steps, once, send, depth)
+    feed.sender = sender
+    return feed
+
+
+def _can_be_sent(leaf: Any) -> bool:
+    """Whether it is an array of main memory, of numbers that a GPU knows."""
+    return isinstance(leaf, np.ndarray) and leaf.dtype.char in "?bBhHiIlLqQefd" and leaf.dtype.isnative
+
+
+@contextmanager
+def _receiving(model: Model, *feeds: Feed | None) -> Iterator[None]:
+    """Within it the model takes from these feeds what they sent to its GPU; at the end the feeds are closed."""
+    before = model._senders
+    model._senders = (*before, *[feed.sender for feed in feeds if feed is not None and feed.sender is not None])
+    try:
+        yield
+    finally:
+        model._senders = before
+        for feed in feeds:
+            if feed is not None:
+                feed.close()
 
 
 def _weighing(class_weight: dict[int, float] | None) -> Callable[[Batch], Batch] | None:
@@ -337,18 +384,18 @@ def _close_bars(listeners: CallbackList) -> None:
             callback.close()
 
 
-def _validation_feed(data: Any, batch_size: int | None, steps: int | None, labelled: bool) -> Feed | None:
+def _validation_feed(model: Model, data: Any, batch_size: int | None, steps: int | None, labelled: bool) -> Feed | None:
     if data is None:
         return None
     if isinstance(data, list) and not is_list_of_batches(data):
         data = tuple(data)  # [x, y]
     if not isinstance(data, tuple):
-        return Feed(source_of(data, labelled=labelled), steps, once=True)
+        return _feed(model, source_of(data, labelled=labelled), steps, once=True)
     if not 2 <= len(data) <= 3:
         raise ValueError(f"validation_data: expected (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
     x, y, sample_weight = (*data, None)[:3]
     source = source_of(x, y, sample_weight, batch_size, labelled=labelled, steps=steps)
-    return Feed(source, steps, once=True)
+    return _feed(model, source, steps, once=True)
 
 
 def evaluate(
@@ -363,10 +410,10 @@ def evaluate(
 ) -> Logs:
     """See `Model.evaluate`."""
     source = source_of(x, y, sample_weight, batch_size, labelled=model._loss is not None, steps=steps)
-    feed = Feed(source, steps, once=True)
+    feed = _feed(model, source, steps, once=True)
     listeners = _listeners(model, callbacks, verbose, feed)
     try:
-        with feed:
+        with _receiving(model, feed):
             return _run_test(model, feed, listeners)
     finally:
         _close_bars(listeners)
@@ -402,13 +449,13 @@ def predict(
 ) -> Any:
     """See `Model.predict`."""
     source = source_of(x, batch_size=batch_size, labelled=False, steps=steps)
-    feed = Feed(source, steps, once=True)
+    feed = _feed(model, source, steps, once=True)
     listeners = _listeners(model, callbacks, verbose, feed)
     outputs = _Outputs(_samples(source, feed))
     model.stop_predicting = False
     listeners.on_predict_begin()
     try:
-        with feed:
+        with _receiving(model, feed):
             for step, (batch, _, _) in enumerate(feed.epoch()):
                 listeners.on_predict_batch_begin(step)
                 result = model.predict_step(batch)

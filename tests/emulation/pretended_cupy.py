@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.machinery
 import operator
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,8 +127,12 @@ class ndarray:
     def get(self) -> np.ndarray:
         return np.array(self._held, copy=True, order="C")
 
-    def set(self, values: np.ndarray) -> None:
-        self._held[...] = values
+    def set(self, values: np.ndarray, stream: Stream | None = None) -> None:
+        """At once; or, as a copy engine does, when the stream comes to it, from what the buffer holds then."""
+        if stream is None:
+            self._held[...] = values
+        else:
+            stream.copy(self._held, values)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -255,6 +260,10 @@ def module() -> ModuleType:
     cupy.ogrid = _OpenGrid()
     cupy.cuda = SimpleNamespace(
         Device=_Device,
+        Event=Event,
+        Stream=Stream,
+        alloc_pinned_memory=alloc_pinned_memory,
+        get_current_stream=lambda: _streams.current,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(
             getDeviceCount=lambda: GPUS, memGetInfo=lambda: (memory.limit - memory.used, memory.limit)
@@ -272,6 +281,101 @@ def _made_on_device(function: Any) -> Any:
     if isinstance(function, np.ufunc):
         made.at = lambda array, *arguments: _call(function.at, (array, *arguments), {})
     return made
+
+
+class PretenceError(AssertionError):
+    """What would go wrong on a GPU, at times."""
+
+
+class Stream:
+    """A queue of copies. They are made late: when someone waits for an event behind them, not before. Until then the
+    target holds NaN (or the largest number), and the source must not be changed. The null stream does all at once."""
+
+    def __init__(self, null: bool = False, non_blocking: bool = False):
+        if not (null or non_blocking):
+            raise PretenceError("a stream that waits for the null stream, and holds it up, overlaps with nothing")
+        self._queue: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._done, self._lock = 0, threading.RLock()
+
+    def copy(self, target: np.ndarray, source: np.ndarray) -> None:
+        if _base(source) not in _pinned:
+            raise PretenceError("a copy from memory that is not pinned waits for the GPU")
+        with self._lock:
+            kind = target.dtype.kind
+            target[...] = np.nan if kind == "f" else np.iinfo(target.dtype).max if kind in "iu" else True
+            self._queue.append((target, source, source.copy()))
+
+    def place(self) -> int:
+        with self._lock:
+            return self._done + len(self._queue)
+
+    def run_to(self, place: int) -> None:
+        with self._lock:
+            while self._done < place:
+                target, source, as_queued = self._queue.pop(0)
+                if source.tobytes() != as_queued.tobytes():
+                    raise PretenceError("a pinned buffer was used again before it was copied")
+                target[...] = source
+                self._done += 1
+
+    def wait_event(self, event: Event) -> None:
+        event.synchronize()
+
+    def synchronize(self) -> None:
+        self.run_to(self.place())
+
+    def __enter__(self) -> Stream:
+        self._before = _streams.current
+        _streams.current = self
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _streams.current = self._before
+
+
+class Event:
+    """A place in a stream."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False):
+        self._stream: Stream | None = None
+
+    def record(self, stream: Stream) -> None:
+        self._stream, self._place = stream, stream.place()
+
+    def synchronize(self) -> None:
+        if self._stream is None:
+            raise PretenceError("an event that was never recorded")
+        self._stream.run_to(self._place)
+
+
+class _Streams(threading.local):
+    """The current one, of each thread."""
+
+    def __init__(self) -> None:
+        self.current = _NULL
+
+
+_NULL = Stream(null=True)
+_streams = _Streams()
+_pinned: set[int] = set()
+
+
+def _base(array: np.ndarray) -> int:
+    """The address of the memory that an array is part of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.ctypes.data
+
+
+def alloc_pinned_memory(size: int) -> Any:
+    """Memory that copies can be made from, with some bytes more, as CuPy gives it; never given back here."""
+    memory = np.full(size + 100, 0xFF, np.uint8)
+    _pinned.add(memory.ctypes.data)
+    _kept.append(memory)
+    return memory.data
+
+
+_kept: list[np.ndarray] = []
 
 
 class _OpenGrid:
@@ -295,6 +399,9 @@ class _Device:
 
     def __exit__(self, *error: Any) -> None:
         _Device.current = self._before
+
+    def synchronize(self) -> None:
+        pass  # what is not a copy is done at once
 
 
 @contextmanager
