@@ -3,9 +3,9 @@
 The S3 CNN is trained on arrays in memory, batch 64, with an accuracy to follow: by `fit` (a History, no bar) and by a
 bare loop of `train_step` over batches that were cut beforehand, by turns in one process. Three figures:
 
-- the time that a step takes in either, median of the rounds;
-- the time that `fit` spends between the end of a step and the begin of the next one, as a share of the step: this is
-  what the loop itself costs, and a figure that other work on the machine disturbs little;
+- the time that a step takes in either, and the processors' time, which other work disturbs little: medians;
+- the time that `fit` spends between the end of a step and the begin of the next one, as a share of the step:
+  what the loop itself costs;
 - the time of an epoch whose batches take as long to load as a step to compute, beside that of the steps alone: 1 is
   loading that is hidden altogether, 2 loading that is not.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,8 @@ class Cost(NamedTuple):
 
     bare: float
     fit: float
+    bare_processors: float
+    fit_processors: float
     between: float
     hidden: float
     not_hidden: float
@@ -42,6 +44,8 @@ class Cost(NamedTuple):
         return (
             f"a step alone {1e3 * self.bare:.2f} ms, in fit {1e3 * self.fit:.2f} ms "
             f"({100 * (self.fit / self.bare - 1):+.1f}%)\n"
+            f"of processors {1e3 * self.bare_processors:.2f} ms, in fit {1e3 * self.fit_processors:.2f} ms "
+            f"({100 * (self.fit_processors / self.bare_processors - 1):+.1f}%)\n"
             f"between the steps of fit: {100 * self.between:.2f}% of a step\n"
             f"an epoch with loading as long as its steps: {self.hidden:.2f} times the steps' time, "
             f"{self.not_hidden:.2f} times without a thread"
@@ -71,19 +75,24 @@ def measure(steps: int = STEPS, rounds: int = ROUNDS) -> Cost:
     loss = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     model.fit(x, y, S3.batch, verbose=0)  # compiles the kernels
-    bare, fit, between = [], [], []
-    for _ in range(rounds):
-        start = time.perf_counter()
+
+    def alone() -> None:
         for batch in batches:
             model.train_step(batch)
-        bare.append((time.perf_counter() - start) / steps)
-        start = time.perf_counter()
-        model.fit(x, y, S3.batch, verbose=0)
-        fit.append((time.perf_counter() - start) / steps)
-        between.append(_between(model, x, y))
-    step = statistics.median(bare)
-    hidden, not_hidden = (_loading(model, batches, step, depth) for depth in (2, 0))
-    return Cost(step, statistics.median(fit), statistics.median(between), hidden, not_hidden)
+
+    times = []
+    for _ in range(rounds):
+        bare, fit = _seconds(alone), _seconds(lambda: model.fit(x, y, S3.batch, verbose=0))
+        times.append((bare[0], fit[0], bare[1], fit[1], _between(model, x, y) * steps))
+    medians = [statistics.median(column) / steps for column in zip(*times, strict=True)]
+    return Cost(*medians, *(_loading(model, batches, medians[0], depth) for depth in (2, 0)))
+
+
+def _seconds(run: Callable[[], Any]) -> tuple[float, float]:
+    """The time of a run, and that of the processors in it."""
+    start, processors = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - start, time.process_time() - processors
 
 
 def _between(model: Any, x: np.ndarray, y: np.ndarray) -> float:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .cnn import CNN
     from .densenet import DenseNet
     from .functional import Functional
-    from .model import Model, NonFiniteLossError
+    from .model import Model
+    from .nonfinite import NonFiniteLossError
     from .prefetching import using_prefetch
     from .recurrent import RecurrentClassifier
     from .resnet import ResNet
@@ -31,7 +32,7 @@ _HOMES = {
     "Functional": ".functional",
     "Input": "..engine.layers",
     "Model": ".model",
-    "NonFiniteLossError": ".model",
+    "NonFiniteLossError": ".nonfinite",
     "RecurrentClassifier": ".recurrent",
     "ResNet": ".resnet",
     "Sequential": ".sequential",

@@ -37,15 +37,9 @@ from .callbacks.base import Callback, History
 from .compiling import CompiledLoss, CompiledMetrics, output_names
 from .data import Batch, as_arrays
 from .freezing import Trained
-from .metrics.base import Mean, Metric, to_array
+from .metrics.base import Mean, Metric
+from .nonfinite import NonFiniteLossError, blame
 from .summary import summarize
-
-
-class NonFiniteLossError(ValueError):
-    """The loss became NaN or infinite. The message says where that came from.
-
-    The step changed no trained weight; the moving averages of a batch normalisation have seen its batch.
-    """
 
 
 class Model(Layer):
@@ -334,26 +328,9 @@ class Model(Layer):
 
     def _lost(self, value: float, x: Any, y_pred: Any, data: Batch) -> dict[str, Any]:
         if not (self.training_run is not None and self.training_run.tolerates_nan):
-            raise NonFiniteLossError(f"the loss is {value}: {self._blame(x, y_pred, data)}")
+            raise NonFiniteLossError(f"the loss is {value}: {blame(self, x, y_pred, data)}")
         self.loss_tracker.update_state(value)
         return self.metric_results(running=True)
-
-    def _blame(self, x: Any, y_pred: Any, data: Batch) -> str:
-        """Where the first numbers that are not finite stand."""
-        for what, arrays in (
-            ("the inputs hold", x),
-            ("the targets hold", data[1]),
-            ("the sample weights hold", data[2]),
-        ):
-            if _not_finite(arrays):
-                return f"{what} {_not_finite(arrays)} values that are NaN or infinite"
-        for name, weight in self.named_weights().items():
-            if weight.trainable and _not_finite(weight):  # not moving averages, which this batch has changed
-                count = _not_finite(weight)
-                return f"the weight {name} holds {count} values that are NaN or infinite; lower the learning rate"
-        if _not_finite(y_pred):
-            return "weights and inputs are finite, but the model's output is not: it overflows; scale the inputs"
-        return "weights, inputs and outputs are finite: the loss itself overflows or is undefined for these targets"
 
     def test_step(self, data: Batch) -> dict[str, Any]:
         """Loss and metrics of one batch, added to those so far. May be overridden."""
@@ -443,7 +420,7 @@ class Model(Layer):
         order every epoch if `shuffle`; or an iterable of batches, of which each iter() is an epoch: lists, generators
         (which have one pass) or `imaging.Batches`. A batch is (x, y) or (x, y, sample_weight); one with no targets (x,)
         is for models whose losses are all their layers'.
-        The next batches are made ready on a thread while a step runs (see `data.Feed`).
+        The next batches are made ready on a thread while a step runs (see `feeding.Feed`).
 
         batch_size: 32 for arrays. shuffle: in a new order every epoch, drawn from `tg.random`: the same seed gives the
         same run. verbose: 0 nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1, which in a file shows lines.
@@ -583,10 +560,3 @@ def _as_list(logs: dict[str, Any], return_dict: bool) -> Any:
 def _batch_size(x: Any) -> int:
     leaf = flatten(x)[0]
     return len(leaf)
-
-
-def _not_finite(structure: Any) -> int:
-    """How many values in floating arrays are NaN or infinite."""
-    arrays = [to_array(leaf) for leaf in flatten(structure) if leaf is not None]
-    floating = [array for array in arrays if array.dtype.kind == "f"]
-    return sum(int(array.size - np.isfinite(array).sum()) for array in floating)

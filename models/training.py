@@ -22,7 +22,6 @@ from .callbacks.stopping import TerminateOnNaN
 from .data import (
     ArraySource,
     Batch,
-    Feed,
     NumberedSource,
     Source,
     checked_class_weight,
@@ -31,6 +30,7 @@ from .data import (
     source_of,
     split_validation,
 )
+from .feeding import Feed
 from .metrics.base import to_array
 from .prefetching import DEPTH, depth_for
 

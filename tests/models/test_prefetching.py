@@ -10,7 +10,8 @@ import pytest
 
 from tomograd.engine import layers, random
 from tomograd.models import Input, Sequential, callbacks, using_prefetch
-from tomograd.models.data import ArraySource, Feed, IterableSource
+from tomograd.models.data import ArraySource, IterableSource
+from tomograd.models.feeding import Feed
 from tomograd.models.prefetching import Ahead
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from tomograd.engine import layers, random
 from tomograd.models import Input, Sequential, callbacks
-from tomograd.models.data import Feed, IterableSource, NumberedSource, source_of
+from tomograd.models.data import IterableSource, NumberedSource, source_of
+from tomograd.models.feeding import Feed
 from tomograd.models.pydataset import PyDataset
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from tomograd.engine import layers, losses, optimizers, random
 from tomograd.models import Input, Model, NonFiniteLossError, Sequential, callbacks
-from tomograd.models.data import ArraySource, Feed, IterableSource
+from tomograd.models.data import ArraySource, IterableSource
+from tomograd.models.feeding import Feed
 
 
 def network(outputs=2, seed=0, dropout=0.0):
