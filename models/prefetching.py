@@ -110,7 +110,6 @@ class _Shared:
             while not self.ready:
                 self.changed.wait()
             batch, error = self.ready.popleft()
-            self.changed.notify_all()
         if error is not None:
             raise error
         return batch
