@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...engine import files
 from ...engine.checkpoints import CheckpointError
+from ..saving import check_target
 from .base import Callback, Logs
 from .monitoring import MonitorCallback
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class ModelCheckpoint(MonitorCallback):
     """Save the model (or its weights alone) after every epoch, or after every `save_freq` steps.
 
-    filepath: any name; it may hold the epoch, counted from 1, numbers of the logs and, with save_freq in steps, the
-    step of the epoch: "unet-{epoch:02d}-{val_dice:.3f}.safetensors". Folders are made.
+    filepath: a name as `Model.save` takes it (one of Keras's endings is an error at once); it may hold the epoch,
+    counted from 1, numbers of the logs and, with save_freq in steps, the step of the epoch:
+    "unet-{epoch:02d}-{val_dice:.3f}.safetensors". Folders are made.
     save_best_only: only when `monitor` is better than ever before in this run (and than initial_value_threshold); an
     epoch without that number saves nothing.
     Files are written under another name and renamed: a killed run leaves no torn file, and what it left of one is
@@ -44,6 +46,7 @@ class ModelCheckpoint(MonitorCallback):
         # Which way is better matters only where the best is kept.
         super().__init__(monitor, mode if save_best_only or mode != "auto" else "min")
         self.filepath, self.verbose = os.fspath(filepath), verbose
+        check_target(self.filepath)
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = _checked_frequency("ModelCheckpoint", save_freq)
         self.initial_value_threshold = initial_value_threshold

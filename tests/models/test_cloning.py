@@ -13,6 +13,7 @@ from tomograd.models import (
     Model,
     Sequential,
     UNet,
+    callbacks,
     clone_model,
     load_model,
     model_from_json,
@@ -181,6 +182,11 @@ def test_endings_of_other_formats_are_errors_that_say_what_to_write(name, tmp_pa
         load_model(tmp_path / name)
     with pytest.raises(CheckpointError, match="by its name it is"):
         model.load_weights(tmp_path / name)
+
+
+def test_a_checkpoint_with_such_an_ending_fails_before_the_training():
+    with pytest.raises(ValueError, match=r"best-\{epoch\}\.safetensors"):
+        callbacks.ModelCheckpoint("best-{epoch}.keras")
 
 
 def test_files_that_are_there(tmp_path):
