@@ -1,8 +1,9 @@
 """Files that are whole or not there: written under another name beside their place, brought to the disk, then renamed.
 
-A process that is killed while it writes leaves its unfinished file behind, named ".NAME.xxxxxxxx.tmp" after the file
-that it was to become. Whoever writes that file next removes it. An unfinished file is locked by its writer, and the
-system takes the lock back when the writer is gone, however it ended: so the file of one who still writes is left alone.
+A process that is killed while it writes leaves its unfinished file behind, named ".NAME.xxxxxxxx.tomograd.tmp" after
+the file that it was to become. Whoever writes that file next removes it. An unfinished file is locked by its writer,
+and the system takes the lock back when the writer is gone, however it ended: the file of one who still writes is left
+alone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class UnfinishedFile:
     def __init__(self, target: Path) -> None:
         self.target = target
         while True:
-            self.path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+            self.path = target.with_name(_unfinished_name(target.name))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             self._handle: int | None = os.open(self.path, flags, 0o666)
             _lock(self._handle, wait=True)
@@ -106,6 +107,10 @@ def reported(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OSError(error.errno, reason, os.fspath(path)) from error
 
 
+def _unfinished_name(name: str) -> str:
+    return f".{name}.{secrets.token_hex(4)}.tomograd.tmp"
+
+
 def check_folder(folder: str | os.PathLike[str]) -> None:
     """Raise OSError, which names the folder, if no file can be written into it: it, or the nearest folder above it in
     which it would have to be made, is a file or is read-only. (A full disk is only seen when something is written.)"""
@@ -128,7 +133,7 @@ def write_whole(handle: int, data: Any) -> None:
 
 def remove_unfinished(folder: str | os.PathLike[str], name: str) -> None:
     """Remove what killed processes left of files in `folder` whose whole name matches the regular expression `name`."""
-    pattern = re.compile(rf"\.(?:{name})\.[0-9a-f]{{8}}\.tmp", re.DOTALL)
+    pattern = re.compile(rf"\.(?:{name})\.[0-9a-f]{{8}}\.tomograd\.tmp", re.DOTALL)
     try:
         found = [entry for entry in os.scandir(folder) if pattern.fullmatch(entry.name)]
     except OSError:
@@ -160,7 +165,7 @@ def _keep(target: Path, other: Path) -> None:
     """Let the file go on under another name; where links exist, there is no moment without `target`."""
     if other.exists() and os.path.samefile(target, other):  # a process was killed here: renaming would do nothing
         return
-    link = other.with_name(f".{other.name}.{secrets.token_hex(4)}.tmp")
+    link = other.with_name(_unfinished_name(other.name))
     try:
         os.link(target, link)
     except OSError:

@@ -149,7 +149,7 @@ class BackupAndRestore(Callback):
     @property
     def previous(self) -> Path:
         """The state before the last one."""
-        return self.backup_dir / "previous.safetensors"
+        return self.backup_dir / "backup-previous.safetensors"
 
     def resume(self, run: TrainingRun) -> None:
         """Let the run go on from the backup if there is one. `fit` calls it before all callbacks' `on_train_begin`."""

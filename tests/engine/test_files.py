@@ -9,7 +9,7 @@ import pytest
 
 from tomograd.engine import files
 
-UNFINISHED = re.compile(r"\.x\.[0-9a-f]{8}\.tmp")
+UNFINISHED = re.compile(r"\.x\.[0-9a-f]{8}\.tomograd\.tmp")
 
 
 def test_a_file_appears_whole_at_the_end(tmp_path):
@@ -69,10 +69,12 @@ with files.written(sys.argv[1]) as file:
 @pytest.mark.skipif(files.fcntl is None, reason="unfinished files are not removed where files cannot be locked")
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     path = tmp_path / "x"
-    others = [".x.tmp", ".x.12345678.tmp~", "x.12345678.tmp", ".y.12345678.tmp", ".x.1234567.tmp", ".xx.12345678.tmp"]
+    ours = ".x.12345678.tomograd.tmp"
+    others = [".x.tmp", ".x.12345678.tmp", f"{ours}~", ours[1:], f".x{ours[1:]}", ours.replace("8", "")]
+    others.append(ours.replace("x", "y"))
     for name in others:
         (tmp_path / name).write_text("a user's")
-    (tmp_path / ".x.12345678.tmp").mkdir()
+    (tmp_path / ours).mkdir()
     writer = subprocess.Popen(
         [sys.executable, "-c", LEFT, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -85,7 +87,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     writer.communicate()
     with files.written(path) as file:
         file.write(b"mine again")
-    assert sorted(os.listdir(tmp_path)) == sorted(["x", ".x.12345678.tmp", *others])
+    assert sorted(os.listdir(tmp_path)) == sorted(["x", ours, *others])
 
 
 FULL = """

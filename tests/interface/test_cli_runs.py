@@ -337,7 +337,7 @@ def test_a_run_goes_on_when_there_is_room_and_does_not_train_again_what_it_has(h
     save = checkpoints.save
 
     def limited(path, *arguments):
-        if (path.parent / "previous.safetensors").exists():
+        if (path.parent / "backup-previous.safetensors").exists():
             raise OSError(errno.ENOSPC, NO_ROOM, str(path))
         save(path, *arguments)
 

@@ -322,12 +322,12 @@ def test_models_are_saved_within_epochs_under_names_of_steps(tmp_path):
 
 def test_what_a_killed_run_left_of_any_name_is_removed(tmp_path):
     x, y = data()
-    (tmp_path / ".7-0.123.bin.0123abcd.tmp").write_text("half")
-    (tmp_path / ".7-0.123.other.0123abcd.tmp").write_text("not ours")
+    (tmp_path / ".7-0.123.bin.0123abcd.tomograd.tmp").write_text("half")
+    (tmp_path / ".7-0.123.other.0123abcd.tomograd.tmp").write_text("not ours")
     saver = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{loss:.3f}.bin", verbose=1)
     new_model().fit(x, y, verbose=0, callbacks=[saver])
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left[0] == ".7-0.123.other.0123abcd.tmp"
+    assert left[0] == ".7-0.123.other.0123abcd.tomograd.tmp"
     assert len(left) == 2
     assert left[1].startswith("1-0.")
 
@@ -374,7 +374,7 @@ def same(a, b):
 
 def test_of_two_backups_the_one_before_a_damaged_one_is_taken(tmp_path):
     seen = interrupted(tmp_path, double_checkpoint=True)
-    last, before = tmp_path / "backup.safetensors", tmp_path / "previous.safetensors"
+    last, before = tmp_path / "backup.safetensors", tmp_path / "backup-previous.safetensors"
     contents = last.read_bytes(), before.read_bytes()
     begun, weights = go_on(tmp_path, delete_checkpoint=False)
     assert begun == [2]

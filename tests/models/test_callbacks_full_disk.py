@@ -119,7 +119,7 @@ def test_a_run_goes_on_from_the_last_backup_for_which_there_was_room(disk, tmp_p
     backup = callbacks.BackupAndRestore(tmp_path / "b", save_freq=2, double_checkpoint=double)
     with pytest.raises(OSError, match=r"No space left on device.*b/backup\.safetensors"):
         fit(at_epoch(disk, 2), backup)
-    assert names(tmp_path / "b") == ["backup.safetensors", *["previous.safetensors"] * double]
+    assert names(tmp_path / "b") == [*["backup-previous.safetensors"] * double, "backup.safetensors"]
     disk.full = False
     begun = []
     resumed = fit(backup, callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch)))
