@@ -13,7 +13,7 @@ _N, _STEPS, _CHANNELS, _UNITS = 2, 3, 2, 3
 def _sample(
     cell: str, gates: int, options: str = "", bias: tuple[int, ...] | None = None, state: bool = False
 ) -> Sample:
-    """A cell over two sequences of three steps, of which MASK leaves some out."""
+    """A cell over two sequences of three steps, of which MASK leaves some out; its last states, if it returns them."""
     arrays: dict[str, Any] = {
         "x": normal(_N, _STEPS, _CHANNELS),
         "weight": normal(_CHANNELS, gates * _UNITS),
@@ -27,7 +27,8 @@ def _sample(
         call += f"{'' if bias else ', None'}, (h, c)"
     elif state:
         arrays["h"], call = normal(_N, _UNITS), f"{call}{'' if bias else ', None'}, h"
-    return sample(f"{cell}({call}{options})", **arrays)
+    text = f"{cell}({call}{options})"
+    return sample(f"concatenate({text}[1:])" if "return_state" in options else text, **arrays)
 
 
 def _errors(cell: str, gates: int) -> tuple:

@@ -92,6 +92,7 @@ LABELS = RNG.integers(0, 5, 40_000)
 SHARES, MASKS = probabilities(3, 20_000, 3), (probabilities(3, 20_000, 3) > 0.5).astype(np.float32)
 TALL, FACTOR, FEW, WIDE = normal(300, 257), normal(257, 190), normal(3, 3000), normal(3000, 500)
 PARAMETERS = [[normal(90_000), normal(33, 70)] for _ in range(3)]
+SEQUENCES, RECURRENT = normal(40, 20, 4 * 37), normal(37, 4 * 37) / 37
 SQUARES = [[array**2 for array in arrays] for arrays in PARAMETERS]
 
 
@@ -143,6 +144,13 @@ def adam():
     return [array for arrays in lists for array in arrays]
 
 
+def recurrence():
+    """More sequences than a thread has, in tiles that are not full."""
+    z = SEQUENCES.copy()
+    h, c = cpu.lstm(z, RECURRENT, None, None, None, "tanh", "sigmoid")
+    return h, c, *cpu.lstm_gradient(h, None, z, c, RECURRENT, None, None, "tanh", "sigmoid")
+
+
 def resizing():
     y = cpu.resize(HALVED, (62, 68), "bilinear")
     return y, cpu.resize_gradient(y, HALVED.shape[1:3], "bilinear")
@@ -173,6 +181,7 @@ KERNELS = {
     "matmul of few rows": lambda: [cpu.matmul(FEW, WIDE)],
     "adam": adam,
     "squared norm": lambda: [cpu.squared_norm(PARAMETERS[0])],
+    "recurrence": recurrence,
     "resizing": resizing,
 }
 

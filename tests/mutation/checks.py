@@ -224,3 +224,19 @@ _LONG = _rng.standard_normal(100_000).astype(np.float32)
 CHECKS["compare of squared_norm"] = lambda: compare(
     *[lambda b=b: np.float64(kernels.backend(b).squared_norm([_LONG])) for b in ("reference", "cpu")], terms=_LONG.size
 )
+
+# ---- recurrent cells -------------------------------------------------------------------------------------------------
+
+_STEPS = np.array([[True, False, True], [False, True, True]])
+
+
+def _last_cell(x, w, u, b, h, c):
+    return F.lstm(x, w, u, b, (h, c), _STEPS, return_state=True)[2]
+
+
+first("simple_rnn", lambda x, w, u: F.simple_rnn(x, w, u, mask=_STEPS), normal(2, 3, 2), normal(2, 3), normal(3, 3))
+first("an LSTM's last cell", _last_cell, normal(2, 3, 2), normal(2, 12), normal(3, 12), normal(12), normal(2, 3),
+      normal(2, 3))  # fmt: skip
+first("gru", F.gru, normal(2, 3, 2), normal(2, 9), normal(3, 9), normal(2, 9))
+first("gru, reset before the product", lambda x, w, u: F.gru(x, w, u, reset_after=False), normal(2, 3, 2), normal(2, 9),
+      normal(3, 9))  # fmt: skip

@@ -606,4 +606,37 @@ FUNCTION_BUGS = [
         "compare of a cross-entropy with smoothed labels",
         "the kernel's result is not the reference's: result 0 at index (",
     ),
+    # recurrent cells
+    Bug(
+        "the gradient in the last cell is lost",
+        "engine.functions.recurrence:LSTM.gradient",
+        "(cotangent[:, :-1], cotangent[:, -1]) if",
+        "(cotangent[:, :-1], None) if",
+        "gradcheck of an LSTM's last cell",
+        DIFFER,
+    ),
+    Bug(
+        "weights meet the states after the steps, not those before them",
+        "engine.functions.recurrence:_before",
+        "[first, h[:, :-1]]",
+        "[h[:, 1:], first]",
+        "gradcheck of simple_rnn",
+        DIFFER,
+    ),
+    Bug(
+        "step by step, steps that are left out are taken",
+        "engine.functions.recurrence:_steps",
+        "where(taken, after, before)",
+        "where(taken, after, after)",
+        "gradcheck of simple_rnn",
+        DIFFER,
+    ),
+    Bug(
+        "the weights of the candidate meet the state that was not reset",
+        "engine.functions.recurrence:GRU._of_weight_after_reset",
+        "_outer(reset, dz[:, :, 2 * units :])",
+        "_outer(before, dz[:, :, 2 * units :])",
+        "gradcheck of gru, reset before the product",
+        DIFFER,
+    ),
 ]

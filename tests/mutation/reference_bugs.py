@@ -570,4 +570,29 @@ REFERENCE_BUGS = [
         "compare of rows added into rows",
         WRONG_VALUE,
     ),
+    # recurrent cells
+    Bug(
+        "the gradient forgets nothing on its way back through the cells",
+        "kernels.reference.recurrence:lstm_gradient",
+        "dcell * forget, cell)",
+        "dcell, cell)",
+        "gradcheck of an LSTM's last cell",
+        DIFFER,
+    ),
+    Bug(
+        "nothing comes back past a step that is left out",
+        "kernels.reference.recurrence:simple_rnn_gradient",
+        "dz[:, t] @ weight.T, total)",
+        "dz[:, t] @ weight.T, 0 * total)",
+        "gradcheck of simple_rnn",
+        DIFFER,
+    ),
+    Bug(
+        "the reset gate's slope is left out",
+        "kernels.reference.recurrence:gru_gradient",
+        "dcandidate * inner[:, t] * g_slope(reset)",
+        "dcandidate * inner[:, t]",
+        "gradcheck of gru",
+        DIFFER,
+    ),
 ]
