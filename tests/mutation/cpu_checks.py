@@ -99,6 +99,8 @@ compared_in_place("an SGD step of many", "sgd_step", [normal(70_000), normal(70_
                   0.01, terms=64)  # fmt: skip
 first("dense", F.dense, normal(9, 33), normal(33, 17), normal(17), linear=(0, 1, 2))
 first("gru", F.gru, normal(2, 3, 5), normal(5, 15), normal(5, 15), normal(2, 15))
+first("gru, reset before the product", lambda x, w, u: F.gru(x, w, u, reset_after=False), normal(2, 3, 5),
+      normal(5, 15), normal(5, 15))  # fmt: skip
 
 
 def main(name: str, times: str = "1") -> int:
