@@ -46,7 +46,7 @@ def command(
     parts = studies.for_evaluation(study, recipe.data, chosen, everything)
     times = {"reading model and data": time.perf_counter() - clock}
     print(studies.announcement(study, parts))
-    name = experiment.NAMES["unet" if recipe.task == "segment" else "cnn"]
+    name = experiment.name_of(network)
     clock = time.perf_counter()
     result = evaluate(network, recipe, study, parts["test"], name, seed, training=parts.get("train"))
     times["evaluation"] = time.perf_counter() - clock

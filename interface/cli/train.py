@@ -15,15 +15,18 @@ SETTINGS = "settings.json"
 EPOCHS = {"segment": 40, "classify": 5}
 BATCH_SIZE = {"segment": 4, "classify": 64}
 LEARNING_RATE = {"segment": 2e-3, "classify": 2e-3}
-BASE_FILTERS = {"unet": 16, "cnn": 32}
-DEPTH = {"unet": 4, "cnn": 2}
+BASE_FILTERS = {"unet": 16, "cnn": 32, "resnet": 16, "densenet": 12}
+DEPTH = {"unet": 4, "cnn": 2, "resnet": 3, "densenet": 3}
+MODELS = {"segment": ("unet",), "classify": ("cnn", "resnet", "densenet")}  # the first if nothing is said
 
 
 def command(
     data: Data,
     output: Output = Path("tomograd-model"),
     task: Annotated[str | None, typer.Option(help="segment or classify; told from the data if left out.")] = None,
-    model: Annotated[str | None, typer.Option(help="unet (masks) or cnn (classes); by the task if left out.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="unet (masks); cnn, resnet or densenet (classes); by the task if left out.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps in all, instead of --epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images, or crops, a step.", min=1)] = None,
@@ -31,7 +34,8 @@ def command(
         int | None, typer.Option(help="Side of the squares cut from images for training; 0 for whole images.", min=0)
     ] = 256,
     base_filters: Annotated[
-        int | None, typer.Option(help="Filters of the first level; doubled at each.", min=1)
+        int | None,
+        typer.Option(help="Filters of the first level; doubled at each. What a densenet's layers add.", min=1),
     ] = None,
     depth: Annotated[int | None, typer.Option(help="Levels of halving.", min=1, max=8)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest; rises, then falls as a cosine.")] = None,
@@ -69,7 +73,7 @@ def command(
     check_output(output, force)
     _check_resume(partial(output), resume, force)
     _check(task, ("segment", "classify"), "--task")
-    _check(model, ("unet", "cnn"), "--model")
+    _check(model, tuple(BASE_FILTERS), "--model")
     if epochs is not None and steps is not None:
         raise UserError(None, "--epochs and --steps exclude one another")
     if learning_rate is not None and not 0 < learning_rate < 10:
@@ -79,14 +83,14 @@ def command(
     if foreground not in (None, 0, 1, 255):
         raise UserError(None, f"--foreground {foreground} is not 0, 1 or 255")
     from tomograd.pipeline import study as studies
-    from tomograd.pipeline.experiment import closing_table, run
+    from tomograd.pipeline.experiment import NAMES, closing_table, run
     from tomograd.pipeline.settings import Settings, remember
 
     clock = time.perf_counter()
     names = None if classes is None or classes.isdecimal() else [name.strip() for name in classes.split(",")]
     count = int(classes) if classes is not None and classes.isdecimal() else None
     study = studies.load(data, task, foreground == 0, names, count)
-    architecture = model or {"segment": "unet", "classify": "cnn"}[study.task]
+    architecture = model or MODELS[study.task][0]
     _check_pair(study.task, architecture)
     parts = studies.split(study, *chosen, seed=seed)
     times = {"reading the data": time.perf_counter() - clock}
@@ -107,7 +111,7 @@ def command(
     )
     with written_folder(output, force, keep=_holds_run) as folder:
         remember(folder / SETTINGS, settings, studies.identity(study, parts), resume)
-        title = f"{study.label}: {'masks' if study.task == 'segment' else 'classes'} by a {architecture.upper()}"
+        title = f"{study.label}: {'masks' if study.task == 'segment' else 'classes'} by a {NAMES[architecture]}"
         _, evaluation = run(study, parts, settings, folder, title, started, times, backup=folder / BACKUP)
     shutil.rmtree(output / BACKUP)  # only now: until the report is there, a killed run goes on from it
     print("\n" + closing_table(evaluation, study.task))
@@ -120,8 +124,9 @@ def _check(value: str | None, known: tuple[str, ...], option: str) -> None:
 
 
 def _check_pair(task: str, architecture: str) -> None:
-    if (task, architecture) not in (("segment", "unet"), ("classify", "cnn")):
-        raise UserError(None, f"--model {architecture} cannot {task}: unet draws masks, cnn names classes")
+    if architecture not in MODELS[task]:
+        others = ", ".join(MODELS["classify"])
+        raise UserError(None, f"--model {architecture} cannot {task}: unet draws masks; {others} name classes")
 
 
 def _holds_run(work: Path) -> bool:

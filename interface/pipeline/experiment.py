@@ -15,7 +15,12 @@ from tomograd.pipeline.study import Study, counted
 from tomograd.pipeline.training import Trained, train
 
 MODEL_FILE = "model.safetensors"
-NAMES = {"unet": "U-Net", "cnn": "CNN"}
+NAMES = {"unet": "U-Net", "cnn": "CNN", "resnet": "ResNet", "densenet": "DenseNet"}
+
+
+def name_of(model: Any) -> str:
+    """What reports call a model's architecture."""
+    return NAMES.get(type(model).__name__.lower(), type(model).__name__)
 
 
 def run(
@@ -37,7 +42,7 @@ def run(
     trained = train(study, parts, settings, backup)
     times["training"] = trained.seconds
     recipes.save(trained.model, trained.recipe, folder / MODEL_FILE)
-    name = NAMES[settings.architecture]
+    name = name_of(trained.model)
     clock = time.perf_counter()
     evaluation = evaluate(
         trained.model, trained.recipe, study, parts["test"], name, settings.seed, training=parts["train"]

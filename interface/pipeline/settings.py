@@ -11,7 +11,8 @@ from tomograd.failures import UserError
 
 @dataclass(frozen=True)
 class Settings:
-    """architecture: "unet" or "cnn". epochs and steps: one of them; steps is the number of all optimizer steps.
+    """architecture: "unet" for masks; "cnn", "resnet" or "densenet" for classes. epochs and steps: one of them; steps
+    is the number of all optimizer steps.
 
     crop: side of the squares cut from larger images in segmentation, None for whole images. augment: flips, turns,
     scalings. window: level and width to clip to, or None. device: where it is trained.

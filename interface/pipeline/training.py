@@ -1,4 +1,4 @@
-"""Training a U-Net or a CNN on a study; a run that was killed goes on where it stood."""
+"""Training a U-Net, a CNN, a ResNet or a DenseNet on a study; a run that was killed goes on where it stood."""
 
 import math
 import time
@@ -25,7 +25,11 @@ WARM_UP = 0.05
 """Share of the steps over which the learning rate rises, before it falls along half a cosine to 0."""
 WEIGHT_DECAY = 1e-4
 DROPOUT = 0.3
-"""Of a CNN's last dense layer."""
+"""Before the last layer of a CNN or a ResNet."""
+LARGE = 128
+"""Side of images, in pixels, from which residual and dense networks begin by halving them twice."""
+LAYERS_OF_A_BLOCK = 4
+"""Of a DenseNet."""
 DICE_SMOOTH = 1.0
 """Added to both sides of the loss's Dice, in pixels: a batch without foreground has a gradient too."""
 
@@ -168,10 +172,18 @@ def build(recipe: Recipe, settings: Settings) -> Any:
             normalization="batch",
         )
     height, width = recipe.size or (0, 0)
+    shape = (height, width, recipe.channels)
+    filters = tuple(settings.base_filters * 2**level for level in range(settings.depth))
+    stem = "large" if min(height, width) >= LARGE else "small"
+    if settings.architecture == "resnet":
+        return tg.models.ResNet(shape, recipe.outputs, filters, stem=stem, dropout=DROPOUT)
+    if settings.architecture == "densenet":
+        blocks = (LAYERS_OF_A_BLOCK,) * settings.depth
+        return tg.models.DenseNet(shape, recipe.outputs, settings.base_filters, blocks, stem=stem)
     return tg.models.CNN(
-        (height, width, recipe.channels),
+        shape,
         classes=recipe.outputs,
-        filters=tuple(settings.base_filters * 2**level for level in range(settings.depth)),
+        filters=filters,
         padding="same",
         normalization="batch",
         kernel_initializer="he_normal",

@@ -238,8 +238,9 @@ def test_a_folder_without_permission(here, tomograd, masks_npz):
     ("options", "words"),
     [
         (["--task", "guess"], ["--task", "guess"]),
-        (["--model", "resnet"], ["--model", "resnet"]),
+        (["--model", "vgg"], ["--model", "vgg"]),
         (["--model", "cnn"], ["--model cnn", "segment"]),
+        (["--model", "densenet"], ["--model densenet", "segment"]),
         (["--epochs", "2", "--steps", "3"], ["--epochs", "--steps"]),
         (["--select-train", "0-x"], ["--select-train", "0-x"]),
         (["--select-train", "5-2"], ["--select-train", "5-2"]),

@@ -148,6 +148,20 @@ def test_train_a_classifier(class_model):
     assert np.sum(report["confusion_matrix"]) == 15
 
 
+@pytest.mark.parametrize(("kind", "name"), [("resnet", "ResNet"), ("densenet", "DenseNet")])
+def test_classify_by_another_network(here, tomograd, classes_npz, kind, name):
+    options = ("--epochs", 2, "--base-filters", 4, "--depth", 2, "--batch-size", 8)
+    result = tomograd("train", classes_npz, "--model", kind, *options, "--output", "out")
+    assert result.code == 0, result.err
+    report = read_metrics("out")
+    assert report["model"]["architecture"] == name and name in report["title"]
+    result = tomograd("evaluate", "out/model.safetensors", classes_npz, "--output", "again")
+    assert result.code == 0, result.err
+    again = read_metrics("again")
+    assert again["model"]["architecture"] == name
+    assert again["results"] == report["results"]  # the same images, judged by the model as it was saved
+
+
 def test_train_on_a_folder_with_chosen_images(here, tomograd, mask_folder):
     options = ("--foreground", 0, "--select-train", "0-7", "--select-test", "8-11", "--steps", 7, "--crop", 16)
     result = tomograd("train", mask_folder, *options, "--base-filters", 4, "--depth", 2, "--output", "out")
