@@ -42,8 +42,9 @@ ROOM = 64 * 1024**2  # bytes that a recording may hold
 MOST = 4  # recordings of a model, for different inputs
 
 # Layers whose work in inference is kernels alone. (Those that turn out not to be, for some arguments, are found out.)
-# Not those that make masks, and not those of cells of whatever kind.
-_OTHERS = (Layer, layers.Embedding, layers.Masking, layers.Operation, layers.RNN, layers.StackedRNNCells)
+# Not those that make masks, not those of cells of whatever kind, and not a Lambda, whose function may do other things
+# another time.
+_OTHERS = (Layer, layers.Embedding, layers.Lambda, layers.Masking, layers.Operation, layers.RNN, layers.StackedRNNCells)
 _LAYERS = {
     cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Layer) and cls not in _OTHERS
 }

@@ -202,6 +202,16 @@ class TestLambda:
         with pytest.raises(NotImplementedError, match="a Lambda holds code"):
             model.save(tmp_path / "m.safetensors")
 
+    def test_its_function_is_called_in_every_inference(self):
+        x = normal(4, 3)
+        functions = {True: tg.functional.relu, False: tg.functional.sigmoid}
+        chosen = True
+        model = tg.models.Sequential([L.Input((3,)), L.Dense(2), L.Lambda(lambda x: functions[chosen](x))])
+        for _ in range(6):
+            before = model.predict(x, verbose=0)
+        chosen = False
+        assert (model.predict(x, verbose=0) != before).all()
+
     def test_what_is_no_function(self):
         with pytest.raises(TypeError, match="expected a function"):
             L.Lambda(3)

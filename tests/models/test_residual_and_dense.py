@@ -103,6 +103,17 @@ def test_shapes_and_configurations(name, dimensions, tmp_path):
     np.testing.assert_array_equal(loaded(x).numpy(), y.numpy())
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_inference_gives_the_same_however_often(name):
+    """Launches that are recorded and repeated, convolutions with their normalisation folded in: all are one network."""
+    random.seed(1)
+    model = TINY[name]((7, 6, 2))
+    x = np.random.default_rng(0).standard_normal((6, 2, 7, 6, 2)).astype(np.float32)
+    expected = [model(Tensor(batch, requires_grad=True)).numpy() for batch in x]
+    for batch, one in zip(x, expected, strict=True):
+        np.testing.assert_allclose(model.predict(batch, verbose=0), one, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", [name for name in TINY if "large" not in name])
 def test_gradients_of_the_input_and_of_all_weights(name):
     """Along random directions in all of them at once, against central differences in float64."""
