@@ -16,6 +16,7 @@ from .mathematics import function
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
+FEW = 4  # channels, up to which their number is known when a kernel is compiled: such loops are unrolled
 WORK = 4096  # pixels that make a second thread worth its while
 
 
@@ -56,33 +57,57 @@ def _corner(mode, a, b, height, width):
     return -1
 
 
+@function
+def _between_inner_pixels(channels, share_down, share_right, first, below, x, y, to):
+    """Four pixels of the image itself, all of which have a share: at `first` and after it, and at `below` and after."""
+    share00, share01 = (1 - share_down) * (1 - share_right), (1 - share_down) * share_right
+    share10, share11 = share_down * (1 - share_right), share_down * share_right
+    for c in range(channels):
+        over = share00 * x[first + c] + share01 * x[first + channels + c]
+        y[to + c] = over + (share10 * x[below + c] + share11 * x[below + channels + c])
+
+
+@function
+def _at_the_edge(mode, a, b, down, right, first, height, width, channels, fill, x, y, to):
+    """Pixels that may lie beyond the edges, or have no share and are not read."""
+    share00, share01 = (1 - down) * (1 - right), (1 - down) * right
+    share10, share11 = down * (1 - right), down * right
+    place00, place01 = _corner(mode, a, b, height, width), _corner(mode, a, b + 1, height, width)
+    place10, place11 = _corner(mode, a + 1, b, height, width), _corner(mode, a + 1, b + 1, height, width)
+    for c in range(channels):
+        total = 0.0
+        if share00 != 0:
+            total += share00 * (x[(first + place00) * channels + c] if place00 >= 0 else fill)
+        if share01 != 0:
+            total += share01 * (x[(first + place01) * channels + c] if place01 >= 0 else fill)
+        if share10 != 0:
+            total += share10 * (x[(first + place10) * channels + c] if place10 >= 0 else fill)
+        if share11 != 0:
+            total += share11 * (x[(first + place11) * channels + c] if place11 >= 0 else fill)
+        y[to + c] = total
+
+
 @kernel
 def _transform(begin, end, arguments):
     """Rows of the output; item n · I + i."""
-    linear, mode, lines, positions, height, width, channels, fill, rows, columns, x, y = unpack(arguments)
+    linear, few, mode, lines, positions, height, width, channels, fill, rows, columns, x, y = unpack(arguments)
+    channels = value(few) or channels
     for item in range(begin, end):
         image = item // lines
-        first = image * height * width
-        for j in range(positions):
-            at = 2 * (image * positions + j)
-            a, down = _lower(linear, rows[2 * item] + columns[at])
-            b, right = _lower(linear, rows[2 * item + 1] + columns[at + 1])
-            share00, share01 = (1 - down) * (1 - right), (1 - down) * right
-            share10, share11 = down * (1 - right), down * right
-            place00, place01 = _corner(mode, a, b, height, width), _corner(mode, a, b + 1, height, width)
-            place10, place11 = _corner(mode, a + 1, b, height, width), _corner(mode, a + 1, b + 1, height, width)
-            to = (item * positions + j) * channels
-            for c in range(channels):
-                total = 0.0
-                if share00 != 0:
-                    total += share00 * (x[(first + place00) * channels + c] if place00 >= 0 else fill)
-                if share01 != 0:
-                    total += share01 * (x[(first + place01) * channels + c] if place01 >= 0 else fill)
-                if share10 != 0:
-                    total += share10 * (x[(first + place10) * channels + c] if place10 >= 0 else fill)
-                if share11 != 0:
-                    total += share11 * (x[(first + place11) * channels + c] if place11 >= 0 else fill)
-                y[to + c] = total
+        first, column, to = image * height * width, 2 * image * positions, item * positions * channels
+        vertical, horizontal = rows[2 * item], rows[2 * item + 1]
+        for _ in range(positions):
+            a, down = _lower(linear, vertical + columns[column])
+            b, right = _lower(linear, horizontal + columns[column + 1])
+            at = (first + a * width + b) * channels
+            if value(linear) and 0 <= a < height - 1 and 0 <= b < width - 1 and down != 0 and right != 0:
+                _between_inner_pixels(channels, down, right, at, at + width * channels, x, y, to)
+            elif not value(linear) and 0 <= a < height and 0 <= b < width:
+                for c in range(channels):
+                    y[to + c] = x[at + c]
+            else:
+                _at_the_edge(mode, a, b, down, right, first, height, width, channels, fill, x, y, to)
+            column, to = column + 2, to + channels
 
 
 @kernel
@@ -134,7 +159,9 @@ def affine_transform(
     if y.size:
         fill = float(x.dtype.type(fill_value))
         numbers = lines, positions, height, width, channels, fill
-        run(_transform, images * lines, 1 + WORK // positions, *modes, *numbers, rows, columns, x, y)
+        few = Constant(channels if channels <= FEW else 0)
+        linear, mode = modes
+        run(_transform, images * lines, 1 + WORK // positions, linear, few, mode, *numbers, rows, columns, x, y)
     return y
 
 
