@@ -115,7 +115,7 @@ def _totals(model: Model) -> list[str]:
         "Non-trainable": model.non_trainable_weights,
     }
     if model.optimizer is not None and model.optimizer.built:
-        weights["Optimizer"] = [array for slots in model.optimizer._arrays for array in slots.values()]
+        weights["Optimizer"] = model.optimizer.arrays()
     lines = []
     for title, arrays in weights.items():
         count = sum(math.prod(array.shape) for array in arrays)

@@ -158,6 +158,10 @@ class Optimizer(Configurable):
     def _variables(self) -> list[Variable]:
         return [] if self._slots is None else self._slots.variables
 
+    def arrays(self) -> list[Array]:
+        """All that is kept beside the weights; none before `build`."""
+        return [] if self._slots is None else self._slots.all()
+
     def follow(self) -> None:
         """Take the slots to where the variables lie, after these were moved."""
         if self._slots is not None:

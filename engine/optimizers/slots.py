@@ -29,6 +29,10 @@ class Slots:
         """Those of one variable, counted as they were given."""
         return self._arrays[index]
 
+    def all(self) -> list[Array]:
+        """Those of all variables."""
+        return [array for arrays in self._arrays for array in arrays.values()]
+
     def follow(self) -> None:
         """Take them to where the variables lie, after these were moved."""
         for variable, arrays in zip(self.variables, self._arrays, strict=True):
