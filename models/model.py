@@ -80,7 +80,7 @@ class Model(Layer):
     def build(self, input_shape: Any) -> None:
         """Make all weights by a trial call on zeros of this shape, (batch or None, …), or a list of such shapes.
 
-        Raises ValueError for open sizes besides the batch.
+        Raises NotImplementedError for open sizes besides the batch for which `call` cannot be tried.
         """
         if not self.built:
             self._probe(input_shape)

@@ -22,12 +22,12 @@ from .. import functions as F
 from ..config import Configurable, as_plain, constructor_arguments
 from ..device import device_of_weights
 from ..masks import mask_of, with_mask
-from ..tape import no_grad
 from ..tensor import Tensor, as_tensor, is_array
 from ..variable import Variable
 from .masks import mask_arguments, masked_outputs, masks_of
 from .names import auto_name
-from .shapes import all_shapes, map_shapes
+from .probing import shapes_by_trying
+from .shapes import map_shapes
 from .symbolic import Node, Symbol, flatten, has_symbols, map_structure
 from .tracking import Notes, Tracked
 
@@ -44,7 +44,6 @@ _ONLY_WITHOUT: dict[str, Any] = {
     "weights": None,
 }
 
-_PROBE_BATCH = 3  # the size that stands for an open batch where an output's shape is found by trying
 
 _training: ContextVar[bool | None] = ContextVar("training", default=None)
 
@@ -80,7 +79,8 @@ class Layer(Tracked):
     overridden, which alone makes a layer support masks. If `call` has an argument `mask`, it receives the first input's
     mask, and an argument NAME_mask that of the input NAME. (In Keras `mask` stays empty as soon as a second input is
     given: an LSTM with an initial_state ignores the mask.) A layer that does not support masks computes as if there
-    were none, and warns, as in Keras 3, whose documentation speaks of an error: its output has no mask.
+    were none, and warns, as in Keras 3, whose documentation speaks of an error: its output has no mask. (Keras warns
+    of a layer as well whose `call` takes the mask.)
 
     name: "conv2d", "conv2d_1", … if not given. trainable: whether its weights are trained. dtype: "float32" or
     "float64", the type of its weights, to which floating inputs are converted. activity_regularizer: a penalty of the
@@ -148,7 +148,8 @@ class Layer(Tracked):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The output's shape (or a list of shapes) for an input's shape, None standing for open sizes.
 
-        If a class does not define it, it is found by calling the layer on zeros; then only the batch may be open.
+        If a class does not define it, it is found by calling the layer on zeros, twice if sizes besides the batch are
+        open. Raises NotImplementedError where that fails.
         """
         return self._probe(input_shape)
 
@@ -282,7 +283,7 @@ class Layer(Tracked):
         if self.supports_masking:
             found = self.compute_mask(inputs, masks)
             return outputs if found is None else masked_outputs(outputs, found)
-        if masks is not None and masks_of(outputs) is None:
+        if masks is not None and masks_of(outputs) is None and "mask" not in call_arguments(self):
             self._warn_of_lost_mask()
         return outputs
 
@@ -384,28 +385,15 @@ class Layer(Tracked):
 
     def _probe(self, input_shape: Any) -> Any:
         """The shapes that `call` gives for zeros of this shape."""
-        shapes = all_shapes(input_shape)
-        if any(size is None for shape in shapes for size in shape[1:]):
-            raise NotImplementedError(
-                f"{type(self).__name__} defines no compute_output_shape, and it cannot be found by trying for the "
-                f"open sizes in {input_shape}"
-            )
-        open_batch = any(shape[:1] == (None,) for shape in shapes)
-        zeros = map_shapes(
-            lambda shape: as_tensor(np.zeros([_PROBE_BATCH if size is None else size for size in shape], self.dtype)),
-            input_shape,
-        )
+        return shapes_by_trying(self, input_shape)
+
+    def _call_aside(self, inputs: Any) -> Any:
+        """`call` on these inputs in inference, whose penalties nobody keeps."""
         token = _call_number.set(0)
         try:
-            with no_grad():
-                outputs = self._call(zeros, False, {})
+            return self._call(inputs, False, {})
         finally:
             _call_number.reset(token)
-
-        def shape_of(output: Tensor) -> Any:
-            return (None, *output.shape[1:]) if open_batch and output.shape[:1] == (_PROBE_BATCH,) else output.shape
-
-        return map_structure(shape_of, outputs)
 
     # ------------------------------------------------------------------------------------------------- configuration
 

@@ -248,8 +248,31 @@ def test_the_shape_of_a_custom_layer_is_found_by_trying():
     assert (first.shape, second.shape) == ((None, 5, 4, 2), (None, 2))
     assert (first.index, second.index) == (0, 1)
     assert Pair()(layers.Input((5, 4, 2), batch_size=7))[1].shape == (7, 2)
-    with pytest.raises(NotImplementedError, match="open sizes"):
-        Pair()(layers.Input((None, 4, 2)))
+    first, second = Pair()(layers.Input((None, 4, 2)))
+    assert (first.shape, second.shape) == ((None, None, 4, 2), (None, 2))
+
+
+def test_open_sizes_are_tried_out_and_stay_open_where_they_count():
+    class Halves(Layer):
+        def __init__(self):
+            super().__init__()
+            self.convolution = layers.Conv1D(3, 2, strides=2)
+
+        def call(self, inputs):
+            halves = self.convolution(inputs)
+            return [halves, engine.functional.max(halves, 1), halves[:, :4]]
+
+    shapes = [symbol.shape for symbol in Halves()(layers.Input((None, 2)))]
+    assert shapes == [(None, None, 3), (None, 3), (None, 4, 3)]
+    assert Halves()(layers.Input((None, 2), batch_size=5))[0].shape == (5, None, 3)
+
+    class OnlyFour(Layer):
+        def call(self, inputs):
+            return inputs + np.ones((4, 1), np.float32)
+
+    assert OnlyFour()(layers.Input((4, 2))).shape == (None, 4, 2)
+    with pytest.raises(NotImplementedError, match=r"open sizes in .*broadcast"):
+        OnlyFour()(layers.Input((None, 2)))
 
 
 def test_an_input_layer_again_from_its_configuration():

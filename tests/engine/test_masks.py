@@ -416,3 +416,22 @@ def test_training_evaluation_and_metrics_leave_masked_steps_out():
     np.testing.assert_allclose(
         model.test_on_batch(x, y), (((model(x).numpy() - 1) ** 2).mean(-1))[MASK].mean(), rtol=1e-5
     )
+
+
+class TemporalSoftmax(L.Layer):
+    """The example of a layer that takes a mask in Keras's guide: it says nothing of its output's shape."""
+
+    def call(self, inputs, mask=None):
+        exponentials = functions.exp(inputs) * functions.expand_dims(functions.astype(mask, inputs.dtype), -1)
+        return exponentials / functions.sum(exponentials, axis=1, keepdims=True)
+
+
+def test_a_layer_that_cannot_do_without_a_mask_stands_in_a_graph_of_open_sizes():
+    indices = L.Input((None,), dtype="int64")
+    outputs = TemporalSoftmax()(L.Dense(2)(L.Embedding(5, 3, mask_zero=True)(indices)))
+    assert outputs.shape == (None, None, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = models.Model(indices, outputs)(np.array([[1, 2, 0], [3, 0, 0]])).numpy()
+    np.testing.assert_allclose(y.sum(1), 1, rtol=1e-6)
+    assert not y[0, 2].any() and not y[1, 1:].any()
