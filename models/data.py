@@ -219,8 +219,11 @@ def is_numbered(x: Any) -> bool:
 
 
 def is_arrays(value: Any) -> bool:
-    """Whether `value` is an array or Tensor, or a list, tuple or dict of such or of numbers: data held in memory."""
-    if isinstance(value, Tensor) or is_array(value):
+    """Whether `value` is an array or Tensor, or a list, tuple or dict of such or of numbers: data held in memory.
+
+    What NumPy takes for an array by its `__array__` counts too: a table of pandas, a tensor of PyTorch.
+    """
+    if isinstance(value, Tensor) or is_array(value) or (hasattr(value, "__array__") and not isinstance(value, type)):
         return True
     if isinstance(value, Mapping):
         value = list(value.values())

@@ -7,8 +7,12 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tomograd.engine import layers, random
+from tomograd import kernels
+from tomograd.engine import layers, no_grad, random
+from tomograd.engine.tape import recording
 from tomograd.models import Input, Sequential, callbacks, using_prefetch
 from tomograd.models.data import ArraySource, IterableSource
 from tomograd.models.feeding import Feed
@@ -166,6 +170,79 @@ def test_what_ends_a_run_in_the_middle_ends_the_thread_and_closes_iterators(erro
             model.fit(Data(), verbose=0, callbacks=[stop])
     assert not feeding()
     assert closed == ["tomograd-feed"]
+
+
+def test_the_thread_computes_as_the_loop_does():
+    """On the backend that was chosen, and without a tape if there is none."""
+    seen = []
+
+    class Data:
+        def __iter__(self):
+            for _ in range(3):
+                seen.append((kernels.of(np.ones(1)).__name__, recording(), threading.current_thread().name))
+                yield np.ones((2, 3)), np.ones((2, 1))
+
+    model = network()
+    model.fit(Data(), verbose=0)
+    with kernels.using("cpu"), no_grad():
+        model.evaluate(Data(), verbose=0)
+    found = [(name.rpartition(".")[2], taped) for name, taped, _ in seen]
+    assert found == [("reference", True)] * 3 + [("cpu", False)] * 3
+    assert {thread for _, _, thread in seen} == {"tomograd-feed"}
+
+
+class Marked:
+    """Passes of numbered batches; some draw from tg.random, some do not."""
+
+    def __init__(self, length, draws):
+        self.length, self.draws = length, draws
+
+    def __iter__(self):
+        for number in range(self.length):
+            drawn = random.generator().integers(0, 1000) if self.draws[number] else 0
+            yield np.array([number]), np.array([int(drawn)])
+
+
+@settings(max_examples=40)
+@given(
+    draws=st.lists(st.booleans(), min_size=1, max_size=6),
+    steps=st.one_of(st.none(), st.integers(1, 8)),
+    epochs=st.integers(1, 3),
+    depth=st.integers(1, 4),
+    stop=st.integers(1, 12),
+    seed=st.integers(0, 3),
+)
+def test_any_run_goes_on_from_any_place_with_a_thread_or_without(draws, steps, epochs, depth, stop, seed):
+    """Between the batches the loop draws, too, as a step with dropout does."""
+
+    def taken(feed, log, done=0):
+        while feed._epochs < epochs:
+            for x, y, _ in feed.epoch(done):
+                log.append((int(x[0]), int(y[0]), int(random.generator().integers(0, 1000))))
+                yield
+            done = 0
+
+    def new(depth):
+        return using_prefetch(depth), Feed(IterableSource(Marked(len(draws), draws)), steps)
+
+    random.seed(seed)
+    whole = []
+    unfed, feed = new(0)
+    with unfed, feed:
+        list(taken(feed, whole))
+    random.seed(seed)
+    log = []
+    fed, feed = new(depth)
+    with fed, feed:
+        list(itertools.islice(taken(feed, log), stop))
+        place, state = feed.state(), random.state()
+    fed, feed = new(depth)
+    with fed, feed:
+        random.seed(99)
+        feed.load_state(place)
+        random.set_state(state)
+        list(taken(feed, log, done=len(log) - feed._epochs * (steps or len(draws))))
+    assert log == whole
 
 
 def test_abandoned_feeds_and_threads_that_never_started():

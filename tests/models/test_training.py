@@ -86,6 +86,25 @@ def test_arrays_and_batches_of_them_are_the_same():
     assert first.evaluate(batches, verbose=0) == pytest.approx(first.evaluate(x, y, verbose=0))
 
 
+def test_what_numpy_takes_for_an_array_is_one():
+    class Table:
+        def __init__(self, array):
+            self.array = array
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.array, dtype)
+
+        def __len__(self):
+            return len(self.array)
+
+        def __getitem__(self, name):
+            raise KeyError(name)
+
+    x, y = separable(30)
+    history = network().fit(x, y, batch_size=8, verbose=0, validation_split=0.2).history
+    assert network().fit(Table(x), Table(y), batch_size=8, verbose=0, validation_split=0.2).history == history
+
+
 def test_shuffling_visits_every_sample_once_in_a_new_order_each_epoch():
     x = np.arange(10)
     feed = Feed(ArraySource(x, x, batch_size=3, shuffle=True))
