@@ -59,7 +59,9 @@ class ArraySource(Source):
         self.arrays = (as_arrays(x), as_arrays(y), as_arrays(sample_weight))
         self.batch_size, self.shuffle = positive("batch_size", 32 if batch_size is None else batch_size), bool(shuffle)
         self.samples = common_length(self.arrays)
-        self.ahead = DEPTH if self.shuffle else 0  # a view is made at once
+        # A view is made at once; and arrays of a GPU belong to the device that is current in this thread.
+        on_host = all(leaf is None or isinstance(leaf, np.ndarray) for leaf in flatten(self.arrays))
+        self.ahead = DEPTH if self.shuffle and on_host else 0
 
     def __len__(self) -> int:
         return -(-self.samples // self.batch_size)

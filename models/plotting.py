@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 from ..engine.files import written
 from ..engine.layers.base import Layer
+from ..engine.layers.operations import Operation
 from ..engine.tensor import as_tensor
 from .summary import graph_nodes, is_model
 
@@ -163,7 +164,8 @@ def _graph(model: Model) -> tuple[list[Layer], list[tuple[Layer, Layer]]]:
 
 
 def _box(layer: Layer, shown: Shown, rankdir: str) -> Box:
-    title = f"{layer.name} ({type(layer).__name__})" if shown.names else type(layer).__name__
+    kind = layer.function if isinstance(layer, Operation) else type(layer).__name__
+    title = f"{layer.name} ({kind})" if shown.names else kind
     if shown.nested and is_model(layer) and (graph_nodes(layer) or hasattr(layer, "add")):  # type: ignore[arg-type]
         inner = _laid_out(layer, shown, rankdir)  # type: ignore[arg-type]
         width = max(inner.width, CHARACTER * len(layer.name) + 2 * PADDING)

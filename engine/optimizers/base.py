@@ -162,6 +162,11 @@ class Optimizer(Configurable):
         """All that is kept beside the weights; none before `build`."""
         return [] if self._slots is None else self._slots.all()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """For copies, whose variables are others: they are counted by themselves again."""
+        vars(self).update(state)
+        self._index = {id(variable): index for index, variable in enumerate(self._variables)}
+
     def follow(self) -> None:
         """Take the slots to where the variables lie, after these were moved."""
         if self._slots is not None:

@@ -238,8 +238,12 @@ class History(Callback):
 
     @property
     def model(self) -> Any:
-        """The model, as long as somebody else has it."""
-        return self._model()
+        """The model, as long as somebody else has it; a copy of the history knows of none."""
+        reference = vars(self).get("_model")
+        return None if reference is None else reference()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []

@@ -132,6 +132,23 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "ends the training, whatever is written",
         "a log waits for room with a warning; saving is an error",
     ),
+    (
+        "`trainable` after `compile`",
+        "documented to wait for the next `compile`, and followed at once on some backends",
+        "waits for the next `compile` (a frozen batch normalisation uses its averages at once)",
+    ),
+    ("class and sample weights in `fit`", "not both", "multiplied"),
+    ("`steps_per_epoch` beyond a pass", "ends the epoch with a warning", "the next pass follows"),
+    (
+        "`PyDataset.on_epoch_end`",
+        "called once before the first epoch, too; draws from Python's `random`",
+        "called after each epoch; the order is drawn from `tg.random`",
+    ),
+    ("`PyDataset(workers=…)`", "threads or processes", "one thread loads ahead of all data; 0: none"),
+    ("`model.summary`", "the total counts what the optimizer keeps", "it counts the model's weights"),
+    ("`to_categorical`", "takes −1 for the last class", "an error"),
+    ("`normalize(axis=None)`", "the last axis", "all of the array"),
+    ("`save(overwrite=False)`", "asks at the keyboard", "an error where the file exists"),
     ("files", "`.keras`, `.h5`, pickled code for lambdas", "safetensors with a configuration, no code"),
 ]
 

@@ -1,5 +1,7 @@
 """The three ways to make a model, what they have in common, and what they say to wrong input."""
 
+import copy
+import pickle
 import weakref
 
 import numpy as np
@@ -382,3 +384,25 @@ def test_loss_function_and_custom_step():
         model.compile("sgd", lambda t, p: (p - t) ** 2)
     assert plain.evaluate(x, y, verbose=0) == pytest.approx(np.mean((plain.predict(x) - y) ** 2), rel=1e-5)
     assert scaled.evaluate(x, y, verbose=0) == pytest.approx(3 * plain.evaluate(x, y, verbose=0), rel=1e-5)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_of_trained_models_train_by_themselves(duplicate):
+    x, y = data()
+    inputs = Input((3,))
+    hidden, output = layers.Dense(4), layers.Dense(2)
+    for model in (Sequential([inputs, hidden]), Model(inputs, output(hidden(inputs)))):
+        model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True))
+        hidden.trainable = not hidden.trainable  # takes effect at the next compile
+        model.fit(x, y, verbose=0)
+        before = model.get_weights()
+        again = duplicate(model)
+        assert again.history.history == model.history.history
+        again.train_on_batch(x, y)
+        moved = [not np.array_equal(old, new) for old, new in zip(before, again.get_weights(), strict=True)]
+        assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
+        model.train_on_batch(x, y)
+        assert all(
+            np.array_equal(own, other) for own, other in zip(model.get_weights(), again.get_weights(), strict=True)
+        )
+        assert moved == ([True] * 2 if model.layers[-1] is hidden else [False, False, True, True])

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from tomograd.engine import functions as F
 from tomograd.engine import layers
 from tomograd.models import Input, Model, Sequential, UNet
 from tomograd.models.plotting import Box, Picture, Shown, _laid_out, plot_model
@@ -42,6 +43,13 @@ def test_what_is_asked_for_is_shown(tmp_path):
                  "activation: linear", "Trainable", "Non-trainable"):  # fmt: skip
         assert line in shown
     assert [file.name for file in tmp_path.iterdir()] == ["m.svg"]
+
+
+def test_functions_of_symbols_are_shown_by_their_names(tmp_path):
+    a = Input((3,))
+    plot_model(Model(a, F.relu(a * 2.0 - 1.0)), tmp_path / "m.svg", show_shapes=True)
+    shown = [text for text in texts(tmp_path / "m.svg") if ":" not in text]
+    assert shown == ["InputLayer", "multiply", "subtract", "relu"]
 
 
 def size(path):
