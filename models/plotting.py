@@ -49,8 +49,8 @@ def plot_model(
     show_layer_activations: bool = False,
     show_trainable: bool = False,
     splines: str = "ortho",
-) -> Path:
-    """Draw a model into an SVG file, and return its path. No other program is needed.
+) -> Plot:
+    """Draw a model into an SVG file. No other program is needed. A notebook shows what this returns.
 
     show_shapes: the shapes that each layer reads and gives; show_dtype: the type that it gives; show_layer_names: names
     beside the classes; show_layer_activations: its activation; show_trainable: whether it is trained. rankdir: "TB"
@@ -77,9 +77,21 @@ def plot_model(
         raise ValueError(f"plot_model: dpi = {dpi!r} must be a positive number")
     shown = Shown(show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable, expand_nested)
     picture = _laid_out(model, shown, rankdir)
+    plot = Plot(target, _svg(picture, splines, dpi / DPI))
     with written(target) as file:
-        file.write(_svg(picture, splines, dpi / DPI).encode())
-    return target
+        file.write(plot.svg.encode())
+    return plot
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture of a model: the file, and what is in it."""
+
+    path: Path
+    svg: str = field(repr=False)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ def all_shown(**changes):
 
 def test_what_is_asked_for_is_shown(tmp_path):
     model, path = branches(), tmp_path / "m.svg"
-    assert plot_model(model, path) == path
+    plot = plot_model(model, path)
+    assert plot.path == path
+    assert plot._repr_svg_() == path.read_text(encoding="utf-8")
+    assert len(repr(plot)) < 300
     assert texts(path) == ["InputLayer", "Sequential", "Dense", "Add", "Dense"]
     plot_model(model, path, show_layer_names=True, expand_nested=True)
     assert "frozen<&> (Dense)" in texts(path)
