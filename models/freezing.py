@@ -9,7 +9,7 @@ on to learn from its own steps, though the model around it and the generator was
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,18 +40,21 @@ class Trained:
         return list(chosen.values())
 
     @contextmanager
-    def applied(self, model: Model) -> Iterator[None]:
-        """Within it, a step's own weights alone are trainable, whatever was set since."""
+    def applied(self, model: Model) -> Iterator[Callable[[], list[Variable]]]:
+        """Within it, a step's own weights alone are trainable, whatever was set since. Gives what gives them: where all
+        layers are built they are known beforehand, and the model is gone through once."""
         layers, weights = model._all_layers_and_weights()
         if self._holds(layers):
-            yield
+            known = [weight for weight in weights if weight.trainable]
+            whole = all(layer.built for layer in layers)
+            yield lambda: known if whole else self.weights(model)
             return
         chosen = {id(weight) for weight in self.weights(model)}
         switched = [weight for weight in weights if weight.trainable != (id(weight) in chosen)]
         try:
             for weight in switched:
                 weight.trainable = not weight.trainable
-            yield
+            yield lambda: self.weights(model)
         finally:
             for weight in switched:
                 weight.trainable = not weight.trainable

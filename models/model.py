@@ -287,7 +287,7 @@ class Model(Layer):
         TerminateOnNaN callback is there to deal with it.
         """
         x, y, sample_weight = data
-        with self._trained.applied(self):
+        with self._trained.applied(self) as trained:
             with enable_grad():
                 y_pred = self(x, training=True)
                 loss = self._compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight), True)
@@ -295,7 +295,7 @@ class Model(Layer):
             if not math.isfinite(value):
                 return self._lost(value, x, y_pred, data)
             y_pred = map_structure(Tensor.detach, y_pred)
-            variables = self._trained.weights(self)
+            variables = trained()
             gradients = grad(self.optimizer.scale_loss(loss), variables, allow_unused=True) if variables else []
         del loss
         if variables:  # a model that is frozen altogether is measured, not trained
