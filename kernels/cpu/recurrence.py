@@ -108,6 +108,13 @@ SEQUENCES, STEPS, UNITS, GROUPS, ROWS, STARTS, MASKED = range(7)
 
 
 @helper
+def _in_turn(number, blocks, t):
+    """Which block comes as this number in step t: from the first to the last, and back in the next step, so that what
+    the caches hold of weights that are larger than they are is what the next step begins with."""
+    return number if t % 2 == 0 else blocks - 1 - number
+
+
+@helper
 def _before(vector, sequence, start, layout, n, t, u, count):
     """The state that step t begins with: the one that the step before left in `sequence`, the given one, or 0."""
     if t > 0:
@@ -151,7 +158,9 @@ def _back(vector, kernels, slots, layout, first, last, t, gradient, columns, dep
     first … last."""
     units, step = layout[UNITS], layout[STEPS] * columns
     tiles = -(-(last - first) // layout[ROWS])
-    for block in range(-(-units // width)):
+    blocks = -(-units // width)
+    for number in range(blocks):
+        block = _in_turn(number, blocks, t)
         weights = pointer_at(packed, block * depth * width)
         for tile in range(tiles):
             n = first + part_of(last - first, tiles, tile)
@@ -207,7 +216,9 @@ def _simple_rnn(begin, end, arguments):
         last = part_of(layout[SEQUENCES], layout[GROUPS], group + 1)
         tiles = -(-(last - first) // layout[ROWS])
         for t in range(steps):
-            for block in range(-(-units // width)):
+            blocks = -(-units // width)
+            for number in range(blocks):
+                block = _in_turn(number, blocks, t)
                 for tile in range(tiles):
                     n = first + part_of(last - first, tiles, tile)
                     rows = first + part_of(last - first, tiles, tile + 1) - n
@@ -304,7 +315,9 @@ def _lstm(begin, end, arguments):
         last = part_of(layout[SEQUENCES], layout[GROUPS], group + 1)
         tiles = -(-(last - first) // layout[ROWS])
         for t in range(steps):
-            for block in range(-(-units // lanes(vector))):
+            blocks = -(-units // lanes(vector))
+            for number in range(blocks):
+                block = _in_turn(number, blocks, t)
                 u = block * lanes(vector)
                 count = units - u
                 for tile in range(tiles):
@@ -455,7 +468,9 @@ def _gru(begin, end, arguments):
         last = part_of(layout[SEQUENCES], layout[GROUPS], group + 1)
         tiles = -(-(last - first) // layout[ROWS])
         for t in range(steps):
-            for block in range(-(-units // lanes(vector))):
+            blocks = -(-units // lanes(vector))
+            for number in range(blocks):
+                block = _in_turn(number, blocks, t)
                 u = block * lanes(vector)
                 count = units - u
                 for tile in range(tiles):
@@ -525,7 +540,9 @@ def _gru_reset_before(begin, end, arguments):
         last = part_of(layout[SEQUENCES], layout[GROUPS], group + 1)
         tiles, wide_tiles = -(-(last - first) // layout[ROWS]), -(-(last - first) // wide_layout[ROWS])
         for t in range(steps):
-            for block in range(-(-units // lanes(vector))):
+            blocks = -(-units // lanes(vector))
+            for number in range(blocks):
+                block = _in_turn(number, blocks, t)
                 u = block * lanes(vector)
                 count = units - u
                 for tile in range(tiles):
@@ -540,7 +557,9 @@ def _gru_reset_before(begin, end, arguments):
                         put(vector, z, place, apply(g, (get(vector, z, place, count) + m_update,)), count)
                         put(vector, z, place + units, reset, count)
                         put(vector, kept, (n + r) * units + u, reset * before, count)
-            for block in range(-(-units // wide)):
+            blocks = -(-units // wide)
+            for number in range(blocks):
+                block = _in_turn(number, blocks, t)
                 weights = pointer_at(of_candidate, block * units * wide)
                 for tile in range(wide_tiles):
                     n = first + part_of(last - first, wide_tiles, tile)
@@ -585,7 +604,9 @@ def _through_reset(
     """From dz_h: q = dz_h·U_hᵀ, dz_r = g′·q·h_{t−1}, and q·r is added to what comes back to the state."""
     steps, units = layout[STEPS], layout[UNITS]
     tiles = -(-(last - first) // layout[ROWS])
-    for block in range(-(-units // width)):
+    blocks = -(-units // width)
+    for number in range(blocks):
+        block = _in_turn(number, blocks, t)
         weights = pointer_at(packed, block * units * width)
         for tile in range(tiles):
             n = first + part_of(last - first, tiles, tile)
