@@ -20,7 +20,7 @@ from .spatial import channels_last
 __all__ = ["CenterCrop", "Normalization", "Resizing"]
 
 _LEAST_DEVIATION = 1e-7  # what Keras divides by at least
-_ROWS = 4096  # examples of an array that are looked at together
+_TOGETHER = 2**22  # numbers of an array that are looked at together: 32 MiB in float64
 
 
 class Normalization(Layer):
@@ -151,7 +151,7 @@ def _batches(data: Any, name: str) -> Iterator[np.ndarray]:
     """The arrays that `adapt` looks at, one after the other, in main memory."""
     if isinstance(data, Tensor) or is_array(data):
         array = as_tensor(data).numpy()
-        step = _ROWS if array.ndim > 1 else max(len(array), 1)
+        step = max(_TOGETHER // max(array[:1].size, 1), 1) if array.ndim > 1 else max(len(array), 1)
         for start in range(0, len(array), step):
             yield array[start : start + step]
         return

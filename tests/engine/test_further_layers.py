@@ -82,6 +82,18 @@ class TestNormalization:
         np.testing.assert_allclose(whole.mean.numpy(), data.mean(axis=others), rtol=1e-12)
         np.testing.assert_allclose(whole.variance.numpy(), data.var(axis=others), rtol=1e-11)
 
+    def test_a_large_array_is_looked_at_in_parts(self, monkeypatch):
+        from tomograd.engine.layers import preprocessing
+
+        data = normal(50, 3, 2)
+        whole, parts = L.Normalization(), L.Normalization()
+        whole.adapt(data)
+        monkeypatch.setattr(preprocessing, "_TOGETHER", 20)  # three rows
+        assert [len(part) for part in preprocessing._batches(data, "")][-2:] == [3, 2]
+        parts.adapt(data)
+        np.testing.assert_allclose(parts.variance.numpy(), whole.variance.numpy(), rtol=1e-6)
+        assert parts.count.numpy() == 150
+
     def test_images_of_bytes_and_pairs_with_labels_and_a_second_adapt(self):
         images = RNG.integers(0, 256, (6, 4, 4, 3)).astype(np.uint8)
         layer = L.Normalization()

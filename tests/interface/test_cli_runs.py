@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from safetensors.numpy import load_file
 import tomograd as tg
 from tomograd import imaging
 from tomograd.engine import checkpoints
+from tomograd.pipeline import experiment, training
+from tomograd.pipeline.settings import Settings
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 REPORT = {"index.html", "metrics.json", "test_images.png", "roc.png"}
@@ -148,18 +151,30 @@ def test_train_a_classifier(class_model):
     assert np.sum(report["confusion_matrix"]) == 15
 
 
-@pytest.mark.parametrize(("kind", "name"), [("resnet", "ResNet"), ("densenet", "DenseNet")])
-def test_classify_by_another_network(here, tomograd, classes_npz, kind, name):
-    options = ("--epochs", 2, "--base-filters", 4, "--depth", 2, "--batch-size", 8)
-    result = tomograd("train", classes_npz, "--model", kind, *options, "--output", "out")
+def test_classify_by_another_network(here, tomograd, classes_npz):
+    options = ("--epochs", 1, "--base-filters", 2, "--depth", 1, "--batch-size", 8)
+    result = tomograd("train", classes_npz, "--model", "densenet", *options, "--output", "out")
     assert result.code == 0, result.err
     report = read_metrics("out")
-    assert report["model"]["architecture"] == name and name in report["title"]
+    assert report["model"]["architecture"] == "DenseNet" and "DenseNet" in report["title"]
     result = tomograd("evaluate", "out/model.safetensors", classes_npz, "--output", "again")
     assert result.code == 0, result.err
     again = read_metrics("again")
-    assert again["model"]["architecture"] == name
+    assert again["model"]["architecture"] == "DenseNet"
     assert again["results"] == report["results"]  # the same images, judged by the model as it was saved
+
+
+@pytest.mark.parametrize(("side", "stem"), [(28, "small"), (160, "large")])
+@pytest.mark.parametrize("architecture", ["cnn", "resnet", "densenet"])
+def test_what_networks_are_built(architecture, side, stem):
+    settings = Settings(architecture, 1, None, 8, None, 3, 2, 0.1, False, None, 0)
+    size = SimpleNamespace(size=(side, side), channels=2, outputs=3)
+    model = training.build(size, settings)
+    assert experiment.name_of(model).lower() == architecture
+    assert model.output_shape == (None, 3) and model.input_shape == (None, side, side, 2)
+    assert model.get_config().get("stem", stem) == stem
+    first = {"cnn": 3, "resnet": 3, "densenet": 2 * 3}[architecture]
+    assert next(layer for layer in model.layers if "conv" in layer.name).filters == first
 
 
 def test_train_on_a_folder_with_chosen_images(here, tomograd, mask_folder):
