@@ -112,7 +112,7 @@ class Normalization(Layer):
         if self.input_mean is not None:
             raise ValueError(f"{self.name}: mean and variance were given: there is nothing to adapt")
         count, mean, squares = 0, np.zeros(()), np.zeros(())
-        for batch in _batches(data, self.name):
+        for batch in _batches(data, self._given_axes(), self.name):
             if not self.built:
                 self.build(batch.shape)
             self._check_input_shape(batch.shape)
@@ -147,11 +147,14 @@ class Normalization(Layer):
             raise ValueError(f"{self.name}: built for sizes {self.sizes} in axes {self.axes}, got shape {tuple(shape)}")
 
 
-def _batches(data: Any, name: str) -> Iterator[np.ndarray]:
-    """The arrays that `adapt` looks at, one after the other, in main memory."""
+def _batches(data: Any, axes: Sequence[int], name: str) -> Iterator[np.ndarray]:
+    """The arrays that `adapt` looks at, one after the other, in main memory. One large array is cut, unless each of its
+    rows has a mean of its own."""
     if isinstance(data, Tensor) or is_array(data):
         array = as_tensor(data).numpy()
-        step = max(_TOGETHER // max(array[:1].size, 1), 1) if array.ndim > 1 else max(len(array), 1)
+        step = max(_TOGETHER // max(array[:1].size, 1), 1)
+        if 0 in axes or -array.ndim in axes:
+            step = max(len(array), 1)
         for start in range(0, len(array), step):
             yield array[start : start + step]
         return

@@ -89,7 +89,8 @@ class TestNormalization:
         whole, parts = L.Normalization(), L.Normalization()
         whole.adapt(data)
         monkeypatch.setattr(preprocessing, "_TOGETHER", 20)  # three rows
-        assert [len(part) for part in preprocessing._batches(data, "")][-2:] == [3, 2]
+        assert [len(part) for part in preprocessing._batches(data, [-1], "")][-2:] == [3, 2]
+        assert [len(part) for part in preprocessing._batches(data, [-3], "")] == [50]
         parts.adapt(data)
         np.testing.assert_allclose(parts.variance.numpy(), whole.variance.numpy(), rtol=1e-6)
         assert parts.count.numpy() == 150
