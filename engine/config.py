@@ -3,18 +3,39 @@ regularizers.
 
 The rule: a class keeps every argument of its constructor as an attribute of the same name. Then `get_config` is read
 off the constructor's signature, and `from_config` calls the constructor. A configuration holds only what JSON knows;
-an object inside it is written as {"class_name": …, "config": {…}}, as in Keras.
+an object inside it is written as {"class_name": …, "config": {…}}, as in Keras. Classes are found by name: those of
+this package, those that the program registered, and those that it gives where it reads a configuration.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
 
 Made = TypeVar("Made")
+
+registered: dict[str, type] = {}  # the program's own classes, by name
+_given: ContextVar[Mapping[str, type] | None] = ContextVar("given", default=None)
+
+
+@contextmanager
+def custom_objects(given: Mapping[str, type] | None) -> Iterator[None]:
+    """Within it these classes, too, are found by name."""
+    token = _given.set({**(_given.get() or {}), **(given or {})})
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def custom_class(name: Any) -> type | None:
+    """The class of this name that was given or registered."""
+    return (_given.get() or {}).get(name) or registered.get(name)
 
 
 class Configurable:
@@ -90,17 +111,17 @@ def make(identifier: Any, base: type[Made], names: Mapping[str, type[Made]], kin
     """The object of class `base` that `identifier` stands for.
 
     `identifier` is such an object (returned as it is), the class of one (called without arguments), a name in `names`,
-    or a dict {"class_name": …, "config": {…}}. `kind` names what is looked for in the errors: ValueError for an unknown
-    name, TypeError for anything else.
+    or a dict {"class_name": …, "config": {…}}; classes that were given or registered are found too. `kind` names what
+    is looked for in the errors: ValueError for an unknown name, TypeError for anything else.
     """
     if isinstance(identifier, base):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, base):
         return identifier()
     if isinstance(identifier, str):
-        return _class_named(identifier, names, kind)()
+        return _class_named(identifier, base, names, kind)()
     if isinstance(identifier, Mapping) and "class_name" in identifier:
-        found = _class_named(identifier["class_name"], names, kind)
+        found = _class_named(identifier["class_name"], base, names, kind)
         return found.from_config(identifier.get("config", {}))  # type: ignore[attr-defined]
     raise TypeError(
         f"{kind} = {identifier!r} of type {type(identifier).__name__}: expected a name, {base.__name__} or its "
@@ -108,9 +129,12 @@ def make(identifier: Any, base: type[Made], names: Mapping[str, type[Made]], kin
     )
 
 
-def _class_named(name: str, names: Mapping[str, type[Made]], kind: str) -> type[Made]:
-    try:
-        return names[name]
-    except KeyError:
+def _class_named(name: str, base: type[Made], names: Mapping[str, type[Made]], kind: str) -> type[Made]:
+    found = names.get(name) or custom_class(name)
+    if found is None or not issubclass(found, base):
         known = ", ".join(sorted(names, key=str.lower))
-        raise ValueError(f"{kind} {name!r} is not known; known are: {known}") from None
+        raise ValueError(
+            f"{kind} {name!r} is not known; known are: {known}. Classes of your own are found if they are decorated "
+            "with @tg.models.register, or given in custom_objects={name: class}"
+        )
+    return found

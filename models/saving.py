@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import warnings
-from contextvars import ContextVar
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,8 @@ import numpy as np
 
 from ..engine import checkpoints, layers, random
 from ..engine.checkpoints import CheckpointError
+from ..engine.config import Configurable, custom_class, registered
+from ..engine.config import custom_objects as given_besides
 from ..engine.layers.base import Layer
 from ..engine.layers.nesting import read_layers_with
 from ..engine.layers.symbolic import flatten
@@ -48,8 +50,6 @@ FOREIGN = {
 
 Class = TypeVar("Class", bound=type)
 
-_registered: dict[str, type] = {}
-_given: ContextVar[dict[str, type] | None] = ContextVar("given", default=None)  # custom_objects of what is being read
 # Models of this package: imported when a file or a configuration names them.
 _OWN = {
     "CNN": ".cnn",
@@ -64,28 +64,34 @@ _OWN = {
 
 
 def register(cls: Class) -> Class:
-    """Make a Layer or Model subclass known to `load_model`, under its name; a decorator.
+    """Make a subclass of Layer, Model, or of what they hold (Constraint, Regularizer, Initializer, Loss, …), known to
+    `load_model`, under its name; a decorator.
 
     Raises TypeError for other classes, ValueError for a name that another class has.
     """
-    if not (isinstance(cls, type) and issubclass(cls, Layer)):
-        raise TypeError(f"register: expected a subclass of Layer or Model, got {cls!r}")
-    known = _class_named(cls.__name__, None)
-    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ValueError(f"register: a class named {cls.__name__!r} is known already: {known!r}")
-    _registered[cls.__name__] = cls
+    if not (isinstance(cls, type) and issubclass(cls, Configurable)):
+        raise TypeError(f"register: expected a subclass of Layer, Model, Constraint, Regularizer or such, got {cls!r}")
+    for known in (_class_named(cls.__name__, None), *_own_classes(Configurable)):
+        same = known is None or (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+        if known is not None and not same and known.__name__ == cls.__name__:
+            raise ValueError(f"register: a class named {cls.__name__!r} is known already: {known!r}")
+    registered[cls.__name__] = cls
     return cls
+
+
+def _own_classes(base: type) -> Iterator[type]:
+    """The public classes of this package that are made from `base`."""
+    cls: type
+    for cls in base.__subclasses__():
+        if cls.__module__.startswith(f"{__name__.partition('.')[0]}.") and not cls.__name__.startswith("_"):
+            yield cls
+        yield from _own_classes(cls)
 
 
 def _class_named(name: Any, custom_objects: dict[str, type] | None) -> type | None:
     if name in _OWN:
         return getattr(importlib.import_module(_OWN[name], __package__), name)
-    return (
-        (custom_objects or {}).get(name)
-        or (_given.get() or {}).get(name)
-        or _registered.get(name)
-        or layers.CLASSES.get(name)
-    )
+    return (custom_objects or {}).get(name) or custom_class(name) or layers.CLASSES.get(name)
 
 
 def layer_to_config(layer: Layer) -> dict[str, Any]:
@@ -103,13 +109,10 @@ def layer_from_config(entry: dict[str, Any], custom_objects: dict[str, type] | N
         )
     from .model import Model
 
-    token = _given.set({**(_given.get() or {}), **(custom_objects or {})})  # for layers within layers
-    try:
+    with given_besides(custom_objects):  # for what is within the layer
         if issubclass(cls, Model):
             return cls.from_config(entry["config"], custom_objects)
         return cls.from_config(entry["config"])  # type: ignore[attr-defined]
-    finally:
-        _given.reset(token)
 
 
 read_layers_with(lambda config: layer_from_config(dict(config)))
@@ -183,7 +186,8 @@ def made(description: dict[str, Any], custom_objects: dict[str, type] | None, co
     if not model.built and description["input_shape"] is not None:
         model.build(description["input_shape"])
     if compile and description["compile"] is not None:
-        model.compile(**description["compile"])
+        with given_besides(custom_objects):
+            model.compile(**description["compile"])
     return model
 
 
@@ -195,7 +199,7 @@ def load_model(
 ) -> Any:
     """The model in a file that `Model.save` wrote, with its weights, and compiled as it was if `compile`.
 
-    custom_objects: {name: class} of Layer and Model subclasses that are not registered. safe_mode: both values mean the
+    custom_objects: {name: class} of the program's own classes that are not registered. safe_mode: both values mean the
     same, as no code is in the file. Nothing is drawn from `tg.random`.
 
     Raises CheckpointError (a ValueError), naming the file and the reason, for a file that is missing, truncated,
@@ -214,7 +218,8 @@ def load_model(
     checkpoints.check_weights(arrays, model, os.fspath(filepath))
     checkpoints.assign_weights(arrays, model)
     if compile and description["compile"] is not None:
-        model.compile(**description["compile"])
+        with given_besides(custom_objects):
+            model.compile(**description["compile"])
     return model
 
 

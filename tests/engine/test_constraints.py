@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tomograd as tg
-from tomograd import constraints, layers
-from tomograd.engine import optimizers
+from tomograd import constraints, initializers, layers, regularizers
+from tomograd.engine import config, optimizers
 
 
 def norms(array, axis):
@@ -130,9 +130,9 @@ def test_each_weight_of_each_layer_is_held_to_its_constraint(which):
             held = getattr(layer, attribute).numpy()
             assert (held >= 0.0).all()
         assert [w.constraint is None for w in layer.trainable_weights] == [w != weight for w in weights]
-        config = layer.get_config()
-        assert config[f"{weight}_constraint"] == {"class_name": "NonNeg", "config": {}}
-        assert isinstance(getattr(cls.from_config(config), f"{weight}_constraint"), constraints.NonNeg)
+        written = layer.get_config()
+        assert written[f"{weight}_constraint"] == {"class_name": "NonNeg", "config": {}}
+        assert isinstance(getattr(cls.from_config(written), f"{weight}_constraint"), constraints.NonNeg)
 
 
 def test_embeddings_are_held_to_their_constraint():
@@ -206,3 +206,51 @@ def test_copies_and_saved_models_keep_them(tmp_path):
     for again in (copy.deepcopy(model), tg.models.load_model(tmp_path / "model.safetensors")):
         again.train_on_batch(np.full((4, 3), 5.0), np.full((4, 2), 9.0))
         assert norms(again.layers[0].kernel.numpy(), 0).max() <= 0.5 * (1 + 1e-6)
+
+
+def test_classes_of_ones_own_are_loaded_by_name(tmp_path):
+    class Clip(constraints.Constraint):
+        def __init__(self, limit=1.0):
+            self.limit = limit
+
+        def __call__(self, w):
+            return tg.functional.clip(w, -self.limit, self.limit)
+
+    class Weighed(regularizers.Regularizer):
+        def __init__(self, factor):
+            self.factor = factor
+
+        def __call__(self, weight):
+            return tg.functional.sum(weight**4) * self.factor
+
+    class Halves(initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return np.full(shape, 0.5, dtype)
+
+    layer = layers.Dense(2, kernel_constraint=Clip(0.4), kernel_regularizer=Weighed(0.1), bias_initializer=Halves())
+    model = tg.Sequential([layers.Input((3,)), layer])
+    model.compile(optimizers.SGD(0.1), "mse")
+    model.save(path := tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"'(Halves|Weighed|Clip)' is not known.*models\.register"):
+        tg.models.load_model(path)
+    own = {"Clip": Clip, "Weighed": Weighed, "Halves": Halves}
+    for again in (tg.models.load_model(path, custom_objects=own), _registered_and_loaded(path, own)):
+        dense = again.layers[0]
+        assert (dense.kernel_constraint.limit, dense.kernel_regularizer.factor) == (0.4, 0.1)
+        again.train_on_batch(np.ones((4, 3)), np.full((4, 2), 99.0))
+        assert np.abs(dense.kernel.numpy()).max() <= np.float32(0.4)
+    with pytest.raises(ValueError, match="'MaxNorm' is known already"):
+        tg.models.register(type("MaxNorm", (constraints.Constraint,), {}))
+    wrong = {**own, "Clip": Weighed}  # not a constraint
+    with pytest.raises(ValueError, match="'Clip' is not known"):
+        tg.models.load_model(path, custom_objects=wrong)
+
+
+def _registered_and_loaded(path, classes):
+    try:
+        for cls in classes.values():
+            assert tg.models.register(cls) is cls
+        return tg.models.load_model(path)
+    finally:
+        for name in classes:
+            del config.registered[name]
