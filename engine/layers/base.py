@@ -239,7 +239,8 @@ class Layer(Tracked):
         around = _training.get()  # None where nobody has said
         within = around if training is None else bool(training)
         if "training" in _arguments(type(self).call):
-            arguments = {**arguments, "training": _trains_unless_told(type(self).call) if within is None else within}
+            within = _training_by_default(type(self).call) if within is None else within
+            arguments = {**arguments, "training": bool(within)}
         outermost = _call_number.get() is None
         if within is around and not outermost:
             return self._noted(self.call(inputs, **arguments))
@@ -475,9 +476,10 @@ def call_arguments(layer: Layer) -> tuple[str, ...]:
 
 
 @functools.cache
-def _trains_unless_told(call: Callable[..., Any]) -> bool:
-    """What the flag is for a layer's `call` where nobody has said."""
-    return inspect.signature(call).parameters["training"].default is True
+def _training_by_default(call: Callable[..., Any]) -> bool | None:
+    """What the flag is in a layer's `call`, and for the layers nested in it, where nobody has said."""
+    default = inspect.signature(call).parameters["training"].default
+    return default if isinstance(default, bool) else None
 
 
 @functools.cache

@@ -83,6 +83,32 @@ def test_who_says_whether_it_is_training():
     assert not layers.Dropout(0.5)(np.ones((3, 4))).numpy().max() > 1  # others are not in training unless told
 
 
+def test_a_model_of_ones_own_that_says_so_by_its_default():
+    """Each as in Keras."""
+    layer, dark = layers.RandomBrightness((0.5, 0.5)), np.zeros((1, 2, 2, 1), np.float32)
+
+    class Net(tg.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def call(self, inputs):
+            return self.layer(inputs)
+
+    class Told(Net):
+        def call(self, inputs, training=False):
+            return self.layer(inputs)
+
+    class Open(Net):
+        def call(self, inputs, training=None):
+            assert training is not None
+            return self.layer(inputs)
+
+    assert [net(dark).numpy().max() for net in (Net(), Told(), Open())] == [127.5, 0.0, 127.5]
+    assert [net(dark, training=True).numpy().max() for net in (Net(), Told(), Open())] == [127.5] * 3
+    assert [net(dark, training=False).numpy().max() for net in (Net(), Told(), Open())] == [0.0] * 3
+
+
 @EACH
 def test_one_image_is_a_batch_of_one(name):
     one, batch = MADE[name](seed=9), MADE[name](seed=9)
