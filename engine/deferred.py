@@ -21,8 +21,11 @@ class Deferred:
         raise NotImplementedError(f"{type(self).__name__} defines no note(function, arguments, keywords)")
 
 
-def noting(function: AnyFunction, name: str) -> AnyFunction:
-    """The function, which leaves it to a `Deferred` among its arguments, or in a list or tuple of them, to note it."""
+def noting(function: AnyFunction, module: str, name: str) -> AnyFunction:
+    """The function, which leaves it to a `Deferred` among its arguments, or in a list or tuple of them, to note it.
+
+    module, name: where it will stand, and be found when it is pickled.
+    """
 
     @functools.wraps(function)
     def noted(*arguments: Any, **keywords: Any) -> Any:
@@ -35,6 +38,7 @@ def noting(function: AnyFunction, name: str) -> AnyFunction:
         deferred = _first((*arguments, *keywords.values()))
         return function(*arguments, **keywords) if deferred is None else deferred.note(name, arguments, keywords)
 
+    noted.__module__, noted.__qualname__ = module, name
     return noted  # type: ignore[return-value]
 
 

@@ -234,6 +234,6 @@ __all__ = [
 NOT_OF_SYMBOLS = frozenset({"activation_function", "batch_norm", "dropout", "to_device"})
 
 _plain = {name: globals()[name] for name in __all__ if name not in NOT_OF_SYMBOLS}
-_noted = {function: _noting(function, name) for name, function in _plain.items()}
+_noted = {function: _noting(function, __name__, name) for name, function in _plain.items()}
 globals().update({name: _noted[function] for name, function in _plain.items()})
 _BY_NAME.update({name: _noted[function] for name, function in _BY_NAME.items() if function in _noted})

@@ -4,6 +4,7 @@ are saved and loaded, and compute what the same functions give on tensors."""
 import copy
 import json
 import operator
+import pickle
 
 import numpy as np
 import pytest
@@ -174,6 +175,17 @@ def test_open_sizes():
     model = tg.Model(x, F.max_pool(x, 2) - 1)
     assert model(np.ones((2, 6, 8, 3))).shape == (2, 3, 4, 3)
     assert model.compute_output_shape((5, 10, 4, 3)) == (5, 5, 2, 3)
+
+
+def test_functions_and_what_holds_them_can_be_pickled():
+    for function in (F.relu, F.silu, F.exp, F.concatenate, F.dropout):
+        assert pickle.loads(pickle.dumps(function)) is function
+    layer = layers.Dense(2, activation="tanh")
+    layer.build((None, 3))
+    assert pickle.loads(pickle.dumps(layer)).activation is layer.activation is F.tanh
+    model = model_of(EXPRESSIONS["composed"])
+    x = RNG.standard_normal((2, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model))(x).numpy(), model(x).numpy())
 
 
 def test_symbols_among_keywords_and_indices():
