@@ -80,6 +80,24 @@ def recurrent() -> KerasFamily:
     return family
 
 
+def stateful() -> KerasFamily:
+    """What a stateful layer gives for one batch after the other, and after its states are set to 0."""
+    family = Cases("stateful", seed=605)
+    batches = family.normal(2, 2, 3, 2)
+    for name in GATES:
+        layer = getattr(keras.layers, name)(2, stateful=True, return_sequences=True)
+        layer(batches[0])
+        weights = family._random_weights(layer.weights)
+        layer.reset_state()
+        named = {f"w{i}": w for i, w in enumerate(weights)}
+        for number in range(3):
+            if number == 2:
+                layer.reset_state()
+            named[f"y{number}"] = layer(batches[number % 2])
+        family.keep(name, named | {"x0": batches[0], "x1": batches[1]}, cls=name)
+    return family
+
+
 def cells() -> KerasFamily:
     """Cells in RNN, and in a row."""
     family = Cases("cells", seed=602)
@@ -153,6 +171,8 @@ def masks() -> KerasFamily:
     family.layer("Embedding", "Embedding", {"input_dim": 5, "output_dim": 2, "mask_zero": True}, indices)
     family.layer("GlobalAveragePooling1D", "GlobalAveragePooling1D", {}, x[:3], masks={"mask": MASK[:3]})
     family.layer("BatchNormalization", "BatchNormalization", {}, x, masks={"mask": MASK})
+    training = {"training": True, "only": "float32"}  # Keras divides by the number of steps + 1e-7
+    family.layer("BatchNormalization in training", "BatchNormalization", {}, x, masks={"mask": MASK}, **training)
     family.layer("Softmax", "Softmax", {}, family.normal(4, 4), masks={"mask": MASK})
     through = {
         "Dense": [keras.layers.Dense(2)],
@@ -165,7 +185,8 @@ def masks() -> KerasFamily:
         model = keras.Sequential([keras.layers.Masking(), *layers])
         model(x)
         weights = family._random_weights(model.weights)
-        y = model(x)
+        x0 = x.clone().requires_grad_()
+        y = model(x0)
         y_true, weight = family.normal(*y.shape), family.uniform(4, 4, low=0.5, high=2.0)
         loss = keras.losses.MeanSquaredError()(y_true, y)
         metric = keras.metrics.MeanAbsoluteError()
@@ -175,8 +196,11 @@ def masks() -> KerasFamily:
         named["weighted"] = keras.losses.MeanSquaredError()(y_true, y, weight.clone())
         named["total"] = keras.losses.MeanSquaredError(reduction="sum")(y_true, y, weight.clone())
         named["metric"] = torch.as_tensor(metric.result())
+        sources = [x0, *[weight.value for weight in model.trainable_weights]]
+        gradients = torch.autograd.grad(named["weighted"], sources, retain_graph=True)
+        named |= {f"d{i}": gradient for i, gradient in enumerate(gradients)}
         family.keep(f"through {name}", named | {f"w{i}": w for i, w in enumerate(weights)}, through=name)
     return family
 
 
-FAMILIES = [recurrent, cells, wrappers, masks]
+FAMILIES = [recurrent, stateful, cells, wrappers, masks]
