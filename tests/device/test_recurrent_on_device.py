@@ -121,3 +121,20 @@ def test_states_go_there_and_stay(cupy):
     layer = L.LSTM(2)
     layer(SEQUENCES)
     assert layer.to("cuda")(tg.Tensor(SEQUENCES).to("cuda"), initial_state=states).device == "cuda:0"
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_a_classifier_of_frames_trains_there(cupy, cell):
+    def run(device):
+        tg.random.seed(1)
+        model = tg.models.RecurrentClassifier(
+            (4, 6, 6, 1), 2, cell, units=(4, 3), bidirectional=True, filters=2, features=3, dropout=0.2, mask_value=0.0
+        )
+        model.compile("adam", tg.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        x = np.random.default_rng(0).standard_normal((6, 4, 6, 6, 1)).astype(np.float32)
+        x[0, 2:] = x[3, 1:] = 0
+        return model.fit(x, np.arange(6) % 2, batch_size=3, epochs=2, verbose=0, device=device).history["loss"]
+
+    with kernels.using("reference"):
+        expected = run(None)
+    np.testing.assert_allclose(run("cuda"), expected, rtol=1e-4)
