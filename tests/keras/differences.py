@@ -89,6 +89,66 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "padding does not count",
     ),
     (
+        "a recurrent layer with a mask and an `initial_state`",
+        "ignores the mask, as every layer with two inputs does that asks for `mask`",
+        "skips the masked steps: `mask` is the first input's",
+    ),
+    (
+        "the mask of outputs with `go_backwards=True`",
+        "stands the other way round than the outputs",
+        "is turned round with them",
+    ),
+    (
+        "a mask and metrics",
+        "heeded by means of a function alone",
+        "weighs 0 in all metrics",
+    ),
+    (
+        "a mask and `sample_weight`, on PyTorch",
+        "the loss writes the mask into the array of weights that it was given",
+        "the weights stay as they are",
+    ),
+    (
+        "`GlobalAveragePooling1D` of a sequence that is masked altogether",
+        "NaN",
+        "an error",
+    ),
+    (
+        "`TimeDistributed(BatchNormalization())` in training",
+        "statistics of each step by itself, one after the other",
+        "statistics over all steps: the layer is called once, with the steps folded into the batch",
+    ),
+    (
+        "masks of more than two axes through `TimeDistributed`",
+        "stay as they are, too long for the outputs",
+        "go into the layer; the output has the mask that comes out, or (N, T)",
+    ),
+    (
+        "`recurrent_dropout` together with `dropout`",
+        "each gate draws its own share of the inputs",
+        "each gate draws its own share of the state, all share that of the inputs; a rate of 1 drops everything",
+    ),
+    (
+        "states of stateful layers",
+        "not among the weights, lost in files",
+        "weights that are not trained: files and backups hold them",
+    ),
+    (
+        "`Bidirectional(weights=…)`",
+        "taken, and never used",
+        "the weights to begin with",
+    ),
+    (
+        "`Masking(mask_value=nan)`",
+        "masks nothing",
+        "masks steps whose values are all missing; `step_axes` takes steps that are images",
+    ),
+    (
+        "`unroll`, `use_cudnn`",
+        "choose how it is computed",
+        "change nothing; `use_cudnn=True` is an error",
+    ),
+    (
         "masks that hide everything from a query",
         "`Attention` gives the mean of what is hidden",
         "weights 0, so 0",
