@@ -32,7 +32,8 @@ class Generator:
 
     @property
     def numpy(self) -> np.random.Generator:
-        if self is _default and (first := getattr(_waiting, "first", None)) is not None:
+        first = getattr(_waiting, "first", None)
+        if first is not None and (self is _default or _waiting.everywhere):
             first()
         return self._numpy
 
@@ -104,10 +105,10 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def before_drawing(first: Callable[[], None]) -> Iterator[None]:
-    """Within it, this thread calls `first()` before it draws from the engine's generator or asks for its state: to wait
-    for its turn (see models/prefetching.py)."""
-    _waiting.first = first
+def before_drawing(first: Callable[[], None], everywhere: bool = False) -> Iterator[None]:
+    """Within it, this thread calls `first()` before it draws from the engine's generator (everywhere: from any) or asks
+    for its state: to wait for its turn (see models/prefetching.py), or to refuse."""
+    _waiting.first, _waiting.everywhere = first, everywhere
     try:
         yield
     finally:

@@ -34,6 +34,7 @@ from ..engine.tape import enable_grad, grad, no_grad
 from ..engine.tensor import Tensor, as_tensor
 from . import saving, training
 from .callbacks.base import Callback, History
+from .captured import CapturedSteps
 from .compiling import CompiledLoss, CompiledMetrics, output_names
 from .data import Batch, as_arrays
 from .freezing import Trained
@@ -63,6 +64,7 @@ class Model(Layer):
     _loss: CompiledLoss | None = None
     _metrics: CompiledMetrics | None = None
     _trained: Trained
+    _captured: CapturedSteps | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if has_symbols((args, kwargs)) and cls._takes_graph:
@@ -190,10 +192,14 @@ class Model(Layer):
         uses its moving averages and leaves them as they are.) So a model that holds another one frozen can be trained
         by turns with it, each compiled while its own weights were trainable.
 
-        run_eagerly, auto_scale_loss: both values mean the same here: a step is always run as it is written, and no loss
-        is of half precision. steps_per_execution: 1; jit_compile: "auto" or False. ValueError for others.
+        jit_compile: True: on a GPU, training steps on batches of a shape that was seen before are captured into a CUDA
+        graph and launched as one, with the same numbers (see `captured`); where that cannot be, and on the CPU, a
+        warning says why, and steps run as they are written. "auto" and False: they always do.
+        run_eagerly, auto_scale_loss: both values mean the same here: a step is run as it is written but for
+        jit_compile, and no loss is of half precision. steps_per_execution: 1. ValueError for others.
         """
-        _check_execution(steps_per_execution, jit_compile)
+        _check_execution(run_eagerly, steps_per_execution, jit_compile)
+        self._captured = CapturedSteps(self) if jit_compile is True else None
         self.run_eagerly, self.steps_per_execution = bool(run_eagerly), 1
         self.optimizer = optimizers.get(optimizer)
         self._loss = None if loss is None else CompiledLoss(loss, loss_weights)
@@ -260,7 +266,8 @@ class Model(Layer):
         if self._metrics is None:
             return None
         loss = {"loss": None} if self._loss is None else self._loss.get_config()
-        return {"optimizer": serialize(self.optimizer)} | loss | self._metrics.get_config()
+        captured = {} if self._captured is None else {"jit_compile": True}
+        return {"optimizer": serialize(self.optimizer)} | loss | self._metrics.get_config() | captured
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as `get_compile_config` told."""
@@ -288,19 +295,32 @@ class Model(Layer):
         """
         x, y, sample_weight = data
         with self._trained.applied(self) as trained:
-            with enable_grad():
-                y_pred = self(x, training=True)
-                loss = self._compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight), True)
+            captured = None if self._captured is None else self._captured.step(x, y, sample_weight)
+            if captured is None:
+                y_pred, loss = self._forward(x, y, sample_weight)
+            else:
+                loss, y_pred, gradients = captured
             value = float(loss.item())
             if not math.isfinite(value):
                 return self._lost(value, x, y_pred, data)
-            y_pred = map_structure(Tensor.detach, y_pred)
             variables = trained()
-            gradients = grad(self.optimizer.scale_loss(loss), variables, allow_unused=True) if variables else []
+            if captured is None:
+                y_pred = map_structure(Tensor.detach, y_pred)
+                gradients = self._gradients(loss, variables)
         del loss
         if variables:  # a model that is frozen altogether is measured, not trained
             self.optimizer.apply(gradients, variables)
         return self._track(value, x, y, y_pred, sample_weight)
+
+    def _forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Tensor]:
+        """Predictions and loss of a batch in training."""
+        with enable_grad():
+            y_pred = self(x, training=True)
+            return y_pred, self._compute_loss(x, self._placed(y), y_pred, self._placed(sample_weight), True)
+
+    def _gradients(self, loss: Tensor, variables: list[Any]) -> list[Any]:
+        """Of the scaled loss, in the weights that are trained; None for one that it does not depend on."""
+        return list(grad(self.optimizer.scale_loss(loss), variables, allow_unused=True)) if variables else []
 
     def _compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
         """`compute_loss`, whose argument `training` a subclass may have left out."""
@@ -314,9 +334,13 @@ class Model(Layer):
             return structure
 
         def place(leaf: Any) -> Any:
-            return None if leaf is None else as_tensor(self._arrived(leaf)).to(device)
+            return None if leaf is None else self._on_device(leaf)
 
         return map_structure(place, as_arrays(structure))
+
+    def _on_device(self, leaf: Any) -> Tensor:
+        """An array where the model computes."""
+        return as_tensor(self._arrived(leaf)).to(self.device)
 
     def _arrived(self, leaf: Any) -> Any:
         """What a feed sent ahead of an array, else the array."""
@@ -537,12 +561,14 @@ for _name, _why in ABSENT_METHODS.items():
     setattr(Model, _name, _Absent(_name, _why))
 
 
-def _check_execution(steps_per_execution: Any, jit_compile: Any) -> None:
+def _check_execution(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any) -> None:
     """ValueError for what Keras's `compile` takes and ours does not do."""
     if steps_per_execution != 1:
         raise ValueError(f"steps_per_execution = {steps_per_execution!r} is not supported: steps are run one by one")
-    if jit_compile not in ("auto", False):
-        raise ValueError(f"jit_compile = {jit_compile!r} is not supported; leave it out")
+    if jit_compile not in ("auto", False, True):
+        raise ValueError(f"jit_compile = {jit_compile!r}: expected 'auto', True or False")
+    if run_eagerly and jit_compile is True:
+        raise ValueError("run_eagerly = True and jit_compile = True contradict each other")
 
 
 @functools.cache

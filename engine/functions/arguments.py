@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..capture import check_input
 from ..tensor import Tensor, as_tensor
 
 Result = TypeVar("Result")
@@ -104,6 +105,8 @@ def integer_array(function: str, argument: str, value: Any) -> Any:
 
 def require_in_range(function: str, argument: str, values: Any, size: int, what: str) -> None:
     """Raise ValueError, with the first offender and its position, unless all values are in 0 … size − 1."""
+    if check_input(values, lambda host: require_in_range(function, argument, host, size, what)):
+        return
     if values.size and (int(values.min()) < 0 or int(values.max()) >= size):
         wrong = (values < 0) | (values >= size)
         position = tuple(int(i[0]) for i in wrong.nonzero())

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..capture import fed
 from ..tape import Function
-from ..tensor import Array, Tensor, library_of
+from ..tensor import Array, Tensor
 from .arguments import floating
 
 
@@ -49,6 +50,6 @@ def dropout(
         if len(noise_shape) != x.ndim or any(m not in (None, 1, n) for m, n in zip(noise_shape, x.shape, strict=True)):
             raise ValueError(f"dropout: noise_shape = {tuple(noise_shape)} does not broadcast to x's shape {x.shape}")
         shape = tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True)])
-    drawn = (generator or random.generator()).uniform(shape=shape)
-    keep = library_of(x.array).asarray(drawn >= rate)
+    source = generator or random.generator()
+    keep = fed(lambda: source.uniform(shape=shape) >= rate, tuple(shape), np.bool_, x.array)
     return Dropout()(x, keep=keep, scale=1 / (1 - rate))

@@ -42,8 +42,7 @@ class _Memory:
         self.used, self.limit, self._counted = 0, TOTAL, set[int]()
 
     def count(self, held: np.ndarray) -> None:
-        while isinstance(held.base, np.ndarray):
-            held = held.base
+        held = _owner(held)
         if id(held) in self._counted or not held.nbytes:
             return
         if self.used + held.nbytes > self.limit:
@@ -125,11 +124,13 @@ class ndarray:
     # ---- methods
 
     def get(self) -> np.ndarray:
+        _refuse_in_capture("a number is read back")
         return np.array(self._held, copy=True, order="C")
 
     def set(self, values: np.ndarray, stream: Stream | None = None) -> None:
         """At once; or, as a copy engine does, when the stream comes to it, from what the buffer holds then."""
         if stream is None:
+            _refuse_in_capture("an array is copied from main memory")
             self._held[...] = values
         else:
             stream.copy(self._held, values)
@@ -141,28 +142,28 @@ class ndarray:
         return (self[place] for place in range(len(self)))
 
     def __getitem__(self, index: Any) -> ndarray:
-        return ndarray(np.asarray(self._held[_held(index)]), self._gpu)
+        return _call(lambda x, i: np.asarray(x[i]), (self, index), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._held[_held(index)] = _held(value)
+        _call(operator.setitem, (self, index, value), {})
 
     def __bool__(self) -> bool:
-        return bool(self._held)
+        return bool(self.get())
 
     def __int__(self) -> int:
-        return int(self._held)
+        return int(self.get())
 
     def __float__(self) -> float:
-        return float(self._held)
+        return float(self.get())
 
     def __index__(self) -> int:
-        return operator.index(self._held)
+        return operator.index(self.get())
 
     def item(self, *place: int) -> Any:
-        return self._held.item(*place)
+        return self.get().item(*place)
 
     def tolist(self) -> Any:
-        return self._held.tolist()
+        return self.get().tolist()
 
 
 def _method(name: str) -> Callable:
@@ -204,7 +205,8 @@ def _call(function: Callable, arguments: tuple, options: dict) -> Any:
     gpus = {array._gpu for array in _arrays_in((arguments, options))}
     if len(gpus) > 1:
         raise ValueError(f"arrays on different devices: {sorted(gpus)}")
-    result = function(*map(_held, arguments), **{name: _held(value) for name, value in options.items()})
+    held, named = [_held(value) for value in arguments], {name: _held(value) for name, value in options.items()}
+    result = _capturing.recorded(function, held, named) if _capturing.active else function(*held, **named)
     return _wrapped(result, gpus.pop() if gpus else None)
 
 
@@ -240,6 +242,8 @@ def asarray(values: Any, dtype: Any = None, order: str | None = None) -> ndarray
     if isinstance(values, ndarray):
         make = np.asarray if values._gpu == _Device.current else np.array
         return ndarray(make(values._held, dtype, order=order))
+    _allocator.pinned(np.asarray(values).nbytes)
+    _refuse_in_capture("an array is copied from main memory")
     return ndarray(np.array(values, dtype, copy=True, order=order or "K"))
 
 
@@ -262,6 +266,9 @@ def module() -> ModuleType:
         Device=_Device,
         Event=Event,
         Stream=Stream,
+        MemoryPool=lambda: SimpleNamespace(malloc=lambda size: None),
+        using_allocator=_allocator.using,
+        set_pinned_memory_allocator=set_pinned_memory_allocator,
         alloc_pinned_memory=alloc_pinned_memory,
         get_current_stream=lambda: _streams.current,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -269,6 +276,7 @@ def module() -> ModuleType:
             getDeviceCount=lambda: GPUS, memGetInfo=lambda: (memory.limit - memory.used, memory.limit)
         ),
     )
+    cupy.get_default_pinned_memory_pool = lambda: SimpleNamespace(malloc=lambda size: None)
     cupy.get_default_memory_pool = lambda: SimpleNamespace(used_bytes=lambda: memory.used)
     return cupy
 
@@ -332,6 +340,121 @@ class Stream:
     def __exit__(self, *error: Any) -> None:
         _streams.current = self._before
 
+    def begin_capture(self, mode: Any = None) -> None:
+        """From now on this thread's launches are noted, and not made."""
+        if self is not _streams.current or self is _NULL:
+            raise PretenceError("a capture of a stream that is not in use, or of the null stream")
+        _capturing.begin()
+
+    def end_capture(self) -> Graph:
+        return _capturing.end()
+
+    ptr = 0
+
+
+class Graph:
+    """Launches with the arrays that they were noted with."""
+
+    def __init__(self, launches: list[tuple[Callable, list, dict, Any]]):
+        self._launches = launches
+
+    def launch(self, stream: Stream | None = None) -> None:
+        for function, arguments, options, result in self._launches:
+            _put(function(*arguments, **options), result)
+
+
+def _put(values: Any, places: Any) -> None:
+    """Results into the arrays that held them when they were noted; views of others hold theirs already."""
+    if isinstance(values, list | tuple):
+        for value, place in zip(values, places, strict=True):
+            _put(value, place)
+    elif isinstance(values, np.ndarray | np.generic) and not np.may_share_memory(values, places):
+        places[...] = values
+
+
+class _Capturing(threading.local):
+    """Notes launches. To know the shapes of results it makes them as well, and afterwards everything is as it was: what
+    they wrote to has its numbers again, what they made holds NaN."""
+
+    active = False
+
+    def begin(self) -> None:
+        self.active, self._launches = True, []
+        self._before: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # what was there before, and its numbers
+        self._made: dict[int, np.ndarray] = {}
+
+    def recorded(self, function: Callable, arguments: list, options: dict) -> Any:
+        if _allocator.current is None:
+            raise PretenceError("a capture whose arrays would be taken from the pool that others use")
+        for owner in map(_owner, _numpy_arrays((arguments, options))):
+            if id(owner) not in self._made and id(owner) not in self._before:
+                self._before[id(owner)] = owner, owner.copy()
+        result = function(*arguments, **options)
+        if type(result) is float:
+            raise RuntimeError("cudaErrorStreamCaptureUnsupported: a number is read back while the stream is capturing")
+        result = np.asarray(result) if isinstance(result, np.generic) else result
+        self._made |= {id(o): o for o in map(_owner, _numpy_arrays(result)) if id(o) not in self._before}
+        if function not in (np.empty, np.empty_like):  # which launch nothing
+            self._launches.append((function, arguments, options, result))
+        return result
+
+    def end(self) -> Graph:
+        if not self.active:
+            raise RuntimeError("cudaErrorIllegalState: no capture")
+        self.active = False
+        for array in self._made.values():
+            if array.dtype.kind == "f" and array.flags.writeable:
+                array[...] = np.nan
+        for owner, before in self._before.values():
+            if owner.flags.writeable:
+                owner[...] = before
+        return Graph(self._launches)
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array whose memory it is."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _numpy_arrays(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _numpy_arrays(each)
+
+
+def _refuse_in_capture(what: str) -> None:
+    if _capturing.active:
+        raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what} while the stream is capturing")
+
+
+_capturing = _Capturing()
+
+
+class _Allocator(threading.local):
+    """Of this thread; None: the pool that all use. And that of pinned memory, which is all threads'."""
+
+    current: Any = None
+    pinned: Callable = staticmethod(lambda size: None)
+
+    @contextmanager
+    def using(self, allocator: Callable) -> Iterator[None]:
+        before, self.current = self.current, allocator
+        try:
+            yield
+        finally:
+            self.current = before
+
+
+_allocator = _Allocator()
+
+
+def set_pinned_memory_allocator(allocator: Callable | None = None) -> None:
+    _Allocator.pinned = staticmethod(allocator or (lambda size: None))
+
 
 class Event:
     """A place in a stream."""
@@ -362,9 +485,7 @@ _pinned: set[int] = set()
 
 def _base(array: np.ndarray) -> int:
     """The address of the memory that an array is part of."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array.ctypes.data
+    return _owner(array).ctypes.data
 
 
 def alloc_pinned_memory(size: int) -> Any:

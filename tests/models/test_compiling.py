@@ -141,8 +141,15 @@ def test_arguments_of_kerass_that_change_nothing_and_those_that_would():
     model.compile("sgd", "mse", None, None, None, False, 1, False, True)
     with pytest.raises(ValueError, match="steps_per_execution = 2 is not supported"):
         model.compile("sgd", "mse", steps_per_execution=2)
-    with pytest.raises(ValueError, match="jit_compile = True is not supported"):
-        model.compile("sgd", "mse", jit_compile=True)
+    assert "jit_compile" not in model.get_compile_config()
+    model.compile("sgd", "mse", jit_compile=True)
+    again = two_outputs()
+    again.compile_from_config(model.get_compile_config())
+    assert again._captured is not None
+    with pytest.raises(ValueError, match="jit_compile = 'always': expected"):
+        model.compile("sgd", "mse", jit_compile="always")
+    with pytest.raises(ValueError, match="contradict"):
+        model.compile("sgd", "mse", run_eagerly=True, jit_compile=True)
 
 
 @pytest.mark.filterwarnings("ignore:sgd. no gradient")
