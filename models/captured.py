@@ -32,6 +32,10 @@ class CapturedSteps:
         self.reason: str | None = None  # why steps are not captured
         self._graphs: dict[Any, _CapturedStep | None] = {}  # None: it ran once
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies of the model, which capture their own."""
+        return vars(self) | {"_graphs": {}}
+
     def step(self, x: Any, y: Any, sample_weight: Any) -> tuple[Tensor, Any, list[Any]] | None:
         """(loss, y_pred, gradients of the trained weights) of a batch; None where the step must run as it is
         written."""

@@ -23,11 +23,13 @@ Batch = tuple[Any, Any, Any]  # x, y, sample_weight; y and sample_weight may be 
 class Source:
     """What gives passes over the data: `iterate(number, skip)` is pass `number` without its first `skip` batches.
 
-    ahead: how many batches are worth making ready on a thread. one_pass: whether there is only one.
+    ahead: how many batches are worth making ready on a thread. one_pass: whether there is only one. on_host: whether
+    the batches lie in main memory, as far as is known.
     """
 
     ahead = 0
     one_pass = False
+    on_host = True
 
     def __len__(self) -> int:
         """The batches of a pass; TypeError if that is not known."""
@@ -60,8 +62,8 @@ class ArraySource(Source):
         self.batch_size, self.shuffle = positive("batch_size", 32 if batch_size is None else batch_size), bool(shuffle)
         self.samples = common_length(self.arrays)
         # A view is made at once; and arrays of a GPU belong to the device that is current in this thread.
-        on_host = all(leaf is None or isinstance(leaf, np.ndarray) for leaf in flatten(self.arrays))
-        self.ahead = DEPTH if self.shuffle and on_host else 0
+        self.on_host = all(leaf is None or isinstance(leaf, np.ndarray) for leaf in flatten(self.arrays))
+        self.ahead = DEPTH if self.shuffle and self.on_host else 0
 
     def __len__(self) -> int:
         return -(-self.samples // self.batch_size)

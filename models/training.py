@@ -310,7 +310,7 @@ def _feed(
 ) -> Feed:
     """The batches for a model; where it computes on a GPU, they are sent there while the step before runs."""
     depth = depth_for(max(source.ahead, DEPTH))
-    if model.device == "cpu" or depth == 0:
+    if model.device == "cpu" or depth == 0 or not source.on_host:
         return Feed(source, steps, once, prepare)
     sender = Sender(model.device, depth)
 

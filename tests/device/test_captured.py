@@ -3,6 +3,8 @@
 The pretended device notes launches while a stream captures, undoes what they did, and refuses what a GPU refuses then.
 """
 
+import copy
+
 import numpy as np
 import pytest
 from pretended_device import reference_device
@@ -114,6 +116,17 @@ def test_what_was_frozen_is_captured_anew(cupy, launches):
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
     assert not np.array_equal(model.get_weights()[-1], before[-1])
     assert len(launches) == 4
+
+
+@NO_WARNING
+def test_a_copy_of_the_model_captures_its_own(cupy, launches):
+    model = classifier(dropout=False).to("cuda")
+    for _ in range(2):
+        model.train_on_batch(IMAGES, LABELS)
+    other = copy.deepcopy(model).to("cuda")  # a copy lies in main memory
+    for _ in range(3):
+        assert other.train_on_batch(IMAGES, LABELS) == model.train_on_batch(IMAGES, LABELS)
+    assert len(launches) == 1 + 3 + 2
 
 
 @NO_WARNING
