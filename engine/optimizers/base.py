@@ -148,7 +148,7 @@ class Optimizer(Configurable):
         self._undecayed = {
             index
             for index, variable in enumerate(variables)
-            if id(variable) in identities or any(part in variable.name for part in parts)
+            if id(variable) in identities or any(part in variable.name.rpartition("/")[2] for part in parts)
         }
         if self._pending is not None:
             pending, self._pending = self._pending, None
@@ -184,7 +184,8 @@ class Optimizer(Configurable):
     def exclude_from_weight_decay(
         self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
     ) -> None:
-        """Spare these variables, and those in whose names one of `var_names` appears ("bias"), from weight decay.
+        """Spare these variables, and those in whose own names one of `var_names` appears, from weight decay. A layer's
+        name is no part of it, as in Keras: "bias" spares "dense/bias", and not "bias_head/kernel".
 
         As part of the state it is saved with backups. Raises ValueError once the optimizer is built.
         """

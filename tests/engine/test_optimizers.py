@@ -285,6 +285,11 @@ def test_exclusions_are_configured_by_name_and_saved_with_the_state():
     plain.load_state(again.state())
     plain.build(weights)
     assert [plain.decay_of(weight) for weight in weights] == [0.004, 0.0, 0.004]
+    layered = [Variable(np.zeros(1), name=name) for name in ("bias_head/kernel", "dense/bias", "beta")]
+    other = optimizers.AdamW()
+    other.exclude_from_weight_decay(var_names=["bias", "et"])
+    other.build(layered)
+    assert [other.decay_of(variable) for variable in layered] == [0.004, 0.0, 0.0]
     optimizer.exclude_from_weight_decay(var_list=weights)
     with pytest.raises(NotImplementedError, match="by their names"):
         optimizer.get_config()
