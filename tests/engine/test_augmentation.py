@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tomograd as tg
-from tomograd import layers
+from tomograd import callbacks, layers
 from tomograd.engine.layers.augmentation import RandomLayer
 
 RNG = np.random.default_rng(7)
@@ -204,6 +204,28 @@ def test_configurations(name):
     again = type(layer).from_config(config)
     assert again.get_config() == config
     np.testing.assert_array_equal(again(IMAGES, training=True).numpy(), layer(IMAGES, training=True).numpy())
+
+
+def test_a_run_that_broke_off_resumes_with_its_draws(tmp_path):
+    class BreakOff(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.training_run.steps == 5:
+                raise KeyboardInterrupt
+
+    def run(*further):
+        tg.random.seed(3)
+        drawing = [layers.RandomFlip(), layers.RandomRotation(0.2, seed=4), layers.RandomCrop(4, 4, seed=5)]
+        model = tg.Sequential([layers.Input((6, 5, 2)), *drawing, layers.Flatten(), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.fit(IMAGES / 255, np.arange(4.0)[:, None], batch_size=2, epochs=4, verbose=0, callbacks=list(further))
+        return model.get_weights()
+
+    unbroken = run()
+    with pytest.raises(KeyboardInterrupt):
+        run(callbacks.BackupAndRestore(tmp_path / "backup", save_freq=3), BreakOff())
+    resumed = run(callbacks.BackupAndRestore(tmp_path / "backup", save_freq=3))
+    for one, other in zip(unbroken, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # ---------------------------------------------------------------------------------------------------- distributions
