@@ -537,6 +537,14 @@ class TestRoom:
         del array
         assert memory.summary().in_use == before
 
+    def test_its_size_is_that_of_blocks_in_use_and_kept(self):
+        room = memory.Room()
+        with memory.within(room):
+            kept = memory.empty((2 * MiB,), np.uint8)
+            memory.empty((MiB,), np.uint8)
+        room.summary()  # counts what was given back
+        assert (room.in_use, room.cached, room.size) == (kept.nbytes, MiB, kept.nbytes + MiB)
+
     def test_free_memory_is_what_no_array_lives_in(self):
         room = memory.Room()
         with memory.within(room):

@@ -10,6 +10,7 @@ import ast
 import gc
 import inspect
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from types import CodeType, FunctionType
@@ -56,7 +57,8 @@ def exchange(original: CodeType, mutant: CodeType, living: Living) -> None:
 
 
 def functions_run(path: str, action) -> set[tuple[str, int]]:
-    """Which functions of a source file run during `action()`, by name and first line."""
+    """Which functions of a source file run during `action()`, in this thread and those that it starts, by name and
+    first line."""
     seen = set()
 
     def note(frame, event, argument):
@@ -64,11 +66,13 @@ def functions_run(path: str, action) -> set[tuple[str, int]]:
             seen.add(key(frame.f_code))
 
     before = sys.getprofile()
+    threading.setprofile(note)
     sys.setprofile(note)
     try:
         action()
     finally:
         sys.setprofile(before)
+        threading.setprofile(None)
     return seen
 
 

