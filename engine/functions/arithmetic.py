@@ -175,7 +175,8 @@ class LogAddExp(_Broadcasting):
 
     def backward(self, cotangent: Tensor) -> Gradients:
         x, y = self.saved
-        difference = where(x == y, 0, x - y)  # infinities too
+        # ∞ − ∞ counts as 0; but where x and y are equal and finite, their difference has a derivative.
+        difference = where((x == y).array & np.isinf(x.array), 0, x - y)
         return self.to_shapes(
             cotangent * _sigmoid(difference) if self.needs[0] else None,
             cotangent * _sigmoid(-difference) if self.needs[1] else None,

@@ -11,7 +11,7 @@ import pytest
 from tomograd import kernels
 from tomograd.engine import Function, Tensor
 from tomograd.engine import functional as F
-from tomograd.testing import gradcheck, registry
+from tomograd.testing import gradcheck, gradgradcheck, registry
 from tomograd.testing.registry import ENTRIES, checks, entries, table
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,7 @@ WITH_KINKS = {
     *("simple_rnn", "lstm", "gru"),  # cells with relu or hard_sigmoid
     *("sparse_cross_entropy", "cross_entropy", "binary_cross_entropy", "dice"),
 }
+WITH_KINKS_OF_THEIR_GRADIENTS = {"celu", "sparse_plus"}
 SMOOTH = [e for e in ENTRIES.values() if not e.kinks and not e.constant]
 
 
@@ -47,6 +48,8 @@ class TestCompleteness:
                 around = [sample.function(*[Tensor(a + d) for a in arrays]).array for d in (-0.01, 0.0, 0.01)]
             if np.isfinite(around).all():
                 gradcheck(sample.function, arrays)
+                if not entry.once_only and entry.name not in WITH_KINKS_OF_THEIR_GRADIENTS:
+                    gradgradcheck(sample.function, arrays, method="directions")
 
     def test_every_backend_that_is_there_is_in_it(self):
         declared = {backend for e in ENTRIES.values() for backend in e.backends}

@@ -575,3 +575,25 @@ def test_a_window_larger_than_the_padded_input_is_named_with_both_sizes(name):
     call, window, size = TOO_LARGE[name]
     with pytest.raises(ValueError, match=f"window of size {window}.* is larger than the padded input of size {size}"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("function", "second", "third"),
+    [(F.softplus, 0.25, 0.0), (F.sigmoid, 0.0, -0.125), (F.tanh, 0.0, -2.0), (F.log_sigmoid, -0.25, 0.0)],
+)
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_higher_derivatives_at_0_where_a_logarithm_of_a_sum_has_equal_terms(function, second, third, zero):
+    x = Tensor(np.array([zero]), requires_grad=True)
+    derivative = function(x)
+    for expected in (None, second, third):
+        (derivative,) = grad(derivative, [x], np.ones(1), create_graph=True)
+        if expected is not None:
+            np.testing.assert_allclose(derivative.numpy(), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize(("x", "y"), [(np.inf, np.inf), (-np.inf, -np.inf), (np.inf, 1.0), (-np.inf, 1.0)])
+def test_infinite_terms_share_the_gradient_as_their_limits_do(x, y):
+    tensors = [Tensor(np.array([value]), requires_grad=True) for value in (x, y)]
+    with np.errstate(all="ignore"):
+        gradients = [gradient.item() for gradient in grad(F.logaddexp(*tensors), tensors, np.ones(1))]
+    assert gradients == ([0.5, 0.5] if x == y else [1.0, 0.0] if x > y else [0.0, 1.0])
