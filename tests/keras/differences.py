@@ -198,6 +198,44 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "waits for the next `compile` (a frozen batch normalisation uses its averages at once)",
     ),
     ("class and sample weights in `fit`", "not both", "multiplied"),
+    (
+        "weights within `MaxNorm` or `MinMaxNorm`",
+        "shrink at every step, by norm/(norm + 1e-7)",
+        "stay to the last bit",
+    ),
+    (
+        '`regularizers.get("l1_l2")`',
+        "unknown; `l1l2` is one without a penalty",
+        "`L1L2(0.01, 0.01)`, as Keras documents it",
+    ),
+    ("`OrthogonalRegularizer` of one row", "NaN", "0"),
+    ("`HeNormal(input_axes=…)` without output_axes, and its like", "ignored", "an error"),
+    (
+        "an initializer object without a seed",
+        "repeats its numbers at every call",
+        "draws new ones",
+    ),
+    ("a Variable beside a symbol", "a constant, neither trained nor saved", "an error"),
+    (
+        '`RandomFlip("horizontal_and_vertical")`',
+        "one draw for both directions: turned by 180°, or as it was",
+        "a draw for each direction",
+    ),
+    (
+        "`RandomCrop` outside of training, and of small images",
+        "leaves the size as it is; distorts",
+        "the largest part of the wanted ratio, resized, as Keras documents it",
+    ),
+    (
+        "`RandomContrast(f)`",
+        "a factor from 1 … 1 + f; a pair is sorted",
+        "from 1 − f … 1 + f, or 1 − lower … 1 + upper, as Keras documents it",
+    ),
+    (
+        "images and masks in a dict for a random layer",
+        "on PyTorch masks are turned by another map than their images; the dict and the images are written to",
+        "by the same map; nothing is written to; masks keep their type",
+    ),
     ("`steps_per_epoch` beyond a pass", "ends the epoch with a warning", "the next pass follows"),
     (
         "`PyDataset.on_epoch_end`",
