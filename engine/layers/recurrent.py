@@ -107,6 +107,9 @@ class RNN(Layer):
         states = self._states_before(sequences, initial_state)
         if mask is not None:
             mask = checked_mask(flatten(mask)[0] if isinstance(mask, list) else mask, sequences, 2, self.name)
+            # Whatever stands in skipped steps, NaN too, has no part in the gradient of the weights.
+            kept = mask.array.reshape(mask.shape + (1,) * (sequences.ndim - 2))
+            sequences = F.where(kept, sequences, 0.0)
         if self.go_backwards:
             # Copied by a kernel: what follows takes steps as rows, which a view of them turned round does not allow.
             sequences = F.concatenate([F.flip(sequences, 1)], 1)
@@ -185,7 +188,8 @@ class RNN(Layer):
             output, new = call_cell(cell, sequences[:, step], state, training)
             if mask is not None:
                 taken = mask.array[:, step]
-                before = outputs[-1] if outputs and not self.zero_output_for_mask else output * 0.0
+                repeats = outputs and not self.zero_output_for_mask
+                before = outputs[-1] if repeats else from_array(np.zeros_like(output.array))
                 output, new = _chosen(taken, output, before), _chosen(taken, new, state)
             state = new
             outputs.append(output)
@@ -211,7 +215,7 @@ class RNN(Layer):
         mask = flatten(previous_mask)[0]
         if not self.return_sequences:
             mask = None
-        elif mask is not None and self.go_backwards:
+        elif mask is not None and self.go_backwards and mask.ndim > 1:  # else it is one of whole sequences
             mask = F.flip(mask, 1)
         return [mask, *map_structure(lambda _: None, self.state_size)] if self.return_state else mask
 

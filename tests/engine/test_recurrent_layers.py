@@ -442,8 +442,23 @@ def test_the_mask_stays_with_all_outputs_and_is_turned_round_with_them():
 
 def test_a_mask_of_whole_sequences_stands_for_all_their_steps():
     x = normal(2, 3, 2)
-    y = L.GRU(2)(x, mask=np.array([True, False])).numpy()
-    assert y[0].any() and not y[1].any()
+    for backwards in (False, True):
+        layer = L.GRU(2, return_sequences=True, go_backwards=backwards)
+        y = layer(x, mask=np.array([True, False]))
+        assert y.numpy()[0].all() and not y.numpy()[1].any()
+        np.testing.assert_array_equal(mask_of(y).numpy(), [True, False])
+
+
+def test_what_is_masked_may_be_anything():
+    x, mask = normal(2, 4, 3), np.array([[0, 1, 0, 1], [1, 0, 0, 0]], bool)
+    wrong = np.where(mask[..., None], x, np.nan).astype(np.float32)
+    for cell in (L.SimpleRNNCell(2), L.LSTMCell(2), L.GRUCell(2), by_steps(L.GRUCell)(2), Leaky(2)):
+        layer = L.RNN(cell, return_sequences=True, return_state=True)
+        first, second = (layer(each, mask=mask) for each in (wrong, x))
+        gradients = [grad(functions.sum(y[0]), layer.trainable_weights) for y in (first, second)]
+        pairs = [*zip(leaves(first), leaves(second), strict=True), *zip(*gradients, strict=True)]
+        for found, expected in pairs:
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
 # ------------------------------------------------------------------------------------------------------ Bidirectional
