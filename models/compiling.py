@@ -286,6 +286,8 @@ class CompiledMetrics:
         for slots, truth, prediction, weight, mask in zip(
             self._slots or [], truths, predictions, weights, masks, strict=True
         ):
+            if slots and mask is not None:  # what is masked may be no label, and no number
+                truth, prediction = _zero_where_masked(truth, mask), _zero_where_masked(prediction, mask)
             for metric, weighted in slots:
                 metric.update_state(truth, prediction, _masked_weight(weight if weighted else None, mask))
 
@@ -347,6 +349,14 @@ class CompiledMetrics:
             "metrics": _map_specification(_serialize_metric, self.given),
             "weighted_metrics": _map_specification(_serialize_metric, self.weighted),
         }
+
+
+def _zero_where_masked(values: Any, mask: Tensor) -> Any:
+    """An array with zeros where the mask of its leading axes is False."""
+    if values is None or np.shape(to_array(values))[: mask.ndim] != mask.shape:
+        return values
+    values = to_array(values)
+    return np.where(mask.numpy().reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, 0)
 
 
 def _masked_weight(weight: Any, mask: Tensor | None) -> Any:

@@ -52,7 +52,9 @@ class Loss(Configurable):
         Raises ValueError for shapes that do not fit and for a mean over nothing.
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
-        mask = mask_of(y_pred)
+        if (mask := mask_of(y_pred)) is not None:
+            y_true = _beside(y_true, y_pred)
+            y_true, y_pred = _zero_where_masked(y_true, mask), _zero_where_masked(y_pred, mask)
         if y_pred.dtype.kind != "f" or self.dtype not in (None, str(y_pred.dtype)):
             y_pred = F.astype(y_pred, self.dtype or np.float32)
         y_true, y_pred = self.aligned(_beside(y_true, y_pred), y_pred)
@@ -178,6 +180,13 @@ def _beside(given: Tensor, prediction: Tensor) -> Tensor:
     """What is right, or a weight, where the prediction lies: on its GPU, if it has to go there and no gradient does."""
     array = beside(given.array, prediction.array)
     return given if array is given.array or given.requires_grad else from_array(array)
+
+
+def _zero_where_masked(x: Tensor, mask: Tensor) -> Tensor:
+    """x with zeros where its mask is False: no label there is refused, and no NaN has a gradient."""
+    if x.shape[: mask.ndim] != mask.shape:
+        return x
+    return F.where(F.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim)), x, 0)
 
 
 def _expanded_weights(name: str, sample_weight: Any, values: Tensor) -> Tensor:

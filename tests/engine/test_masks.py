@@ -357,11 +357,12 @@ def test_losses_leave_masked_values_out(reduction, weighted):
     np.testing.assert_allclose(loss(y_true, y_pred, weights).numpy(), expected, rtol=1e-6)
 
 
-def test_a_masked_loss_has_no_gradient_in_what_is_masked():
-    scores = masked(3).numpy()
+def test_a_masked_loss_has_no_gradient_in_what_is_masked_whatever_stands_there():
+    scores = masked(3).numpy().copy()
+    scores[~MASK] = np.nan
     x = Tensor(scores, requires_grad=True)
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=2)
-    labels = np.array([[0, 2, 1], [1, 1, 0]])
+    labels = np.array([[0, 2, -1], [1, 7, -1]])
     value = loss(labels, with_mask(x, MASK))
     (gradient,) = grad(value, [x])
     assert np.isfinite(value.item())
@@ -435,3 +436,15 @@ def test_a_layer_that_cannot_do_without_a_mask_stands_in_a_graph_of_open_sizes()
         y = models.Model(indices, outputs)(np.array([[1, 2, 0], [3, 0, 0]])).numpy()
     np.testing.assert_allclose(y.sum(1), 1, rtol=1e-6)
     assert not y[0, 2].any() and not y[1, 1:].any()
+
+
+def test_labels_of_masked_steps_may_be_no_labels():
+    x, y = masked(4).numpy().copy(), np.array([[0, 1, -1], [1, -1, -1]])
+    x[~MASK] = 0
+    model = models.Sequential([L.Masking(), L.Dense(2)])
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"])
+    logs = model.test_on_batch(x, y, return_dict=True)
+    right = (model(x).numpy().argmax(-1) == y)[MASK]
+    np.testing.assert_allclose(logs["accuracy"], right.mean())
+    np.testing.assert_allclose(logs["loss"], loss(y[MASK], model(x).numpy()[MASK]).item(), rtol=1e-6)
