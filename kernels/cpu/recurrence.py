@@ -192,8 +192,10 @@ class _Batch:
         run(body, self.groups, 1, self.vector, self.mask, *arguments)
 
     def state(self, given: np.ndarray | None) -> np.ndarray:
-        """A state (N, H) before the first step, or something that is not read."""
-        return empty((1,), self.dtype) if given is None else contiguous(given)
+        """A state (N, H) before the first step; if none is given, zeros, or something that is not read."""
+        if given is not None:
+            return contiguous(given)
+        return zeros((self.shape[0], self.shape[2]), self.dtype) if self.starts else empty((1,), self.dtype)
 
     def start(self, given: np.ndarray | None) -> np.ndarray:
         """A state's gradient, an array of its own to go on from."""
@@ -348,10 +350,7 @@ def lstm(
     h = empty((*z.shape[:2], len(weight)), z.dtype)
     c = empty_like(h)
     if h.size:
-        starts = h0 is not None or c0 is not None
-        batch = _Batch(h, 4, mask, starts)
-        if starts:
-            h0, c0 = batch.start(h0), batch.start(c0)
+        batch = _Batch(h, 4, mask, h0 is not None or c0 is not None)
         functions = ACTIVATIONS[activation][0], ACTIVATIONS[recurrent_activation][0]
         packed = packed_gates(contiguous(weight), 0, 4)
         batch.run(_lstm, *functions, z, packed, batch.state(h0), batch.state(c0), h, c, *batch.kernels(4))

@@ -55,6 +55,20 @@ def test_results_do_not_depend_on_how_the_batch_is_cut():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("given", ["h0", "c0"])
+def test_one_state_without_the_other(given):
+    rng = np.random.default_rng(1)
+    z, weight, state = rng.standard_normal((3, 2, 12)), rng.standard_normal((3, 12)), rng.standard_normal((3, 3))
+    states = (state, None) if given == "h0" else (None, state)
+    zeros = [np.zeros((3, 3)) if each is None else each for each in states]
+    for one, other in zip(
+        cpu.lstm(z.copy(), weight, *states, None, *FUNCTIONS),
+        reference.lstm(z.copy(), weight, *zeros, None, *FUNCTIONS),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 @pytest.mark.parametrize("level", ["avx2", "scalar"])
 def test_cells_on_narrower_registers(level):
     with simd.using_level(level):
