@@ -81,7 +81,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "MultiOptimizer": "train parts of a model with optimizers of their own in a train_step",
         "Muon": "made for the matrices of language models; AdamW or Lion train what is here",
         "OptimizerMap": "as MultiOptimizer",
-        "ScheduleFreeAdamW": "AdamW with use_ema averages weights, with OneCycle it needs no search for a schedule",
     },
     "optimizers.schedules": {},
     "regularizers": {},

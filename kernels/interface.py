@@ -62,6 +62,7 @@ OPTIMIZERS = (
     "adamax_step",
     "nadam_step",
     "lamb_step",
+    "schedule_free_step",
     "adagrad_step",
     "adadelta_step",
     "rmsprop_step",

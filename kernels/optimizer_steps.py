@@ -120,6 +120,25 @@ class Steps:
         numbers = learning_rate, 1 - beta_1, 1 - beta_2, *corrections, epsilon, learning_rate * weight_decay
         self._run("lamb", (), parameters, gradients, (first_moments, second_moments), numbers)
 
+    @twin_of(reference.schedule_free_step)
+    def schedule_free_step(
+        self,
+        parameters: Arrays,
+        gradients: Arrays,
+        iterates: Arrays,
+        second_moments: Arrays,
+        step: int,
+        learning_rate: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        weight_decay: float,
+    ) -> None:
+        numbers = learning_rate, beta_1, 1 - beta_1, 1 - beta_2, 1 / (1 - beta_2**step), 1 / step, 1 - 1 / step
+        kept = iterates, second_moments
+        decay = learning_rate * weight_decay
+        self._run("schedule_free", (), parameters, gradients, kept, (*numbers, epsilon, decay))
+
     @twin_of(reference.adagrad_step)
     def adagrad_step(
         self,

@@ -17,13 +17,13 @@ from .. import schedules
 from ..absent import absent
 from ..config import make, serialize
 from .adagrad import Adadelta, Adagrad, RMSprop
-from .adam import Adam, Adamax, AdamW, Lamb, Nadam
+from .adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from .base import Optimizer
 from .ftrl import Ftrl
 from .lion import Lion
 from .sgd import SGD
 
-_CLASSES = (SGD, Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Nadam, RMSprop)
+_CLASSES = (SGD, Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Nadam, RMSprop, ScheduleFreeAdamW)
 _NAMES: dict[str, type[Optimizer]] = {
     **{cls.__name__: cls for cls in _CLASSES},
     **{cls.__name__.lower(): cls for cls in _CLASSES},
@@ -42,6 +42,7 @@ __all__ = [
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
     "schedules",

@@ -39,7 +39,7 @@ class Adagrad(Optimizer):
         )
         self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
 
-    def own_slots(self) -> Mapping[str, float]:
+    def own_slots(self) -> Mapping[str, float | None]:
         return {"accumulator": self.initial_accumulator_value}
 
     def update_group(self, group: Group) -> None:
@@ -120,7 +120,7 @@ class RMSprop(Optimizer):
         self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
         self.centered = bool(centered)
 
-    def own_slots(self) -> Mapping[str, float]:
+    def own_slots(self) -> Mapping[str, float | None]:
         names = ("velocity", *(("momentum",) if self.momentum else ()), *(("average",) if self.centered else ()))
         return dict.fromkeys(names, 0.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..checks import in_range
+from ..checks import in_range, whole_number
 from .base import Optimizer
 from .groups import Group
 
@@ -43,7 +43,7 @@ class Adam(Optimizer):
         self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
         self.amsgrad = bool(amsgrad)
 
-    def own_slots(self) -> Mapping[str, float]:
+    def own_slots(self) -> Mapping[str, float | None]:
         return {**super().own_slots(), **({"largest_moment": 0.0} if self.amsgrad else {})}
 
     def update_group(self, group: Group) -> None:
@@ -163,6 +163,53 @@ class Nadam(Optimizer):
         group.kernels.nadam_step(
             group.weights, group.gradients, group.kept["first_moment"], group.kept["second_moment"], self.iterations,
             self.momentum_product, group.learning_rate, self.beta_1, self.beta_2, self.epsilon, group.weight_decay,
+        )  # fmt: skip
+
+
+class ScheduleFreeAdamW(Optimizer):
+    """AdamW that needs no schedule: gradients are taken between the last iterate and the mean of all of them (Defazio
+    et al. 2024): see `kernels.reference.schedule_free_step`. The learning rate rises over the first warmup_steps.
+
+    As in Keras, weights stay where gradients are taken when training ends, and are not set to the average.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.0025,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        warmup_steps: int = 0,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
+        self.beta_1 = in_range(self.name, "beta_1", beta_1, above=0.0, most=1.0)
+        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
+        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
+        self.warmup_steps = whole_number(self.name, "warmup_steps", warmup_steps, 0) or 0
+
+    def own_slots(self) -> Mapping[str, float | None]:
+        return {"iterate": None, "second_moment": 0.0}
+
+    def update_group(self, group: Group) -> None:
+        warmed = min(self.iterations / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
+        decay = group.weight_decay / warmed  # is not warmed up
+        group.kernels.schedule_free_step(
+            group.weights, group.gradients, group.kept["iterate"], group.kept["second_moment"], self.iterations,
+            group.learning_rate * warmed, self.beta_1, self.beta_2, self.epsilon, decay,
         )  # fmt: skip
 
 

@@ -172,11 +172,12 @@ class Optimizer(Configurable):
         if self._slots is not None:
             self._slots.follow()
 
-    def own_slots(self) -> Mapping[str, float]:
-        """The slots that the optimizer's formula needs with its arguments, and what each starts with."""
+    def own_slots(self) -> Mapping[str, float | None]:
+        """The slots that the optimizer's formula needs with its arguments, and what each is filled with at the start
+        (None: the weight)."""
         return dict.fromkeys(self.slots, 0.0)
 
-    def used_slots(self) -> Mapping[str, float]:
+    def used_slots(self) -> Mapping[str, float | None]:
         """All slots."""
         gathered = {SUM: 0.0} if self.gradient_accumulation_steps else {}
         return {**self.own_slots(), **gathered, **({AVERAGE: 0.0} if self.use_ema else {})}

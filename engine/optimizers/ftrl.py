@@ -58,7 +58,7 @@ class Ftrl(Optimizer):
             setattr(self, argument, in_range(self.name, argument, value, least=0.0))
         self.learning_rate_power = in_range(self.name, "learning_rate_power", learning_rate_power, most=0.0)
 
-    def own_slots(self) -> Mapping[str, float]:
+    def own_slots(self) -> Mapping[str, float | None]:
         return {"accumulator": self.initial_accumulator_value, "linear": 0.0}
 
     def update_group(self, group: Group) -> None:

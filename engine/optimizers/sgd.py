@@ -40,7 +40,7 @@ class SGD(Optimizer):
         self.momentum = in_range(self.name, "momentum", momentum, least=0.0, most=1.0)
         self.nesterov = bool(nesterov)
 
-    def own_slots(self) -> Mapping[str, float]:
+    def own_slots(self) -> Mapping[str, float | None]:
         return {"velocity": 0.0} if self.momentum else {}
 
     def update_group(self, group: Group) -> None:

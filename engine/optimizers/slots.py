@@ -12,14 +12,14 @@ from ..variable import Variable
 
 
 class Slots:
-    """The arrays of some variables; each has all names, and starts filled with the name's initial value."""
+    """The arrays of some variables; each has all names, and starts filled with the name's initial value (None: as a
+    copy of the weight)."""
 
-    def __init__(self, variables: Sequence[Variable], initial: Mapping[str, float]) -> None:
+    def __init__(self, variables: Sequence[Variable], initial: Mapping[str, float | None]) -> None:
         self.variables, self.initial = list(variables), dict(initial)
         try:
             self._arrays = [
-                {name: library_of(v.array).full_like(v.array, value) for name, value in self.initial.items()}
-                for v in self.variables
+                {name: _started(v.array, value) for name, value in self.initial.items()} for v in self.variables
             ]
         except MemoryError as error:
             say_how_full(error, f"making the arrays {', '.join(initial)} for {len(variables)} weights")
@@ -41,9 +41,9 @@ class Slots:
 
     def reset(self) -> None:
         """Fill them with the initial values again."""
-        for arrays in self._arrays:
+        for variable, arrays in zip(self.variables, self._arrays, strict=True):
             for name, array in arrays.items():
-                array[...] = self.initial[name]
+                array[...] = _started(variable.array, self.initial[name])
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies, as "INDEX.NAME"."""
@@ -68,3 +68,7 @@ class Slots:
                 )
         for key, array in own.items():
             array[...] = library_of(array).asarray(state[key])
+
+
+def _started(weight: Array, value: float | None) -> Array:
+    return weight.copy() if value is None else library_of(weight).full_like(weight, value)

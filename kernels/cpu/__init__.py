@@ -66,6 +66,7 @@ from .optimizers import (
     lion_step,
     nadam_step,
     rmsprop_step,
+    schedule_free_step,
     sgd_step,
     squared_norm,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "resize",
     "resize_gradient",
     "rmsprop_step",
+    "schedule_free_step",
     "sgd_step",
     "simple_rnn",
     "simple_rnn_gradient",

@@ -126,6 +126,20 @@ def _nadam(arrays, begin, end, numbers):
 
 
 @formula
+def _schedule_free(arrays, first, last, numbers):
+    p, g, iterates, second = arrays
+    rate, beta_1, one_less_beta_1, one_less_beta_2, correction, new, old, epsilon, decay = numbers
+    for i in range(first, last):
+        v = second[i] + one_less_beta_2 * (g[i] * g[i] - second[i])
+        second[i] = v
+        before = iterates[i]
+        average = ((p[i] - decay * p[i]) - one_less_beta_1 * before) / beta_1
+        z = before - rate * g[i] / (np.sqrt(v * correction) + epsilon)
+        iterates[i] = z
+        p[i] = one_less_beta_1 * z + beta_1 * (old * average + new * z)
+
+
+@formula
 def _adagrad(arrays, first, last, numbers):
     p, g, accumulators = arrays
     rate, epsilon, decay = numbers
@@ -330,6 +344,7 @@ _FORMULAS: dict[str, Formula] = {
     "adam": _adam,
     "adamax": _adamax,
     "nadam": _nadam,
+    "schedule_free": _schedule_free,
     "adagrad": _adagrad,
     "adadelta": _adadelta,
     "rmsprop": _rmsprop,
@@ -366,6 +381,7 @@ adam_step = _STEPS.adam_step
 adamax_step = _STEPS.adamax_step
 nadam_step = _STEPS.nadam_step
 lamb_step = _STEPS.lamb_step
+schedule_free_step = _STEPS.schedule_free_step
 adagrad_step = _STEPS.adagrad_step
 adadelta_step = _STEPS.adadelta_step
 rmsprop_step = _STEPS.rmsprop_step

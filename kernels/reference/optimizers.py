@@ -177,6 +177,38 @@ def lamb_step(
         p -= learning_rate * (length / of_update if length > 0 and of_update > 0 else 1.0) * update
 
 
+def schedule_free_step(
+    parameters: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    iterates: Sequence[np.ndarray],
+    second_moments: Sequence[np.ndarray],
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Schedule-free AdamW, in place: p ← p − η·λ·p (weight decay λ), then with t = step = 1, 2, … and x, the average of
+    all iterates z so far, which p = (1 − β₁)·z + β₁·x holds,
+
+        v ← v + (1 − β₂)·(g² − v),   x = (p − (1 − β₁)·z) / β₁,   z ← z − η·g / (√(v/(1 − β₂ᵗ)) + ε),
+        x ← x + (z − x)/t,           p ← (1 − β₁)·z + β₁·x
+
+    for each p of parameters, g of gradients, z of iterates (which begin as the parameters) and v of second_moments,
+    which are of one shape.
+
+    Source: Defazio et al., "The road less scheduled", 2024 (arXiv:2405.15682).
+    """
+    for p, g, z, v in zip(parameters, gradients, iterates, second_moments, strict=True):
+        p -= learning_rate * weight_decay * p
+        v += (1 - beta_2) * (g * g - v)
+        x = (p - (1 - beta_1) * z) / beta_1
+        z -= learning_rate * g / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+        x = (1 - 1 / step) * x + (1 / step) * z
+        p[...] = (1 - beta_1) * z + beta_1 * x
+
+
 def adagrad_step(
     parameters: Sequence[np.ndarray],
     gradients: Sequence[np.ndarray],

@@ -52,7 +52,8 @@ def trained(model, device):
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["sgd", "adam", "rmsprop", "adadelta", "adagrad", "adamax", "ftrl", "lamb", "lion", "nadam"]
+    "optimizer",
+    ["sgd", "adam", "rmsprop", "adadelta", "adagrad", "adamax", "ftrl", "lamb", "lion", "nadam", "schedulefreeadamw"],
 )
 def test_a_model_trains_on_the_device_as_in_main_memory(cupy, optimizer):
     with kernels.using("reference"):

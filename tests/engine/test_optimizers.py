@@ -86,6 +86,16 @@ class Formula:
         u = self.a / (1 - o.beta_1**self.t) / (np.sqrt(self.b / (1 - o.beta_2**self.t)) + o.epsilon)
         self.w = self.w - o.learning_rate * np.sqrt(np.sum(self.w**2) / np.sum(u**2)) * u
 
+    def schedulefreeadamw(self, g):
+        o = self.o
+        z = self.w / (1 - o.learning_rate * (o.weight_decay or 0)) if self.t == 1 else self.a
+        self.b = o.beta_2 * self.b + (1 - o.beta_2) * g**2
+        average = (self.w - (1 - o.beta_1) * z) / o.beta_1
+        rate = o.learning_rate * min(1, self.t / o.warmup_steps)
+        self.a = z - rate * g / (np.sqrt(self.b / (1 - o.beta_2**self.t)) + o.epsilon)
+        average = average + (self.a - average) / self.t
+        self.w = (1 - o.beta_1) * self.a + o.beta_1 * average
+
     def adagrad(self, g):
         self.a = (self.a if self.t > 1 else self.o.initial_accumulator_value) + g**2
         self.w = self.w - self.o.learning_rate * g / np.sqrt(self.a + self.o.epsilon)
@@ -126,6 +136,7 @@ MAKERS = {
     "adamax": lambda: optimizers.Adamax(0.01, weight_decay=0.1),
     "nadam": lambda: optimizers.Nadam(0.01),
     "lamb": lambda: optimizers.Lamb(0.01, weight_decay=0.1),
+    "schedule-free": lambda: optimizers.ScheduleFreeAdamW(0.01, beta_1=0.8, warmup_steps=3, weight_decay=0.1),
     "adagrad": lambda: optimizers.Adagrad(0.1, initial_accumulator_value=0.3),
     "adadelta": lambda: optimizers.Adadelta(1.0, rho=0.9, epsilon=1e-3),
     "lion": lambda: optimizers.Lion(0.01, weight_decay=0.1),

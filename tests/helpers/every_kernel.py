@@ -135,7 +135,7 @@ def dense_and_elementwise(check):
     averages = [[average + 1 for average in averages[0]], averages[1]]
     check.in_place("rmsprop_step", [*lists[:2], averages[0], lists[2], averages[1]], 0.01, 0.9, 0.5, 1e-7, 0.01)
     check.in_place("nadam_step", [*lists, averages[0]], 3, 0.1, 0.01, 0.9, 0.999, 1e-7, 0.01)
-    for name in ("adamax_step", "lamb_step"):
+    for name in ("adamax_step", "lamb_step", "schedule_free_step"):
         check.in_place(name, [*lists, averages[0]], 3, 0.01, 0.9, 0.999, 1e-7, 0.01)
     check.in_place("adagrad_step", [*lists[:2], averages[0]], 0.01, 1e-7, 0.01)
     check.in_place("adadelta_step", [*lists[:2], *averages], 0.01, 0.9, 1e-7, 0.01)

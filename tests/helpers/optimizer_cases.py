@@ -53,6 +53,7 @@ STEPS = {
     "adamax": Step("adamax_step", MOMENTS, lambda t, decay: (t, 0.01, 0.9, 0.99, 1e-3, decay)),
     "nadam": Step("nadam_step", MOMENTS, lambda t, decay: (t, 0.4**t, 0.01, 0.9, 0.999, 1e-7, decay)),
     "lamb": Step("lamb_step", MOMENTS, lambda t, decay: (t, 0.1, 0.9, 0.99, 1e-3, decay)),
+    "schedule free": Step("schedule_free_step", MOMENTS, lambda t, decay: (t, 0.01, 0.9, 0.99, 1e-3, decay)),
     "adagrad": Step("adagrad_step", (POSITIVE,), lambda t, decay: (0.1, 1e-3, decay)),
     "adadelta": Step("adadelta_step", (POSITIVE, POSITIVE), lambda t, decay: (0.5, 0.9, 1e-3, decay)),
     "rmsprop": Step("rmsprop_step", (POSITIVE, None, None), lambda t, decay: (0.01, 0.5, 0.0, 0.5, decay)),

@@ -3,6 +3,9 @@
 optimizers: w0, w1, … the weights before (named "kernel", "bias", "scale"), g0, g1, … their gradients at each call
 (calls, *shape), y0, y1, … the weights after each call; with use_ema z0, z1, … what finalize_variable_values leaves.
 schedules: steps, and y, the learning rate of each.
+
+Not ScheduleFreeAdamW: Keras 3.15 on PyTorch keeps no copy of the iterate before it changes it in place, and so averages
+wrong ones.
 """
 
 from __future__ import annotations

@@ -159,6 +159,23 @@ __global__ void nadam(Parameters all, int count, Nadam<T> s) {
 }
 
 template <class T>
+struct ScheduleFree {
+    T rate, beta_1, one_less_beta_1, one_less_beta_2, correction, fresh, old, epsilon, decay;
+};
+
+template <class T>
+__global__ void schedule_free(Parameters all, int count, ScheduleFree<T> s) {
+    update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
+        auto &[p, g, z, v] = of;
+        p = p - s.decay * p;
+        v = v + s.one_less_beta_2 * (g * g - v);
+        T average = (p - s.one_less_beta_1 * z) / s.beta_1;
+        z = z - s.rate * g / (sqrt(v * s.correction) + s.epsilon);
+        p = s.one_less_beta_1 * z + s.beta_1 * (s.old * average + s.fresh * z);
+    });
+}
+
+template <class T>
 struct Adagrad {
     T rate, epsilon, decay;
 };
