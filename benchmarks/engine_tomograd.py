@@ -33,10 +33,11 @@ def facts() -> dict[str, Any]:
 
 
 def build(case: Any, which: str, variants: list[str]) -> Built:
-    """The case ready to run. Variants: "cuda", on the GPU; and there a precision, "tf32" or "bfloat16"."""
+    """The case ready to run. Variants: "cuda", on the GPU; and there a precision, "tf32" or "bfloat16", and "captured",
+    training steps as CUDA graphs."""
     on_gpu = gpu.CUDA in variants
     if isinstance(case, Classifier | Segmenter):
-        built = network(case, which, on_gpu)
+        built = network(case, which, on_gpu, "captured" in variants)
     elif isinstance(case, Recurrence):
         built = recurrence(case, which, gpu.placed(case.arrays()) if on_gpu else case.arrays())
     elif isinstance(case, Convolution | Dense | Operation):
@@ -320,7 +321,7 @@ def recurrence(case: Recurrence, which: str, arrays: Arrays) -> Built:
 # ---- networks --------------------------------------------------------------------------------------------------------
 
 
-def model(case: Network) -> tg.Model:
+def model(case: Network, captured: bool = False) -> tg.Model:
     """The compiled model of a network."""
     tg.random.seed(0)
     made: tg.Model
@@ -333,13 +334,13 @@ def model(case: Network) -> tg.Model:
     else:
         made = tg.models.UNet(case.input_shape, 1, base_filters=case.base_filters, depth=case.depth)
         loss = tg.losses.BinaryCrossentropy(from_logits=True)
-    made.compile("adam", loss)
+    made.compile("adam", loss, jit_compile=captured)
     return made
 
 
-def network(case: Network, which: str, on_gpu: bool) -> Built:
+def network(case: Network, which: str, on_gpu: bool, captured: bool = False) -> Built:
     """Forward, loss, backward and Adam on one batch; or the forward pass alone."""
-    made = model(case)
+    made = model(case, captured)
     x, y = gpu.network_arrays(case) if on_gpu else case.batch_arrays()
     if on_gpu:
         made.to(gpu.CUDA)

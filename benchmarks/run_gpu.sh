@@ -46,6 +46,8 @@ for precision in float32 tf32; do
       --peer torch --output json --file "$out/$section-$precision.json"
   done
 done
+step steps-captured "$python" -m tomograd bench steps --device cuda --peer captured --output json \
+  --file "$out/steps-captured.json"
 reports=("$out"/*.json)
 [ -e "${reports[0]}" ] && step report "$python" -m tomograd bench report "${reports[@]}" --output html --file "$out/report.html"
 

@@ -35,6 +35,7 @@ TOLERANCE = 1e-3  # of the largest number: sums of up to a million float32 produ
 STAGES = ("Python itself", "import", "first inference", "first training step")
 MOST_LABELS = 12
 _LAYOUTS = ["nchw", "channels_last"]
+CAPTURED = "captured"  # tomograd with its training steps as CUDA graphs
 PEERS: dict[str, dict[str, list[str]]] = {
     "torch": {
         KERNELS: [*_LAYOUTS, *(f"{layout}:tuned" for layout in _LAYOUTS)],
@@ -46,8 +47,9 @@ PEERS: dict[str, dict[str, list[str]]] = {
 }
 PEERS_ON_GPU = {
     "torch": {KERNELS: ["nchw", "channels_last"], STEPS: ["channels_last", "compile", "graphs"]},
+    CAPTURED: {STEPS: [CAPTURED]},
 }
-PACKAGES = {ONE_THREAD: OURS}  # of peers that are not called as their package is
+PACKAGES = {ONE_THREAD: OURS, CAPTURED: OURS}  # of peers that are not called as their package is
 Say = Callable[[str], None]
 
 
@@ -148,7 +150,8 @@ def peer_engines(options: Options) -> list[str]:
     if options.peer not in peers:
         raise UserError(None, f"--peer {options.peer}: expected one of {', '.join(peers)}")
     if options.section not in peers[options.peer]:
-        alone = f"{options.section} are measured alone, or with --peer {ONE_THREAD}"
+        others = [name for name, sections in peers.items() if options.section in sections]
+        alone = f"{options.section} are measured alone, or with --peer {' or '.join(others)}"
         raise UserError(None, f"--peer {options.peer}: {alone}")
     package = PACKAGES.get(options.peer, options.peer)
     if importlib.util.find_spec(package) is None:

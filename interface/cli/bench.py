@@ -15,7 +15,10 @@ OUTPUTS = ("table", "json", "html")
 
 Peer = Annotated[
     str | None,
-    typer.Option(help="Measure beside it: torch (the bench extra installs it), or one-thread, tomograd on one thread."),
+    typer.Option(
+        help="Measure beside it: torch (the bench extra installs it), one-thread (tomograd on one thread), or on a GPU "
+        "captured (its training steps as CUDA graphs)."
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of every engine; all processors if left out.")]
 Shape = Annotated[str, typer.Option(help="Only rows whose label or source holds this text, such as 'depthwise'.")]

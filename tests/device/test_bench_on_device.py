@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pretended_device import reference_device
 
+import tomograd as tg
 from tomograd.benchmarks import catalogue, engine_tomograd, gpu, suite
 from tomograd.benchmarks.convolutions import PASSES, Convolution
 from tomograd.benchmarks.networks import Classifier
@@ -50,6 +51,21 @@ def test_networks_train_and_answer_there(cupy):
         built = engine_tomograd.build(network, which, ["cuda"])
         built.run()
         assert built.parameters == network.parameters
+
+
+def test_steps_are_measured_as_graphs_beside_steps_that_are_not(cupy):
+    options = suite.Options("steps", peer="captured", device="cuda")
+    assert [suite.process_of(engine, options) for engine in suite.peer_engines(options)] == ["tomograd:captured:cuda"]
+    network = Classifier("small", 4, (8, 8, 1), 3, (2,), 3, pool_last=True)
+    built = engine_tomograd.build(network, "training step", ["captured", "cuda"])
+    plain = engine_tomograd.build(network, "training step", ["cuda"])
+    losses = []
+    for _ in range(3):
+        tg.random.seed(0)
+        losses.append(built.run())
+        tg.random.seed(0)
+        assert plain.run() == losses[-1]
+    assert len(set(losses)) == 3
 
 
 def test_every_pass_is_run():
