@@ -90,7 +90,7 @@ def scaled_dot_product_attention(
     return matmul(attention_weights(query, key, mask, is_causal, scale), value)
 
 
-def visible(mask: Any, scores: Tensor, is_causal: bool = False) -> Array | None:
+def visible(mask: Any, scores: Tensor, is_causal: bool) -> Array | None:
     """The mask for scores (…, T, S): the one that is given, what is_causal leaves of it, or None for all."""
     if not is_causal:
         return mask

@@ -23,6 +23,7 @@ ENTRIES = [
                 ValueError,
                 r"mask has shape \(2, 2\), which does not broadcast to \(2, 3\)",
             ),
+            error("masked_softmax(ROWS, np.ones((3, 3)) > 0)", ValueError, r"mask has shape \(3, 3\), which does not"),
             error("masked_softmax(ROWS, MASK, axis=2)", ValueError, "axis = 2 is out of range for 2 dimensions"),
         ),
     ),
@@ -39,6 +40,16 @@ ENTRIES = [
                 "attention_weights(ROWS, ROWS.T)",
                 ValueError,
                 r"query has shape \(2, 3\), key has shape \(3, 2\): expected \(…, T, D\) and \(…, S, D\)",
+            ),
+            error(
+                "attention_weights(ROWS[0], ROWS)",
+                ValueError,
+                r"query has shape \(3,\), key has shape \(2, 3\): expected",
+            ),
+            error(
+                "attention_weights(ROWS, ROWS[0])",
+                ValueError,
+                r"query has shape \(2, 3\), key has shape \(3,\): expected",
             ),
             error("attention_weights(ROWS, np.zeros((2, 3)))", TypeError, "key is float64 but query is float32"),
             error("attention_weights(ROWS, ROWS, MASK)", ValueError, r"does not broadcast to \(2, 2\)"),
@@ -68,6 +79,8 @@ ENTRIES = [
                 ValueError,
                 r"value has shape \(3, 2\), key has shape \(2, 3\): expected \(…, S, E\) and \(…, S, D\)",
             ),
+            error("scaled_dot_product_attention(ROWS, ROWS, ROWS[0])", ValueError, r"value has shape \(3,\), key has"),
+            error("scaled_dot_product_attention(ROWS, ROWS[0], ROWS)", ValueError, r"key has shape \(3,\): expected"),
         ),
     ),
 ]

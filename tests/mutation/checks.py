@@ -157,6 +157,69 @@ first("average_pool, counting its padding", lambda x: F.average_pool(x, 3, 2, 1,
       normal(1, 4, 5, 1), linear=(0,))  # fmt: skip
 first("resize", lambda x: F.resize(x, (5, 3)), normal(1, 2, 4, 1), linear=(0,))
 
+# ---- attention -------------------------------------------------------------------------------------------------------
+
+_HIDDEN = np.array([[True, False, True], [False, False, False]])
+first("masked_softmax", lambda x: F.masked_softmax(x, _HIDDEN), normal(2, 3))
+first("attention", F.scaled_dot_product_attention, normal(2, 2), normal(3, 2), normal(3, 2), linear=(2,))
+
+
+def _softmax_of_what_is_shown(x: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """By its formula, for small numbers."""
+    powers = np.where(shown, np.exp(x), 0)
+    return powers / np.where(shown.any(-1, keepdims=True), powers.sum(-1, keepdims=True), 1)
+
+
+CHECKS["compare of masked_softmax"] = lambda: compare(
+    lambda x: F.masked_softmax(x, _HIDDEN).numpy(), lambda x: _softmax_of_what_is_shown(x, _HIDDEN), normal(2, 3),
+    terms=16,
+)  # fmt: skip
+CHECKS["compare of causal attention"] = lambda: compare(
+    lambda q, k: F.attention_weights(q, k, is_causal=True).numpy(),
+    lambda q, k: _softmax_of_what_is_shown(q @ k.T / 2, np.tri(3, 3, dtype=bool)),
+    normal(3, 4), normal(3, 4), terms=64,
+)  # fmt: skip
+first("sparsemax", F.sparsemax, np.array([[0.9, 0.2, -0.7], [0.1, 1.9, 0.3]]))
+# The second number of each row just leaves the support: its share is 0 on one side, and grows on the other.
+first("sparsemax at a kink", F.sparsemax, np.array([[1.0, 0.0, -3.0]] * 6), at_kinks="subgradient")
+
+# ---- recurrent cells -------------------------------------------------------------------------------------------------
+
+
+def _cell(cell: Callable, **options) -> Callable:
+    """A cell of x, weights, bias and, one or two of them, initial states; all its results in one."""
+
+    def outputs(x, weight, recurrent_weight, bias, *states):
+        given = states if len(states) == 2 else states[0]
+        y, *last = cell(x, weight, recurrent_weight, bias, given, **options, return_state=True)
+        return F.concatenate([y, *[F.expand_dims(state, 1) for state in last]], 1)
+
+    return outputs
+
+
+def _of_cell(gates: int, states: int = 1, biases: tuple[int, ...] = ()) -> list[np.ndarray]:
+    """Two sequences of three steps, for two units."""
+    columns = 2 * gates
+    return [normal(2, 3, 1), normal(1, columns), normal(2, columns), normal(*biases, columns),
+            *[normal(2, 2) for _ in range(states)]]  # fmt: skip
+
+
+_STEPS = np.array([[True, False, True], [True, True, False]])
+first("simple_rnn", _cell(F.simple_rnn, mask=_STEPS), *_of_cell(1))
+first("lstm", _cell(F.lstm), *_of_cell(4, 2))
+first("an LSTM's last cell", lambda *arrays: F.lstm(*arrays[:4], arrays[4:], _STEPS, return_state=True)[2],
+      *_of_cell(4, 2))  # fmt: skip
+first("gru", _cell(F.gru), *_of_cell(3, biases=(2,)))
+first("gru, reset before the product", _cell(F.gru, reset_after=False), *_of_cell(3))
+
+# ---- affine maps -----------------------------------------------------------------------------------------------------
+
+_TURN = np.array([0.8, -0.6, 0.7, 0.6, 0.8, -0.9, 0, 0])
+first("affine_transform", lambda x: F.affine_transform(x, _TURN, fill_value=0.5), normal(1, 3, 4, 1))
+second("affine_transform of a square", lambda x: F.affine_transform(x * x, _TURN, fill_value=0.5), normal(1, 3, 3, 1))
+compared("affine_transform", "affine_transform", normal(1, 3, 4, 2), normal(1, 3, 2), 2 * normal(1, 4, 2), "bilinear",
+         "reflect", 0.0, terms=8)  # fmt: skip
+
 # ---- normalisation ---------------------------------------------------------------------------------------------------
 
 first("batch_norm", F.batch_norm, normal(4, 2, 3), normal(3), normal(3))
@@ -224,19 +287,3 @@ _LONG = _rng.standard_normal(100_000).astype(np.float32)
 CHECKS["compare of squared_norm"] = lambda: compare(
     *[lambda b=b: np.float64(kernels.backend(b).squared_norm([_LONG])) for b in ("reference", "cpu")], terms=_LONG.size
 )
-
-# ---- recurrent cells -------------------------------------------------------------------------------------------------
-
-_STEPS = np.array([[True, False, True], [False, True, True]])
-
-
-def _last_cell(x, w, u, b, h, c):
-    return F.lstm(x, w, u, b, (h, c), _STEPS, return_state=True)[2]
-
-
-first("simple_rnn", lambda x, w, u: F.simple_rnn(x, w, u, mask=_STEPS), normal(2, 3, 2), normal(2, 3), normal(3, 3))
-first("an LSTM's last cell", _last_cell, normal(2, 3, 2), normal(2, 12), normal(3, 12), normal(12), normal(2, 3),
-      normal(2, 3))  # fmt: skip
-first("gru", F.gru, normal(2, 3, 2), normal(2, 9), normal(3, 9), normal(2, 9))
-first("gru, reset before the product", lambda x, w, u: F.gru(x, w, u, reset_after=False), normal(2, 3, 2), normal(2, 9),
-      normal(3, 9))  # fmt: skip

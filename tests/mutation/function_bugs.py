@@ -8,6 +8,7 @@ DERIVATIVE = "the gradient is not the derivative: input "
 DIFFER = "the gradients 'recorded' and 'fused' differ"
 ALONE = "asked for alone is another than among others"
 LAYOUT = "depends on the memory layout of the cotangent ("
+WRONG_VALUE = "the kernel's result is not the reference's: result "
 
 FUNCTION_BUGS = [
     # arithmetic and elementwise
@@ -606,6 +607,56 @@ FUNCTION_BUGS = [
         "compare of a cross-entropy with smoothed labels",
         "the kernel's result is not the reference's: result 0 at index (",
     ),
+    # attention
+    Bug(
+        "the scores are constants for the gradient",
+        "engine.functions.attention:masked_softmax",
+        "where(shown, x, from_array(hidden))",
+        "where(shown, x.detach(), from_array(hidden))",
+        "gradcheck of masked_softmax",
+        "input 0 has no gradient",
+    ),
+    Bug(
+        "a large number in the place of hidden scores: who sees nothing sees the mean",
+        "engine.functions.attention:masked_softmax",
+        "where(shown, softmax(where(shown, x, from_array(hidden)), axis), 0.0)",
+        "softmax(where(shown, x, -1e9), axis)",
+        "compare of masked_softmax",
+        WRONG_VALUE,
+    ),
+    Bug(
+        "a causal mask that hides one step less: a query sees the next key",
+        "engine.functions.attention:visible",
+        "np.arange(queries)[:, np.newaxis]",
+        "np.arange(queries)[:, np.newaxis] + 1",
+        "compare of causal attention",
+        WRONG_VALUE,
+    ),
+    Bug(
+        "the query that is scaled is another tensor, of which no gradient comes back",
+        "engine.functions.attention:attention_weights",
+        "query * float(scale)",
+        "query.detach() * float(scale)",
+        "gradcheck of attention",
+        "input 0 has no gradient",
+    ),
+    # rarer activations
+    Bug(
+        "the threshold is a constant for the gradient",
+        "engine.functions.rarer_activations:sparsemax",
+        "relu(x - tau)",
+        "relu(x - tau.detach())",
+        "gradcheck of sparsemax",
+        DERIVATIVE + "0",
+    ),
+    Bug(
+        "≥ for >: a number that just leaves the support is counted in it, but has no gradient",
+        "engine.functions.rarer_activations:sparsemax",
+        "1 + counts * falling > ",
+        "1 + counts * falling >= ",
+        "gradcheck of sparsemax at a kink",
+        DERIVATIVE + "0",
+    ),
     # recurrent cells
     Bug(
         "the gradient in the last cell is lost",
@@ -638,5 +689,38 @@ FUNCTION_BUGS = [
         "_outer(before, dz[:, :, 2 * units :])",
         "gradcheck of gru, reset before the product",
         DIFFER,
+    ),
+    Bug(
+        "the recurrent weights' gradient without the first step, which begins with the state that is given",
+        "engine.functions.recurrence:_of_recurrent_weight",
+        "_outer(_before(h, h0), dz)",
+        "_outer(_before(h, None), dz)",
+        "gradcheck of simple_rnn",
+        DIFFER + ": input 2",
+    ),
+    Bug(
+        "both biases get the gradient of the first",
+        "engine.functions.recurrence:GRU.gradient",
+        "library.channel_sum(dm)[None]",
+        "library.channel_sum(dz)[None]",
+        "gradcheck of gru",
+        DIFFER + ": input 3",
+    ),
+    Bug(
+        "the gates for what comes in and what is kept are exchanged, step by step alone",
+        "engine.functions.recurrence:_lstm_steps",
+        "g(forget) * c + g(i) * f(candidate)",
+        "g(i) * c + g(forget) * f(candidate)",
+        "gradcheck of lstm",
+        DIFFER,
+    ),
+    # affine maps
+    Bug(
+        "the constant beyond the edges is filled in once more, in the gradient's gradient",
+        "engine.functions.affine:AffineTranspose.backward",
+        "fill_value=0.0",
+        "fill_value=0.5",
+        "gradgradcheck of affine_transform of a square",
+        DERIVATIVE,
     ),
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from function_bugs import ALONE, DERIVATIVE, DIFFER
+from function_bugs import ALONE, DERIVATIVE, DIFFER, WRONG_VALUE
 from seeded import Bug
-
-WRONG_VALUE = "the kernel's result is not the reference's: result "
 
 REFERENCE_BUGS = [
     # convolution
@@ -594,5 +592,78 @@ REFERENCE_BUGS = [
         "dcandidate * inner[:, t]",
         "gradcheck of gru",
         DIFFER,
+    ),
+    Bug(
+        "what goes back through the recurrent weights is not multiplied with the slope",
+        "kernels.reference.recurrence:simple_rnn_gradient",
+        "dz[:, t] @ weight.T",
+        "total @ weight.T",
+        "gradcheck of simple_rnn",
+        DIFFER,
+    ),
+    Bug(
+        "a mask that hides one step less: the gradient goes back through a step that was left out",
+        "kernels.reference.recurrence:simple_rnn_gradient",
+        "_where(mask, t, dz[:, t] @ weight.T, total)",
+        "dz[:, t] @ weight.T",
+        "gradcheck of simple_rnn",
+        DIFFER,
+    ),
+    Bug(
+        "the slopes of a gate and of its candidate are swapped",
+        "kernels.reference.recurrence:lstm_gradient",
+        "dcell * candidate * g_slope(i)",
+        "dcell * candidate * f_slope(i)",
+        "gradcheck of lstm",
+        DIFFER,
+    ),
+    Bug(
+        "the gradient in the cell forgets what came from the steps after",
+        "kernels.reference.recurrence:lstm_gradient",
+        "dcell = cell + dstate",
+        "dcell = dstate",
+        "gradcheck of lstm",
+        DIFFER,
+    ),
+    Bug(
+        "the update gate's gradient has the candidate and the state the wrong way round",
+        "kernels.reference.recurrence:gru_gradient",
+        "(before - candidate)",
+        "(candidate - before)",
+        "gradcheck of gru",
+        DIFFER,
+    ),
+    Bug(
+        "the reset gate is left out on the way back",
+        "kernels.reference.recurrence:gru_gradient",
+        "through * reset",
+        "through",
+        "gradcheck of gru, reset before the product",
+        DIFFER,
+    ),
+    # affine maps
+    Bug(
+        "what is read beyond the edges adds up at the edge",
+        "kernels.reference.affine:affine_transform_gradient",
+        "inside & (share != 0)",
+        "share != 0",
+        "gradcheck of affine_transform",
+        DERIVATIVE + "0",
+    ),
+    Bug(
+        "the shares of a place's two neighbours are swapped",
+        "kernels.reference.affine:neighbours",
+        "[(lower, 1 - fraction), (lower + 1, fraction)]",
+        "[(lower, fraction), (lower + 1, 1 - fraction)]",
+        "compare of affine_transform",
+        WRONG_VALUE,
+    ),
+    Bug(
+        "reflection repeats no pixel at the edge",
+        "kernels.reference.affine:folded",
+        "2 * n - 1 - index",
+        "2 * n - 2 - index",
+        "compare of affine_transform",
+        WRONG_VALUE,
     ),
 ]

@@ -77,6 +77,19 @@ def test_of_no_keys_the_mean_is_0():
     np.testing.assert_array_equal(y.array, np.zeros((2, 4)))
 
 
+def test_keys_without_numbers_are_all_alike():
+    np.testing.assert_array_equal(F.attention_weights(np.ones((3, 0)), np.ones((4, 0))).array, np.full((3, 4), 0.25))
+
+
+def test_a_query_sees_all_keys_unless_told_otherwise():
+    x = RNG.standard_normal((3, 2))
+    assert F.attention_weights(x, x).array.all()
+    seen = F.attention_weights(x, x, is_causal=True)
+    np.testing.assert_array_equal(seen.array > 0, np.tri(3, dtype=bool))
+    y = F.scaled_dot_product_attention(x, x, np.eye(3))
+    np.testing.assert_array_equal(y.array, F.attention_weights(x, x).array)
+
+
 def test_what_a_causal_query_sees_does_not_depend_on_what_comes_later():
     x = RNG.standard_normal((5, 3))
     changed = np.concatenate([x[:3], RNG.standard_normal((2, 3))])

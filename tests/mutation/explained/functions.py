@@ -5,6 +5,7 @@ from __future__ import annotations
 ACTIVATIONS = "engine.functions.activations"
 ARGUMENTS = "engine.functions.arguments"
 ARITHMETIC = "engine.functions.arithmetic"
+ATTENTION = "engine.functions.attention"
 BROADCASTING = "engine.functions.broadcasting"
 CONVOLUTION = "engine.functions.convolution"
 DROPOUT = "engine.functions.dropout"
@@ -82,6 +83,12 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "dx = cotangent * y * power(x, where(zero, 1, y - 1))",
         ("dx = cotangent * y * power(x, where(zero, 2, y - 1))",),
         "It is 0 that is raised there: every positive power of it is 0.",
+    ),
+    (
+        ATTENTION,
+        "hidden = library.where(any_shown, library.asarray(-np.inf, x.dtype), library.asarray(0.0, x.dtype))",
+        ("hidden = library.where(any_shown, library.asarray(-np.inf, x.dtype), library.asarray(0.001, x.dtype))",),
+        "Where nothing is shown, the result is 0 whatever the softmax of these equal numbers is.",
     ),
     (
         BROADCASTING,
