@@ -80,7 +80,7 @@ def affine_transform(
 
 def _maps(transform: Any, images: int) -> np.ndarray:
     """The six numbers of each image's map, checked, in main memory."""
-    given = as_tensor(transform)
+    given = as_tensor(np.array(transform, np.float64) if isinstance(transform, list | tuple) else transform)
     if given.requires_grad:
         raise TypeError("affine_transform: transform requires a gradient, and gets none here: take its detach()")
     maps = given.numpy().astype(np.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..tensor import Tensor, as_tensor, library_of
+from ..tensor import Tensor, library_of
 from .activations import BY_NAME, elu, gated, relu, sigmoid, softplus, tanh
 from .arguments import floating, normalize_axis
 from .arithmetic import clip, maximum, where
@@ -73,7 +73,8 @@ def hard_tanh(x: Any) -> Tensor:
 
 def log_sigmoid(x: Any) -> Tensor:
     """log σ(x) = −softplus(−x)"""
-    return -softplus(-as_tensor(x))
+    (x,) = floating("log_sigmoid", x=x)
+    return -softplus(-x)
 
 
 def mish(x: Any) -> Tensor:
