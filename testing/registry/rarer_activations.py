@@ -21,11 +21,25 @@ ENTRIES = [
         more=(sample("celu(x, 0.3)", x=spread(5)),),
         errors=(error("celu(ROWS, 0)", ValueError, "celu: alpha = 0: expected a positive number"),),
     ),
-    _entry("glu", more=(sample("glu(x, 0)", x=normal(2, 3)),), errors=(error("glu(ROWS, 5)", ValueError, "axis = 5"),)),
+    _entry(
+        "glu",
+        more=(sample("glu(x, 0)", x=normal(2, 3)), sample("glu(x)", x=normal(4))),
+        errors=(
+            error("glu(ROWS, 5)", ValueError, "axis = 5"),
+            error("glu(ROWS)", ValueError, "axis 1 of x has size 3: expected an even one, for two halves"),
+        ),
+    ),
     _entry(
         "hard_shrink",
-        kink("0 at ±threshold", "hard_shrink(x)", x=[-0.5, 0.5], value=[0, 0], cotangent=[2, 3], gradients=[[0, 0]]),
-        more=(sample("hard_shrink(x, 0.1)", x=spread(5)),),
+        kink(
+            "0 at ±threshold",
+            "hard_shrink(x)",
+            x=[-0.5, 0.5, 0.5 + 2**-12],
+            value=[0, 0, 0.5 + 2**-12],
+            cotangent=[2, 3, 5],
+            gradients=[[0, 0, 5]],
+        ),
+        more=(sample("hard_shrink(x, 0.1)", x=spread(5)), sample("hard_shrink(x, 0)", x=spread(4))),
         errors=(error("hard_shrink(ROWS, -1)", ValueError, "threshold = -1: expected a number of at least 0"),),
     ),
     _entry(
@@ -49,7 +63,7 @@ ENTRIES = [
     _entry(
         "soft_shrink",
         kink("0 at ±threshold", "soft_shrink(x)", x=[-0.5, 0.5], value=[0, 0], cotangent=[2, 3], gradients=[[0, 0]]),
-        more=(sample("soft_shrink(x, 0.1)", x=spread(5)),),
+        more=(sample("soft_shrink(x, 0.1)", x=spread(5)), sample("soft_shrink(x, 0)", x=spread(4))),
         errors=(error("soft_shrink(ROWS, -1)", ValueError, "threshold = -1: expected a number of at least 0"),),
     ),
     _entry("sparse_plus"),

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from tomograd import kernels
 from tomograd.engine import GradientError, Tensor, Variable, grad
 from tomograd.engine import functional as F
+from tomograd.engine.functions import rarer_activations
 from tomograd.engine.functions.activations import split_activation
 from tomograd.engine.random import Generator
 
@@ -475,6 +476,13 @@ def test_activations_by_name():
     assert split_activation("relu") == split_activation(F.relu) == ("relu", None)  # a kernel's own
     np.testing.assert_allclose(F.dense(x, w, activation=lambda y: y * 2).array, 2 * x)
     np.testing.assert_allclose(F.dense(x, w, activation=None).array, x)
+
+
+def test_names_of_the_rarer_activations():
+    for name in rarer_activations.__all__:
+        if name != "threshold":  # it has no threshold by itself
+            assert F.activation_function(name) is getattr(F, name)
+    assert F.activation_function("hard_swish") is F.hard_silu
 
 
 def test_losses_of_more_dimensions_are_those_of_their_rows():

@@ -10,6 +10,8 @@ BROADCASTING = "engine.functions.broadcasting"
 CONVOLUTION = "engine.functions.convolution"
 DROPOUT = "engine.functions.dropout"
 INDEXING = "engine.functions.indexing"
+RARER_ACTIVATIONS = "engine.functions.rarer_activations"
+RECURRENCE = "engine.functions.recurrence"
 SHAPING = "engine.functions.shaping"
 
 ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
@@ -175,5 +177,11 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "known = math.prod([n for n in shape if n != -1])",
         ("known = math.prod([n for n in shape if n != +1])", "known = math.prod([n for n in shape if n != -2])"),
         "With the −1 in it the product divides the size as before; a −2 is rejected by itself.",
+    ),
+    (
+        RARER_ACTIVATIONS,
+        "return maximum(x, -3) * (clip(x + 3, 0, 6) / 6)",
+        ("return maximum(x, -4) * (clip(x + 3, 0, 6) / 6)",),
+        "Below −3 the other factor and its slope are 0: the bound only has to keep infinity out.",
     ),
 ]
