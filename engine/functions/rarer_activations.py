@@ -115,9 +115,9 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
     library = library_of(x.array)
     x = x - Tensor(x.array.max(axis=axis, keepdims=True))  # the same point, and small numbers to add up
     falling = -library.sort(-x.array, axis=axis)
-    counts = library.arange(1, x.shape[axis] + 1).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+    counts = library.cumsum(library.ones_like(falling), axis=axis)
     in_support = 1 + counts * falling > library.cumsum(falling, axis=axis)
-    k = library.maximum(in_support.sum(axis=axis, keepdims=True), 1)  # 0 only beside NaN
+    k = in_support.sum(axis=axis, keepdims=True)  # 0 only beside NaN, where the last is NaN too
     least = library.take_along_axis(falling, k - 1, axis=axis)
     tau = (sum(where(x.array < least, 0.0, x), axis, keepdims=True) - 1) / Tensor(k.astype(x.dtype))
     return relu(x - tau)

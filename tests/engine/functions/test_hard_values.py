@@ -282,6 +282,17 @@ def test_softmax_and_its_kin(dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_sparsemax_far_from_zero(dtype):
+    """Also where it would do to add another number to all, but for rounding; a NaN spoils its row alone."""
+    far = 1 / np.finfo(dtype).eps / 2
+    rows = [[far + 0.5, far], [-far - 0.5, -far], [0.5, -4 * far], [0.5, 0], [0, -INF], [NAN, 1]]
+    y = F.sparsemax(Tensor(np.array(rows, dtype))).numpy()
+    np.testing.assert_array_equal(y, [[0.75, 0.25], [0.25, 0.75], [1, 0], [0.75, 0.25], [1, 0], [NAN, NAN]])
+    y = F.sparsemax(Tensor(np.array([[0.5, 0, -4 * far]], dtype))).numpy()
+    np.testing.assert_array_equal(y, [[0.75, 0.25, 0]])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_cross_entropies(dtype):
     z, big = logits(dtype), float(logits(dtype)[1, 0])
     labels, targets = (

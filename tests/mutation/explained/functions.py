@@ -184,4 +184,25 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("return maximum(x, -4) * (clip(x + 3, 0, 6) / 6)",),
         "Below −3 the other factor and its slope are 0: the bound only has to keep infinity out.",
     ),
+    (
+        RARER_ACTIVATIONS,
+        "below, infinite = (x.array < 0, library_of(x.array).isinf(x.array))",
+        (
+            "below, infinite = (x.array <= 0, library_of(x.array).isinf(x.array))",
+            "below, infinite = (x.array < 1, library_of(x.array).isinf(x.array))",
+        ),
+        "Around 0 both formulas hold, and differ by rounding alone.",
+    ),
+    (
+        RARER_ACTIVATIONS,
+        "left = where(below & ~infinite, x, 0.0)",
+        ("left = where(below & ~infinite, x, 0.001)",),
+        "Where the number is not taken, it only has to be finite.",
+    ),
+    (
+        RARER_ACTIVATIONS,
+        "right = where(below | infinite, 0.0, x)",
+        ("right = where(below | infinite, 0.001, x)",),
+        "Where the number is not taken, it only has to be finite.",
+    ),
 ]
