@@ -355,8 +355,8 @@ class Stream:
 class Graph:
     """Launches with the arrays that they were noted with."""
 
-    def __init__(self, launches: list[tuple[Callable, list, dict, Any]]):
-        self._launches = launches
+    def __init__(self, launches: list[tuple[Callable, list, dict, Any]], pool: list[np.ndarray]):
+        self._launches, self._pool = launches, pool
 
     def launch(self, stream: Stream | None = None) -> None:
         for function, arguments, options, result in self._launches:
@@ -389,7 +389,8 @@ class _Capturing(threading.local):
         for owner in map(_owner, _numpy_arrays((arguments, options))):
             if id(owner) not in self._made and id(owner) not in self._before:
                 self._before[id(owner)] = owner, owner.copy()
-        result = function(*arguments, **options)
+        with np.errstate(all="ignore"):  # of what no launch has filled yet
+            result = function(*arguments, **options)
         if type(result) is float:
             raise RuntimeError("cudaErrorStreamCaptureUnsupported: a number is read back while the stream is capturing")
         result = np.asarray(result) if isinstance(result, np.generic) else result
@@ -397,6 +398,14 @@ class _Capturing(threading.local):
         if function not in (np.empty, np.empty_like):  # which launch nothing
             self._launches.append((function, arguments, options, result))
         return result
+
+    def note(self, launch: Callable[[], None]) -> None:
+        """A launch of a kernel that is emulated, by its addresses: it is not made."""
+        self._launches.append((launch, [], {}, None))
+
+    def keep(self, array: np.ndarray) -> None:
+        """Memory of the graph's own."""
+        self._made[id(_owner(array))] = _owner(array)
 
     def end(self) -> Graph:
         if not self.active:
@@ -408,7 +417,7 @@ class _Capturing(threading.local):
         for owner, before in self._before.values():
             if owner.flags.writeable:
                 owner[...] = before
-        return Graph(self._launches)
+        return Graph(self._launches, list(self._made.values()))
 
 
 def _owner(array: np.ndarray) -> np.ndarray:

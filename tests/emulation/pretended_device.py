@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -43,7 +44,17 @@ def emulated_device() -> Iterator[Any]:
         """Emulated, with arrays that say they lie on a device."""
 
         def empty(self, shape, dtype):
-            return pretended_cupy.ndarray(super().empty(shape, dtype))
+            array = super().empty(shape, dtype)
+            if pretended_cupy._capturing.active:
+                pretended_cupy._capturing.keep(array)
+            return pretended_cupy.ndarray(array)
+
+        def launch(self, *launched):
+            run = functools.partial(super().launch, *launched)
+            if pretended_cupy._capturing.active:
+                pretended_cupy._capturing.note(run)
+            else:
+                run()
 
         def address(self, array):
             return array.data.ptr

@@ -19,7 +19,7 @@ def device(on_gpu):
         yield "cuda"
 
 
-def classifier():
+def classifier(jit_compile="auto"):
     model = tg.models.Sequential(
         [
             layers.Input((9, 7, 1)),
@@ -30,10 +30,12 @@ def classifier():
             layers.Activation("gelu"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
+            layers.Dropout(0.2),
             layers.Dense(3),
         ]
     )
-    model.compile("adam", loss=tg.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss=loss, jit_compile=jit_compile)
     return model
 
 
@@ -57,3 +59,22 @@ def test_a_training_run(device, make):
         return [*history, *model.predict(x).ravel()]
 
     np.testing.assert_allclose(run(device), run(None), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.filterwarnings("error:.*jit_compile")
+def test_steps_captured_into_graphs_have_the_same_bits(device):
+    """Batches of two shapes: each runs once as it is written, and is captured then."""
+    generator = np.random.default_rng(0)
+    x, y = generator.standard_normal((6, 9, 7, 1)).astype(np.float32), generator.integers(0, 3, 6)
+
+    def run(jit_compile):
+        tg.random.seed(1)
+        model = classifier(jit_compile)
+        history = model.fit(x, y, batch_size=4, epochs=3, verbose=0, device=device).history["loss"]
+        assert not jit_compile or len([graph for graph in model._captured._graphs.values() if graph]) == 2
+        return history, model.get_weights()
+
+    (losses, weights), (expected, others) = run(True), run(False)
+    assert losses == expected
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(one, other)
