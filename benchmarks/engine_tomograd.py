@@ -263,6 +263,11 @@ def dice(case: Operation, which: str, arrays: Arrays) -> Callable:
     return _either(which, lambda: k.dice(x, t, SMOOTH), lambda: k.dice_gradient(dy, x, t, SMOOTH))
 
 
+def embedding(case: Operation, which: str, arrays: Arrays) -> Callable:
+    k, dy, labels = kernels.of(arrays["x"]), arrays["dy"], arrays["labels"]
+    return lambda: k.add_rows(dy, labels, case.shape[0])
+
+
 RULES: dict[str, Callable] = {  # with the arguments that are PyTorch's defaults, where the formula is the same
     "adam": lambda: tg.optimizers.Adam(RATE),
     "adamax": lambda: tg.optimizers.Adamax(RATE),
@@ -301,6 +306,7 @@ OPERATIONS: dict[str, Callable[[Operation, str, Arrays], Callable]] = {
     "sparse_cross_entropy": sparse_cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "dice": dice,
+    "embedding": embedding,
     **dict.fromkeys(RULES, optimizer),
 }
 

@@ -269,6 +269,7 @@ FORWARDS: dict[str, Callable[[Operation, Tensors, str], Callable]] = {
     "sparse_cross_entropy": _sparse_cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
     "dice": _dice,
+    "embedding": lambda case, tensors, which: lambda x: F.embedding(tensors["labels"], x),
 }
 
 

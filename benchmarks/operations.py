@@ -35,6 +35,7 @@ TRAFFIC: dict[str, dict[str, str]] = {
     "sparse_cross_entropy": {FORWARD: "x labels → loss", GRADIENT: "dloss x labels → dx"},
     "binary_cross_entropy": {FORWARD: "x t → y", GRADIENT: "dy x t → dx"},
     "dice": {FORWARD: "x t → coefficient", GRADIENT: "dcoefficient x t → dx"},
+    "embedding": {GRADIENT: "dy labels → dx"},
     "adam": {STEP: "x dx m v → x m v"},
     "adamax": {STEP: "x dx m v → x m v"},
     "nadam": {STEP: "x dx m v → x m v"},
@@ -59,6 +60,7 @@ WORK: dict[str, dict[str, int]] = {
     "sparse_cross_entropy": {FORWARD: 3, GRADIENT: 5},
     "binary_cross_entropy": {FORWARD: 7, GRADIENT: 5},
     "dice": {FORWARD: 4, GRADIENT: 3},
+    "embedding": {GRADIENT: 1},
     "adam": {STEP: 11},
     "adamax": {STEP: 8},
     "nadam": {STEP: 14},
@@ -101,6 +103,8 @@ class Operation:
             return (batch, *((n + 2 * padding - window) // stride + 1 for n in size), channels)
         if self.kind == "resize":
             return (batch, *(n * self.options["factor"] for n in size), channels)
+        if self.kind == "embedding":
+            return (self.options["looked_up"], channels)
         return (batch, channels) if self.kind == "global_average_pool" else self.shape
 
     def sizes(self) -> dict[str, int]:
@@ -109,7 +113,7 @@ class Operation:
         large, small = prod(self.shape) * ITEM, prod(self.output) * ITEM
         names = dict.fromkeys(("γ", "β", "μ", "σ²", "dγ", "dβ"), channels * ITEM)
         names |= dict.fromkeys(["x", "dx", "t", "m", "v"], large) | dict.fromkeys(["y", "dy"], small)
-        names |= {"choice": small // ITEM * CHOICE, "labels": batch * LABEL}
+        names |= {"choice": small // ITEM * CHOICE, "labels": self.output[0] * LABEL}
         names |= dict.fromkeys(["loss", "dloss"], batch * ITEM)
         names |= dict.fromkeys(["coefficient", "dcoefficient"], batch * channels * ITEM)
         return names
@@ -128,7 +132,7 @@ class Operation:
             return prod(self.output) * self.options["window"] ** (len(self.shape) - 2) * work
         if self.kind == "resize":
             return prod(self.output) * (work if self.options["method"] == "bilinear" else 0)
-        return prod(self.shape) * work
+        return prod(self.output if self.kind == "embedding" else self.shape) * work
 
     def arrays(self, seed: int = 0) -> dict[str, np.ndarray]:
         """Random x, dy (of y's shape), targets t of zeros and ones, class numbers, γ and β."""
@@ -142,6 +146,9 @@ class Operation:
         if self.kind == "sparse_cross_entropy":
             arrays["labels"] = generator.integers(0, channels, batch)
             arrays["dy"] = numbers(generator, (batch,))
+        elif self.kind == "embedding":
+            arrays["labels"] = generator.integers(0, batch, self.output[0])
+            arrays["dy"] = numbers(generator, self.output)
         elif self.kind == "dice":
             arrays["x"] = np.abs(arrays["x"])
             arrays["dy"] = numbers(generator, (batch, channels))
@@ -159,6 +166,8 @@ class Operation:
             name += f" {window}×{window},s{stride}" + (f",p{padding}" if padding else "")
         elif self.kind == "resize":
             name += f" {self.options['method']} ×{self.options['factor']}"
+        elif self.kind == "embedding":
+            name += f" of {self.options['looked_up']}"
         elif self.kind == "affine_transform":
             name += f" by {self.options['degrees']}°"
         elif self.kind == "group_norm":
@@ -234,6 +243,7 @@ OPERATIONS: list[Operation] = [
     Operation("sparse_cross_entropy", (8192, 1000), source="ImageNet's classes"),
     Operation("binary_cross_entropy", (4, 512, 512, 1), source="a mask of 512×512"),
     Operation("dice", (4, 262144, 1), source="a mask of 512×512"),
+    Operation("embedding", (20_000, 128), {"looked_up": 8192}, "32 texts of 256 words"),
     Operation("adam", (4_000_000,), source="own, one weight"),
     *(
         Operation(kind, (4_000_000,), source="own, one weight")
