@@ -27,6 +27,7 @@ from .channel_sum import channel_sum
 from .convolution import conv, conv_transpose, conv_weight_gradient
 from .copying import concatenate, copy, split
 from .dense import matmul
+from .gated_recurrence import gru, gru_gradient
 from .losses import (
     binary_cross_entropy,
     binary_cross_entropy_from_probabilities,
@@ -70,7 +71,7 @@ from .optimizers import (
     sgd_step,
     squared_norm,
 )
-from .recurrence import gru, gru_gradient, lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
+from .recurrence import lstm, lstm_gradient, simple_rnn, simple_rnn_gradient
 from .resize import resize, resize_gradient
 from .row_sums import add_rows
 

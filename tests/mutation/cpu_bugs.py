@@ -334,7 +334,7 @@ CPU_BUGS = [
     # recurrent cells
     Bug(
         "what comes back to a state past the product is lost",
-        "kernels.cpu.recurrence:_add_back",
+        "kernels.cpu.recurrent_steps:_add_back",
         "get(vector, dh, at, count) + load(",
         "load(",
         "gradcheck of gru",
