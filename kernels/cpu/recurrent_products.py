@@ -166,7 +166,7 @@ def kernels_for(dtype: np.dtype, vectors: int, sequences: int, groups: int) -> t
     """(addresses of tile kernels by rows, rows of the largest) for all groups of a batch: each group is cut into nearly
     equal tiles."""
     most = tile_rows(vectors, level())
-    sizes = {part_of.py_func(sequences, groups, g + 1) - part_of.py_func(sequences, groups, g) for g in range(groups)}
+    sizes = {sequences // groups, -(-sequences // groups)}  # of groups that are nearly equal
     heights = {height for size in sizes for height in _heights(size, most)}
     return _kernels(dtype, vectors, tuple(sorted(heights)), level())[0], most
 
