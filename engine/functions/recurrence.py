@@ -204,7 +204,7 @@ def _steps(
     units = recurrent_weight.shape[0]
     nothing = z[:, :, :units] + matmul(z[:, :, :units], recurrent_weight[:, :units])
     for state in states:
-        nothing = nothing + expand_dims(state, 1)[:, :0]
+        nothing = nothing + expand_dims(state, 1)
     return nothing, *states
 
 

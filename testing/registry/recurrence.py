@@ -32,11 +32,14 @@ def _sample(
 
 
 def _errors(cell: str, gates: int) -> tuple:
+    columns = "H" if gates == 1 else f"{gates}·H"
     square = f"np.zeros((3, {3 * gates}), np.float32)"
     start = f"{cell}(IMAGE[..., 0], np.zeros((4, {3 * gates}), np.float32), {square}"
     return (
         error(f"{cell}(ROWS, ROWS, ROWS)", ValueError, rf"{cell}: x has shape \(2, 3\): expected \(N, T, C\)"),
-        error(f"{cell}(IMAGE[0], ROWS, np.zeros((3, 5), np.float32))", ValueError, r"shape \(3, 5\): expected \(H, "),
+        error(
+            f"{cell}(IMAGE[0], ROWS, np.zeros((3, 5), np.float32))", ValueError, rf"\(3, 5\): expected \(H, {columns}\)"
+        ),
         error(f"{cell}(IMAGE[0], ROWS[:, :2], {square})", ValueError, "weight has shape .* x has 2 channels"),
         error(f"{start}, ROWS)", ValueError, "bias has shape .* one for each column of recurrent_weight"),
         error(f"{start}, mask=np.ones((1, 4)))", TypeError, f"{cell}: mask must hold booleans, not float64"),

@@ -165,6 +165,34 @@ def test_a_second_pass_over_the_same_graph(name, options):
 
 
 @cells
+@pytest.mark.parametrize("unknown", [False, True], ids=["tanh", "softsign"])
+def test_factors_of_the_state_are_factors_of_the_weights_it_meets(name, options, unknown):
+    """A factor for each gate, sequence and unit: for one sequence, of the rows of each gate's recurrent weights."""
+    options = {**options, "activation": "softsign" if unknown else "tanh"}
+    x, weight, recurrent_weight, *others, h0 = arrays_of(name, options)[: 6 if name == "lstm" else 5]
+    bias, states = others[0], (*others[1:], h0)
+    factors = np.random.default_rng(3).uniform(0.5, 2, (GATES[name], 3, 5))
+    y, *last = call(name, [x, weight, recurrent_weight, bias, *states], recurrent_dropout=factors, **options)
+    for i in range(3):
+        rows = np.concatenate([factor[:, None] * np.ones(5) for factor in factors[:, i]], 1)
+        own = [x[i : i + 1], weight, recurrent_weight * rows, bias, *[state[i : i + 1] for state in states]]
+        for one, other in zip([y, *last], call(name, own, **options), strict=True):
+            np.testing.assert_allclose(one.array[i : i + 1], other.array, rtol=1e-12, atol=1e-12)
+
+
+@cells
+def test_each_gradient_alone_is_the_one_among_others(name, options):
+    arrays = arrays_of(name, options)
+    _, together = results_and_gradients(name, arrays, **options)
+    for place, gradient in enumerate(together):
+        tensors = [Tensor(array, requires_grad=index == place) for index, array in enumerate(arrays)]
+        results = call(name, tensors, **options)
+        rng = np.random.default_rng(1)
+        cotangents = [rng.standard_normal(result.shape) for result in results]
+        np.testing.assert_array_equal(grad(list(results), tensors[place], cotangents).array, gradient)
+
+
+@cells
 def test_only_wanted_gradients_are_computed(name, options, backend):
     x, *others = (Tensor(array) for array in arrays_of(name, options))
     x = Tensor(x.array, requires_grad=True)

@@ -205,4 +205,10 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("right = where(below | infinite, 0.001, x)",),
         "Where the number is not taken, it only has to be finite.",
     ),
+    (
+        RECURRENCE,
+        "states = (_initial(h0, x, recurrent_weight.shape[0]),)",
+        ("states = (_initial(h0, x, recurrent_weight.shape[1]),)",),
+        "A simple cell's recurrent weights are square, as was checked.",
+    ),
 ]
