@@ -156,6 +156,20 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
     ("`SpectralNormalization(Embedding(…))`", "the output is cut to integers", "the embedding's rows"),
     ("`MultiHeadAttention(query_mask=…)`", "ignored", "hides these queries"),
     ("`GlobalAveragePooling1D` of no steps", "NaN", "an error"),
+    (
+        "averages of weights beside gathered gradients",
+        "move in every call, and forget gradients of a weight that has none in the last one",
+        "move with the steps; nothing that was gathered is forgotten",
+    ),
+    ("`clipnorm=0`", "means none", "an error"),
+    ("`ScheduleFreeAdamW`", "averages the wrong iterates on PyTorch", "the averages of the paper"),
+    ("labels and outputs of masked steps", "enter loss and metrics as they are", "may be anything: they do not count"),
+    (
+        "`jit_compile=True`",
+        "the backend's compiler",
+        "steps captured into CUDA graphs on a GPU; a warning that says why where that cannot be",
+    ),
+    ("`schedules.OneCycle`", "not there", "Smith's one cycle, as PyTorch defines it"),
     ("a loss that is NaN", "training goes on", "an error that says where it came from, before any weight is changed"),
     (
         "a callback that watches a number",
