@@ -16,7 +16,7 @@ from .base import Callback, Logs
 from .monitoring import MonitorCallback
 
 if TYPE_CHECKING:
-    from ..training import TrainingRun
+    from ..training_run import TrainingRun
 
 
 class ModelCheckpoint(MonitorCallback):
