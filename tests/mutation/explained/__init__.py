@@ -72,6 +72,8 @@ SAMPLED = [
     "winograd",
     "winograd_deep_gradient",
     "winograd_filters",
+    "winograd_gradient",
+    "winograd_tiles",
     "winograd_transforms",
     "workspaces",
 ]
