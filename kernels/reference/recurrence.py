@@ -87,9 +87,9 @@ def lstm(
     c = np.empty_like(h)
     state, cell = _start(h0, h), _start(c0, c)
     for t in range(z.shape[1]):
-        i, forget, candidate, o = np.split(z[:, t] + state @ weight, 4, -1)
+        i, forget, candidate, o = np.split(z[:, t] + state @ weight, 4, 1)
         i, forget, candidate, o = g(i), g(forget), f(candidate), g(o)
-        z[:, t] = np.concatenate([i, forget, candidate, o], -1)
+        z[:, t] = np.concatenate([i, forget, candidate, o], 1)
         cell = c[:, t] = _where(mask, t, forget * cell + i * candidate, cell)
         state = h[:, t] = _where(mask, t, o * f(cell), state)
     return h, c
@@ -119,7 +119,7 @@ def lstm_gradient(
     dz = np.empty_like(gates, order="C")
     state, cell, first = _start(None, c), _start(dc, c), _start(c0, c)
     for t in reversed(range(c.shape[1])):
-        i, forget, candidate, o = np.split(gates[:, t], 4, -1)
+        i, forget, candidate, o = np.split(gates[:, t], 4, 1)
         before, value = c[:, t - 1] if t else first, f(c[:, t])
         dstate = dh[:, t] + state
         dcell = cell + dstate * o * f_slope(value)
@@ -129,7 +129,7 @@ def lstm_gradient(
             dcell * i * f_slope(candidate),
             dstate * value * g_slope(o),
         ]
-        dz[:, t] = _where(mask, t, np.concatenate(ds, -1), np.zeros_like(dz[:, t]))
+        dz[:, t] = _where(mask, t, np.concatenate(ds, 1), np.zeros_like(dz[:, t]))
         state = _where(mask, t, dz[:, t] @ weight.T, dstate)
         cell = _where(mask, t, dcell * forget, cell)
     return dz, state, cell
@@ -165,15 +165,15 @@ def gru(
     of_gates, of_candidate = weight[:, : 2 * units], weight[:, 2 * units :]
     b = np.zeros_like(weight[0]) if recurrent_bias is None else recurrent_bias
     for t in range(z.shape[1]):
-        update, reset, candidate = np.split(z[:, t], 3, -1)
-        m_update, m_reset = np.split(state @ of_gates + b[: 2 * units], 2, -1)
+        update, reset, candidate = np.split(z[:, t], 3, 1)
+        m_update, m_reset = np.split(state @ of_gates + b[: 2 * units], 2, 1)
         update, reset = g(update + m_update), g(reset + m_reset)
         if inner is None:
             candidate = f(candidate + (reset * state) @ of_candidate)
         else:
             inner[:, t] = state @ of_candidate + b[2 * units :]
             candidate = f(candidate + reset * inner[:, t])
-        z[:, t] = np.concatenate([update, reset, candidate], -1)
+        z[:, t] = np.concatenate([update, reset, candidate], 1)
         state = h[:, t] = _where(mask, t, update * state + (1 - update) * candidate, state)
     return h, inner
 
@@ -207,7 +207,7 @@ def gru_gradient(
     dm = None if inner is None else np.empty_like(dz)
     carried, first = _start(None, h), _start(h0, h)
     for t in reversed(range(h.shape[1])):
-        update, reset, candidate = np.split(gates[:, t], 3, -1)
+        update, reset, candidate = np.split(gates[:, t], 3, 1)
         before = h[:, t - 1] if t else first
         total = dh[:, t] + carried
         dcandidate = total * (1 - update) * f_slope(candidate)
@@ -215,13 +215,13 @@ def gru_gradient(
         if inner is None or dm is None:
             through = dcandidate @ weight[:, 2 * units :].T
             dreset = through * before * g_slope(reset)
-            back = through * reset + np.concatenate([dupdate, dreset], -1) @ weight[:, : 2 * units].T
+            back = through * reset + np.concatenate([dupdate, dreset], 1) @ weight[:, : 2 * units].T
         else:
             dreset = dcandidate * inner[:, t] * g_slope(reset)
-            ds = np.concatenate([dupdate, dreset, dcandidate * reset], -1)
+            ds = np.concatenate([dupdate, dreset, dcandidate * reset], 1)
             dm[:, t] = _where(mask, t, ds, np.zeros_like(ds))
             back = ds @ weight.T
-        ds = np.concatenate([dupdate, dreset, dcandidate], -1)
+        ds = np.concatenate([dupdate, dreset, dcandidate], 1)
         dz[:, t] = _where(mask, t, ds, np.zeros_like(ds))
         carried = _where(mask, t, total * update + back, total)
     return dz, dm, carried

@@ -146,4 +146,10 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ),
         "Any three arrays tell.",
     ),
+    (
+        "kernels.reference.recurrence",
+        "if inner is None or dm is None:",
+        ("if inner is None and dm is None:",),
+        "The one is None where the other is, which a type checker cannot see.",
+    ),
 ]
