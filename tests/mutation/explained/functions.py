@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ACTIVATIONS = "engine.functions.activations"
+AFFINE = "engine.functions.affine"
 ARGUMENTS = "engine.functions.arguments"
 ARITHMETIC = "engine.functions.arithmetic"
 ATTENTION = "engine.functions.attention"
@@ -210,5 +211,11 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         "states = (_initial(h0, x, recurrent_weight.shape[0]),)",
         ("states = (_initial(h0, x, recurrent_weight.shape[1]),)",),
         "A simple cell's recurrent weights are square, as was checked.",
+    ),
+    (
+        AFFINE,
+        "return y if x.ndim == 4 else reshape(y, x.shape)",
+        ("return y if x.ndim == 5 else reshape(y, x.shape)",),
+        "Several images have their shape already.",
     ),
 ]

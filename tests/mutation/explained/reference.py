@@ -152,4 +152,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("if inner is None and dm is None:",),
         "The one is None where the other is, which a type checker cannot see.",
     ),
+    (
+        "kernels.reference.affine",
+        "for a, b, share, inside in corners(rows, columns, x.shape[1:3], interpolation, fill_mode):",
+        ("for a, b, share, inside in corners(rows, columns, x.shape[1:4], interpolation, fill_mode):",),
+        "Only the first two sizes are asked for.",
+    ),
+    (
+        "kernels.reference.affine",
+        "y += share * np.where(share != 0, pixels, 0)",
+        ("y += share * np.where(share != 0, pixels, 1)",),
+        "It is multiplied with a share of 0 there.",
+    ),
 ]
