@@ -47,6 +47,23 @@ def test_squared_norm_shows_what_is_not_finite(number):
     assert cpu.squared_norm([np.full(3, 1e30, np.float32)]) == pytest.approx(3e60)  # too large for float32
 
 
+@pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
+def test_lamb_steps_by_the_rate_where_there_is_no_length_to_keep_to(kernels):
+    """The ratio of norms is 1 where one of them is 0: parameters that are 0 move, those without a gradient stay."""
+    zeros, ones = np.zeros(2), np.ones(2)
+    for p, g, expected in [(zeros, [3.0, -4.0], [-0.1, 0.1]), (ones, [0.0, 0.0], ones), (zeros, [0.0, 0.0], zeros)]:
+        parameter = p.copy()
+        kernels.lamb_step([parameter], [np.array(g)], [np.zeros(2)], [np.zeros(2)], 1, 0.1, 0.9, 0.999, 1e-12, 0.0)
+        np.testing.assert_allclose(parameter, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
+def test_lion_stays_where_it_has_no_direction(kernels):
+    parameter, momentum = np.array([2.0, 2.0, 2.0]), np.array([0.0, 0.5, -9.0])
+    kernels.lion_step([parameter], [np.array([0.0, -0.5, 0.0])], [momentum], 0.25, 0.5, 0.75, 0.0)
+    np.testing.assert_array_equal(parameter, [2.0, 2.0, 2.25])
+
+
 @pytest.mark.parametrize("step", ["adam_step", "lamb_step"])
 def test_parts_begin_and_end_within_arrays(monkeypatch, step):
     """Many parts over arrays of all sizes, as for threads: each element is updated once."""

@@ -164,4 +164,10 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("y += share * np.where(share != 0, pixels, 1)",),
         "It is multiplied with a share of 0 there.",
     ),
+    (
+        "kernels.reference.optimizers",
+        "p[...] = (np.clip(z, -l1, l1) - z) / (risen / learning_rate + (2 * l2 + beta / learning_rate))",
+        ("p[...] = (np.clip(-l1, z, l1) - z) / (risen / learning_rate + (2 * l2 + beta / learning_rate))",),
+        "The larger of z and −l1 does not depend on which of them is named first.",
+    ),
 ]
