@@ -472,7 +472,7 @@ def _arguments(
     if biases == 1:
         require_shape(function, "bias", bias, (columns,), of_each)
     else:
-        require_shape(function, "bias", bias, (2, columns), f"{of_each}, for x and for the state")
+        require_shape(function, "bias", bias, (biases, columns), f"{of_each}, for x and for the state")
     for state in given:
         require_shape(function, "initial_state", state, (n, units), "a state of each sequence in x")
     if mask is not None:

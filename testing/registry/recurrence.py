@@ -66,6 +66,11 @@ ENTRIES = [
                 ValueError,
                 r"initial_state has shape \(2, 3\), expected \(4, 3\)",
             ),
+            error(
+                "simple_rnn(IMAGE[0], ROWS[:, :3], np.zeros((3, 3), np.float32), None, np.zeros((4, 3)))",
+                TypeError,
+                "simple_rnn: initial_state is float64 but x is float32",
+            ),
         ),
         kinks=(
             kink(

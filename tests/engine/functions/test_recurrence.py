@@ -145,6 +145,23 @@ def test_without_initial_states_they_are_zeros(name, options):
 
 
 @cells
+def test_without_initial_states_nor_steps_states_are_zeros(name, options):
+    y, *states = getattr(F, name)(*arrays_of(name, options, steps=0)[:4], return_state=True, **options)
+    assert y.shape == (3, 0, 5)
+    for state in states:
+        np.testing.assert_array_equal(state.array, np.zeros((3, 5)))
+
+
+def test_one_of_an_lstms_states_may_be_left_out():
+    *inputs, h, c = arrays_of("lstm", {})
+    mask, zeros = np.array([[False, True, True, True]] * 3), np.zeros((3, 5))
+    for given, written_out in [((h, None), (h, zeros)), ((None, c), (zeros, c))]:
+        one, other = (F.lstm(*inputs, states, mask, return_state=True) for states in (given, written_out))
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a.array, b.array, rtol=1e-13, atol=1e-13)
+
+
+@cells
 @pytest.mark.parametrize("layout", ["transposed", "strided", "read-only"])
 def test_arguments_in_any_layout_stay_as_they_are(name, options, layout):
     arrays = arrays_of(name, options)

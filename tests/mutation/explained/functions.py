@@ -218,4 +218,28 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("return y if x.ndim == 5 else reshape(y, x.shape)",),
         "Several images have their shape already.",
     ),
+    (
+        RECURRENCE,
+        "z = kernels.of(x, weight).matmul(_rows(x), weight, bias=bias)",
+        ("z = kernels.of(weight, x).matmul(_rows(x), weight, bias=bias)",),
+        "The arrays' backend does not depend on their order.",
+    ),
+    (
+        RECURRENCE,
+        "reset[~mask] = 0",
+        ("reset[~mask] = 1",),
+        "It meets a gradient of 0 there, and only has to be finite.",
+    ),
+    (
+        RECURRENCE,
+        "nothing = z[:, :, :units] + matmul(z[:, :, :units], recurrent_weight[:, :units])",
+        ("nothing = z[:, :, :units] - matmul(z[:, :, :units], recurrent_weight[:, :units])",),
+        "There are no numbers in it: it is the shape, and what depends on what, that counts.",
+    ),
+    (
+        RECURRENCE,
+        "nothing = nothing + expand_dims(state, 1)",
+        ("nothing = nothing - expand_dims(state, 1)",),
+        "There are no numbers in it: it is the shape, and what depends on what, that counts.",
+    ),
 ]
