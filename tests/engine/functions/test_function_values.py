@@ -494,6 +494,30 @@ def test_losses_of_more_dimensions_are_those_of_their_rows():
     assert F.sparse_cross_entropy(z, labels.astype(np.uint8)).shape == (2, 3, 4)
 
 
+ROWS_AND_REPEATS = [
+    ([1, 1, 0],),
+    ([1, 1, 0], [2, 2, 0]),
+    ([1, 1, 0], [2, 2, 0], slice(None)),
+    (slice(None), [2, 2, 0], slice(None)),
+    (..., [3, 3, 0]),
+    ([1, 1], ..., 2),
+    (None, [1, 1], slice(None), None),
+    (np.array([[1, 1], [0, 1]]), slice(1, None)),
+    (np.array([[True, False, True], [False, True, False]]), [3, 3, 0]),
+    (np.array([False, True]), [2, 2, 2], [3, 3, 0]),
+]
+
+
+@pytest.mark.parametrize("index", ROWS_AND_REPEATS, ids=str)
+def test_gradients_add_up_where_an_index_repeats(index):
+    x = rng.standard_normal((2, 3, 4))
+    dy = rng.standard_normal(x[index].shape)
+    expected = np.zeros_like(x)
+    np.add.at(expected, index, dy)
+    for (found,) in fused_and_recorded(lambda x: x[index], x, cotangent=dy):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_embedding_adds_up_repeated_rows():
     weight = Tensor(np.zeros((4, 2)), requires_grad=True)
     y = F.embedding([[1, 1], [3, 1]], weight)
