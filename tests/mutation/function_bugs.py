@@ -360,7 +360,7 @@ FUNCTION_BUGS = [
         "kernels.memory:zeros",
         "array.fill(0)",
         "pass",
-        "gradcheck of rows that repeat",
+        "gradcheck of prod",
         "the gradient (fused) in input 0 is not the same when it is computed again",
     ),
     Bug(
@@ -601,7 +601,7 @@ FUNCTION_BUGS = [
     ),
     Bug(
         "smoothed labels of many classes become those of two",
-        "engine.losses.cross_entropies:_smoothed",
+        "engine.losses.cross_entropies:smoothed",
         "smoothing / classes",
         "smoothing / 2",
         "compare of a cross-entropy with smoothed labels",
