@@ -37,9 +37,10 @@ a test is missing.
 
 LIVING = """## Mutants that live
 
-All mutants of `engine/functions`, `kernels/reference` and `kernels/geometry.py` were tried, but for what has changed
-since in three modules of `engine/functions`: `activations`, `indexing` and `linear_algebra`. Of `kernels/cpu`, whose
-twenty thousand mutants have to be compiled one by one, eight were drawn at random from each of {sampled}.
+All mutants of `engine/functions`, `kernels/reference`, `kernels/geometry.py` and `kernels/memory.py` were tried, but for
+what has changed since in three modules of `engine/functions`: `activations`, `indexing` and `linear_algebra`. Of
+`kernels/cpu`, whose twenty thousand mutants have to be compiled one by one, eight were drawn at random from each of
+{sampled}.
 
 Those below are the ones that no test finds, because they do the same, or differ in time or memory alone. A test holds
 that the statements are as they stand here; whether each still lives is for `survivors.py` to say.
