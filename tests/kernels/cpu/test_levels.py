@@ -32,11 +32,20 @@ def on(processor: str, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_every_kernel_is_right_and_keeps_to_the_processor(processor):
+# Compiling every kernel takes a minute: in the default run a processor has one type, in the slow one the other.
+TYPES = {"avx2": ("float32", "float64"), "sse": ("float64", "float32"), "scalar": ("float32", "float64")}
+RUNS = [
+    pytest.param(processor, dtype, marks=[pytest.mark.slow] if number else [])
+    for processor, dtypes in TYPES.items()
+    for number, dtype in enumerate(dtypes)
+]
+
+
+@pytest.mark.parametrize("processor, dtype", RUNS)
+def test_every_kernel_is_right_and_keeps_to_the_processor(processor, dtype):
     if simd.host_level().bytes < simd.LEVELS[processor].bytes:
         pytest.skip(f"this machine has no {processor}")
-    result = on(processor, "every_kernel.py", processor)
+    result = on(processor, "every_kernel.py", processor, dtype)
     assert result.returncode == 0, f"exit status {result.returncode}: {result.stderr[-3000:]}"
     assert result.stdout.strip().endswith(f"kernels on {processor}")
 
