@@ -71,7 +71,7 @@ class AddAlongAxis(Function):
             np.put_along_axis(y, indices, x, axis)
             return y
         grid = list(library_of(x).ogrid[tuple([slice(n) for n in indices.shape])])
-        grid[axis] = indices
+        grid[axis] = indices.astype(np.int64)  # a small type has no room for the numbers
         numbers, below = 0, 1  # of y's elements; those that one step along the axis passes
         for places, size in zip(reversed(grid), reversed(shape), strict=True):
             numbers, below = numbers + places * below, below * size
@@ -100,9 +100,8 @@ def _axes_of(part: Any) -> int:
 
 
 def _added(x: Array, numbers: Array, count: int, width: int) -> Array:
-    """`count` rows of so many numbers each: x's rows added into those that `numbers` names."""
-    rows = numbers.reshape(-1).astype(np.int64, copy=False)
-    return kernels.of(x).add_rows(x.reshape(rows.size, width), rows, count)
+    """`count` rows of `width` elements each: x's rows added into those that `numbers` (int64) names."""
+    return kernels.of(x).add_rows(x.reshape(numbers.size, width), numbers.ravel(), count)
 
 
 def _names_once(index: Any) -> bool:

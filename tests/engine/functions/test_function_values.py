@@ -12,6 +12,7 @@ from tomograd.engine import GradientError, Tensor, Variable, grad
 from tomograd.engine import functional as F
 from tomograd.engine.functions import rarer_activations
 from tomograd.engine.functions.activations import split_activation
+from tomograd.engine.functions.linear_algebra import matmul_transposed
 from tomograd.engine.random import Generator
 
 rng = np.random.default_rng(2)
@@ -339,6 +340,17 @@ def test_a_stack_of_matrices_times_one_is_one_product(backend, monkeypatch):
     assert asked == [((6, 4), (4, 5))]
 
 
+@pytest.mark.parametrize(
+    ("shape", "other"), [((2, 3), (4, 3)), ((5, 2, 3), (4, 3)), ((5, 1, 2, 3), (6, 4, 3)), ((1, 3), (5, 6, 1, 3))]
+)
+def test_matmul_transposed_takes_each_row_times_each_row(shape, other):
+    a, b = rng.standard_normal(shape), rng.standard_normal(other)
+    expected = np.einsum("...mk,...nk->...mn", a, b)
+    c = matmul_transposed(Tensor(a), Tensor(b))
+    assert c.shape == expected.shape
+    np.testing.assert_allclose(c.array, expected, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("axis", [0, -1, (2, 0), (0, 1, 2), None, (1,)])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_logsumexp_over_any_axes(axis, keepdims):
@@ -515,6 +527,40 @@ def test_gradients_add_up_where_an_index_repeats(index):
     expected = np.zeros_like(x)
     np.add.at(expected, index, dy)
     for (found,) in fused_and_recorded(lambda x: x[index], x, cotangent=dy):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("index", "rows"),
+    [
+        (([1, 1, 0],), (3, 12)),
+        (([1, 1], [2, 0], slice(None)), (2, 4)),
+        ((None, [1, 1], slice(None), None), (6, 4)),
+        ((True, [1, 1]), (2, 12)),
+        ((np.array([False, True]), [2, 2]), (2, 4)),
+        ((slice(None), 1, [3, 3]), (4, 1)),
+    ],
+    ids=str,
+)
+def test_gradients_add_up_by_rows_as_long_as_the_index_leaves_them_whole(index, rows, backend, monkeypatch):
+    x, (kernel, asked) = Tensor(np.ones((2, 3, 4)), requires_grad=True), (backend.add_rows, [])
+    monkeypatch.setattr(backend, "add_rows", lambda x, *more: asked.append(x.shape) or kernel(x, *more))
+    x[index].backward(np.ones(x[index].shape))
+    assert asked == [rows]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint64])
+@pytest.mark.parametrize(("axis", "shape"), [(0, (1, 5)), (0, (2, 5)), (0, (70, 5)), (1, (100, 2)), (1, (100, 9))])
+def test_gradients_add_up_where_indices_along_an_axis_repeat(axis, shape, dtype):
+    x = rng.standard_normal((100, 5))
+    indices = rng.integers(0, x.shape[axis], shape)
+    indices[-1] = indices[0]
+    dy = rng.standard_normal(shape)
+    expected = np.zeros_like(x)
+    grid = list(np.ogrid[: shape[0], : shape[1]])
+    grid[axis] = indices
+    np.add.at(expected, tuple(grid), dy)
+    for (found,) in fused_and_recorded(lambda x: F.take_along_axis(x, indices.astype(dtype), axis), x, cotangent=dy):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
