@@ -44,6 +44,7 @@ ENTRIES = [
             error("take_along_axis(ROWS, [[0], [0], [0]], 1)", ValueError, "they may differ along axis 1 only"),
             error("take_along_axis(ROWS, [[0.5], [0]], 1)", TypeError, "take_along_axis: indices must hold integers"),
             error("take_along_axis(ROWS, [0], 1)", ValueError, "they may differ along axis 1 only"),
+            error("take_along_axis(IMAGE, [[[[0, 0]]]], 1)", ValueError, "they may differ along axis 1 only"),
         ),
     ),
 ]
