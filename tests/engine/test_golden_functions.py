@@ -16,7 +16,7 @@ from tomograd.engine import functional as F
 LAYERS = ("convolution", "conv_transpose", "pooling", "normalization", "activation", "loss", "resize")
 FUNCTIONS = (
     "arithmetic", "elementwise", "reduction", "shaping", "indexing", "linear_algebra",
-    "further_activation", "rarer_activation", "further_normalization", "further_loss", "loss_class",
+    "further_activation", "rarer_activation", "attention", "further_normalization", "further_loss", "loss_class",
     "recurrence",
 )  # fmt: skip
 OTHERS = ("optimizer", "schedule")
@@ -25,10 +25,10 @@ CASES = [(family, case) for family in (*LAYERS, *FUNCTIONS) for case in golden.c
 # The functions of tomograd.functional without a golden case, and why.
 WITHOUT = {
     "activation_function": "computes nothing: it finds a function by its name",
+    "affine_transform": "PyTorch's grid_sample has other coordinates and edges: compared with SciPy's, and with Keras",
     "attention_weights": "compared with the plain formula in tests/engine/functions/test_attention.py",
     "dropout": "random: PyTorch draws other numbers",
     "masked_softmax": "compared with the plain formula in tests/engine/functions/test_attention.py",
-    "scaled_dot_product_attention": "compared with the plain formula in tests/engine/functions/test_attention.py",
     "to_device": "computes nothing: it copies to another device",
 }
 

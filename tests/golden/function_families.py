@@ -6,6 +6,8 @@ Each case's name begins with its function's; see FunctionFamily in family.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -66,6 +68,29 @@ def rarer_activation() -> FunctionFamily:
         option = {"axis": axis}
         family.case(f"glu, axis {axis}", lambda x, a=axis: F.glu(x, a), {"x": family.normal(4, 3, 6)}, option)
         family.case(f"sparsemax, axis {axis}", lambda x, a=axis: sparsemax(x, a), {"x": family.normal(5, 4)}, option)
+    return family
+
+
+def attention() -> FunctionFamily:
+    family = FunctionFamily("attention", seed=26)
+    attend = F.scaled_dot_product_attention
+
+    def case(name: str, mask: torch.Tensor | None = None, **options: Any) -> None:
+        q, k, v = (family.normal(2, rows, depth) for rows, depth in ((3, 4), (5, 4), (5, 2)))
+        arrays = {"query": q, "key": k, "value": v}
+        masks = {} if mask is None else {"mask": mask}
+
+        def of_inputs(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *masks: torch.Tensor) -> torch.Tensor:
+            return attend(q, k, v, *masks, **options)
+
+        family.case(name, of_inputs, arrays | masks, options, constants=("mask",))
+
+    case("scaled_dot_product_attention")
+    case("scaled_dot_product_attention, scaled", scale=0.3)
+    case("scaled_dot_product_attention, causal", is_causal=True)
+    shown = torch.tensor(family.random.random((2, 3, 5)) < 0.6)
+    shown[..., 0] = True  # of a query that sees nothing, PyTorch's result is NaN
+    case("scaled_dot_product_attention, masked", shown)
     return family
 
 
@@ -232,4 +257,4 @@ def _corners(family: FunctionFamily) -> None:
     family.case("sparse_cross_entropy, masked", cross_entropy, {"z": masked, "l": chosen}, order=1)
 
 
-FAMILIES = (rarer_activation, further_activation, further_normalization, further_loss)
+FAMILIES = (rarer_activation, attention, further_activation, further_normalization, further_loss)

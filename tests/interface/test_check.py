@@ -41,8 +41,8 @@ def test_the_table_has_a_row_for_each_function(tomograd):
     done = tomograd("check", "--quick", "--function", "softmax")
     lines = done.out.splitlines()
     assert lines[2] == "| function | checks | reference | ms | cpu | ms |"
-    assert [line.split("|")[1].strip() for line in lines[4:6]] == ["softmax", "log_softmax"]
-    assert lines[-1].startswith("4 of 4 passed in ")
+    assert [line.split("|")[1].strip() for line in lines[4:7]] == ["softmax", "log_softmax", "masked_softmax"]
+    assert lines[-1].startswith("6 of 6 passed in ")
     assert done.err == ""  # no line of progress but on a terminal
 
 

@@ -104,7 +104,8 @@ def test_saving_over_a_model_leaves_it_when_there_is_no_room(disk, tmp_path):
 
 def test_a_picture_for_which_there_is_no_room_leaves_the_old_one(disk, tmp_path):
     model = fit(epochs=1)
-    picture = plot_model(model, tmp_path / "model.svg")
+    picture = tmp_path / "model.svg"
+    plot_model(model, picture)
     before = picture.read_bytes()
     disk.full = True
     with pytest.raises(OSError, match=r"No space left on device.*left as it was.*model\.svg"):
