@@ -340,6 +340,19 @@ def test_a_stack_of_matrices_times_one_is_one_product(backend, monkeypatch):
     assert asked == [((6, 4), (4, 5))]
 
 
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2), (1, 2)], ids=str)
+def test_a_dense_layer_has_the_gradients_that_are_wanted(wanted):
+    x, weight, bias, dy = (rng.standard_normal(shape) for shape in [(4, 3), (3, 2), (2,), (4, 2)])
+    expected = dy @ weight.T, x.T @ dy, dy.sum(0)
+    tensors = [Tensor(array, requires_grad=i in wanted) for i, array in enumerate((x, weight, bias))]
+    F.dense(*tensors).backward(dy)
+    for i, tensor in enumerate(tensors):
+        if i in wanted:
+            np.testing.assert_allclose(tensor.grad.array, expected[i], rtol=1e-12, atol=1e-14)
+        else:
+            assert tensor.grad is None
+
+
 @pytest.mark.parametrize(
     ("shape", "other"), [((2, 3), (4, 3)), ((5, 2, 3), (4, 3)), ((5, 1, 2, 3), (6, 4, 3)), ((1, 3), (5, 6, 1, 3))]
 )
