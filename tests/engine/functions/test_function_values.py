@@ -577,6 +577,26 @@ def test_gradients_add_up_where_indices_along_an_axis_repeat(axis, shape, dtype)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[0],
+        lambda x: x[:, ::2],
+        lambda x: F.reshape(x, (12,)),
+        lambda x: F.transpose(x, (1, 0)),
+        lambda x: F.broadcast_to(x, (2, 3, 4)),
+    ],
+    ids=["row", "columns", "reshape", "transpose", "broadcast_to"],
+)
+def test_a_change_in_place_is_noticed_through_a_view(view):
+    x = Tensor(rng.standard_normal((3, 4)), requires_grad=True)
+    seen = view(x)
+    y = seen * Tensor(np.ones(seen.shape), requires_grad=True)
+    x.detach()[0] = 5.0
+    with pytest.raises(GradientError, match="Multiply needs its argument 'x'"):
+        y.backward(np.ones(y.shape))
+
+
 def test_embedding_adds_up_repeated_rows():
     weight = Tensor(np.zeros((4, 2)), requires_grad=True)
     y = F.embedding([[1, 1], [3, 1]], weight)
