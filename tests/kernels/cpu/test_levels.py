@@ -1,6 +1,7 @@
 """Every kernel on processors with narrower registers than this one's, in processes whose Numba is told that the
 processor has no more; and which instruction set is chosen at import, from what the processor has."""
 
+import itertools
 import os
 import platform
 import subprocess
@@ -32,12 +33,11 @@ def on(processor: str, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
-# Compiling every kernel takes a minute: in the default run a processor has one type, in the slow one the other.
-TYPES = {"avx2": ("float32", "float64"), "sse": ("float64", "float32"), "scalar": ("float32", "float64")}
+# Compiling every kernel takes a minute: the default run has one processor and type, the slow run all.
+BY_DEFAULT = ("avx2", "float32")
 RUNS = [
-    pytest.param(processor, dtype, marks=[pytest.mark.slow] if number else [])
-    for processor, dtypes in TYPES.items()
-    for number, dtype in enumerate(dtypes)
+    pytest.param(*run, marks=[] if run == BY_DEFAULT else [pytest.mark.slow])
+    for run in itertools.product(PROCESSORS, ("float32", "float64"))
 ]
 
 
