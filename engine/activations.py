@@ -37,7 +37,7 @@ from .functions import (
     tanh_shrink,
     threshold,
 )
-from .layers.activations import ReLU, get, name_of
+from .layers.activations import get, name_of, relu
 from .tensor import Tensor, as_tensor
 
 __all__ = [
@@ -79,13 +79,6 @@ __all__ = [
 ]
 
 hard_swish, swish = hard_silu, silu
-
-
-def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
-    """max(x, 0), with the other arguments as `layers.ReLU` has them."""
-    if isinstance(x, Deferred):
-        return ReLU(max_value, negative_slope, threshold)(x)
-    return ReLU(max_value, negative_slope, threshold, name="relu").call(as_tensor(x))
 
 
 def exponential(x: Any) -> Tensor:

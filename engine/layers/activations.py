@@ -14,10 +14,10 @@ from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..functions.activations import BY_NAME
 from ..masks import as_mask, mask_of
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor
 from .base import Layer
 
-__all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax", "get", "name_of"]
+__all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax", "get", "name_of", "relu"]
 
 ActivationFunction = Callable[[Tensor], Tensor]
 
@@ -47,6 +47,37 @@ def name_of(function: Any) -> str:
     )
 
 
+def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """max(x, 0), or with the other arguments
+
+    f(x) = max_value for x ≥ max_value, x for threshold ≤ x < max_value, negative_slope·(x − threshold) below.
+
+    Raises ValueError for a negative argument.
+    """
+    _check_relu("relu", negative_slope, max_value, threshold)
+    return _relu(as_tensor(x), negative_slope, max_value, threshold)
+
+
+def _check_relu(owner: str, negative_slope: float, max_value: float | None, threshold: float) -> None:
+    for argument, value in (
+        ("max_value", 0.0 if max_value is None else max_value),
+        ("negative_slope", negative_slope),
+        ("threshold", threshold),
+    ):
+        if value is None or not value >= 0.0:
+            raise ValueError(f"{owner}: {argument} = {value!r}: expected a number of at least 0")
+
+
+def _relu(x: Tensor, negative_slope: float, max_value: float | None, threshold: float) -> Tensor:
+    if threshold:
+        outputs = F.where(x >= threshold, x, negative_slope * (x - threshold))
+    elif negative_slope:
+        outputs = F.leaky_relu(x, negative_slope)
+    else:
+        outputs = F.relu(x)
+    return outputs if max_value is None else F.minimum(outputs, max_value)
+
+
 # ------------------------------------------------------------------------------------------------------------- layers
 
 
@@ -72,34 +103,17 @@ class Activation(_Elementwise):
 
 
 class ReLU(_Elementwise):
-    """max(x, 0), or with the other arguments
-
-    f(x) = max_value for x ≥ max_value, x for threshold ≤ x < max_value, negative_slope·(x − threshold) below.
-
-    Raises ValueError for a negative argument.
-    """
+    """max(x, 0), or with the other arguments as `relu` here has them. Raises ValueError for a negative argument."""
 
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        for argument, value in (
-            ("max_value", 0.0 if max_value is None else max_value),
-            ("negative_slope", negative_slope),
-            ("threshold", threshold),
-        ):
-            if value is None or not value >= 0.0:
-                raise ValueError(f"{self.name}: {argument} = {value!r}: expected a number of at least 0")
+        _check_relu(self.name, negative_slope, max_value, threshold)
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
     def call(self, inputs: Tensor) -> Tensor:
-        if self.threshold:
-            outputs = F.where(inputs >= self.threshold, inputs, self.negative_slope * (inputs - self.threshold))
-        elif self.negative_slope:
-            outputs = F.leaky_relu(inputs, self.negative_slope)
-        else:
-            outputs = F.relu(inputs)
-        return outputs if self.max_value is None else F.minimum(outputs, self.max_value)
+        return _relu(inputs, self.negative_slope, self.max_value, self.threshold)
 
 
 class LeakyReLU(_Elementwise):

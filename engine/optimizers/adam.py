@@ -85,10 +85,8 @@ class AdamW(Adam):
             raise ValueError(f"{self.name}: weight_decay = None: expected a number; Adam goes without")
 
 
-class Adamax(Optimizer):
-    """Adam over the largest gradient so far (Kingma & Ba 2014): see `kernels.reference.adamax_step`."""
-
-    slots = ("first_moment", "norm")
+class _OfTwoMoments(Optimizer):
+    """What Adamax, Nadam and Lamb are told: the arguments of Adam but for amsgrad."""
 
     def __init__(
         self,
@@ -115,6 +113,12 @@ class Adamax(Optimizer):
         self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
         self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
         self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
+
+
+class Adamax(_OfTwoMoments):
+    """Adam over the largest gradient so far (Kingma & Ba 2014): see `kernels.reference.adamax_step`."""
+
+    slots = ("first_moment", "norm")
 
     def update_group(self, group: Group) -> None:
         group.kernels.adamax_step(
@@ -123,38 +127,12 @@ class Adamax(Optimizer):
         )  # fmt: skip
 
 
-class Nadam(Optimizer):
+class Nadam(_OfTwoMoments):
     """Adam with Nesterov's momentum (Dozat 2016): see `kernels.reference.nadam_step`."""
 
     slots = ("first_moment", "second_moment")
     numbers = ("momentum_product",)
     momentum_product = 1.0  # of all steps' momenta
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
-            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
-        )  # fmt: skip
-        self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
-        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
-        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
 
     def begin_step(self) -> None:
         self.momentum_product *= self.beta_1 * (1 - 0.5 * 0.96**self.iterations)
@@ -213,36 +191,10 @@ class ScheduleFreeAdamW(Optimizer):
         )  # fmt: skip
 
 
-class Lamb(Optimizer):
+class Lamb(_OfTwoMoments):
     """LAMB, Adam whose steps are as long as the weights are (You et al. 2019): see `kernels.reference.lamb_step`."""
 
     slots = ("first_moment", "second_moment")
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
-            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
-        )  # fmt: skip
-        self.beta_1 = in_range(self.name, "beta_1", beta_1, least=0.0, below=1.0)
-        self.beta_2 = in_range(self.name, "beta_2", beta_2, least=0.0, below=1.0)
-        self.epsilon = in_range(self.name, "epsilon", epsilon, least=0.0)
 
     def update_group(self, group: Group) -> None:
         group.kernels.lamb_step(
