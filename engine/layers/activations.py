@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..deferred import Deferred
 from ..functions.activations import BY_NAME
 from ..masks import as_mask, mask_of
 from ..tensor import Tensor, as_tensor
@@ -54,6 +55,8 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
 
     Raises ValueError for a negative argument.
     """
+    if isinstance(x, Deferred):
+        return ReLU(max_value, negative_slope, threshold)(x)
     _check_relu("relu", negative_slope, max_value, threshold)
     return _relu(as_tensor(x), negative_slope, max_value, threshold)
 
