@@ -1,4 +1,4 @@
-"""Checks of numbers that are given as arguments."""
+"""Checks of numbers that are given as arguments, and of arguments of Keras's that are not supported."""
 
 from __future__ import annotations
 
@@ -39,3 +39,9 @@ def whole_number(name: str, argument: str, value: Any, least: int) -> int | None
     if value < least:
         raise ValueError(f"{name}: {argument} = {value!r}: expected at least {least}, or None")
     return int(value)
+
+
+def not_supported(name: str, argument: str, value: Any, *without: Any) -> None:
+    """Raise ValueError unless `value` is one of those that ask for nothing that is not there."""
+    if not any(value is one or (np.isscalar(value) and value == one) for one in without):
+        raise ValueError(f"{name}: {argument} = {value!r} is not supported; leave it out")

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..checks import not_supported
 from ..functions.attention import visible
 from ..functions.linear_algebra import matmul_transposed
 from ..masks import mask_of, with_mask
@@ -220,8 +221,7 @@ class MultiHeadAttention(Layer):
         sizes = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape or ())
         self._output_sizes = tuple(positive(size, "output_shape", self.name) for size in sizes)
         self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else attention_axes
-        if flash_attention:
-            raise ValueError(f"{self.name}: flash_attention = {flash_attention!r} is not supported; leave it out")
+        not_supported(self.name, "flash_attention", flash_attention, None, False)
         self.flash_attention = flash_attention
         self.sliding_window = None
         if sliding_window is not None:

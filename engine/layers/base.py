@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..checks import not_supported
 from ..config import Configurable, as_plain, constructor_arguments
 from ..device import device_of_weights
 from ..masks import mask_of, with_mask
@@ -435,8 +436,7 @@ def _reject(class_name: str, arguments: Mapping[str, Any]) -> None:
     for argument, value in arguments.items():
         if argument not in _ONLY_WITHOUT:
             raise TypeError(f"{class_name}: unknown argument {argument!r}")
-        if value != _ONLY_WITHOUT[argument]:
-            raise ValueError(f"{class_name}: {argument} = {value!r} is not supported; leave it out")
+        not_supported(class_name, argument, value, _ONLY_WITHOUT[argument])
 
 
 def _floating(dtype: Any, class_name: str) -> np.dtype:

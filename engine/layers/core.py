@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..checks import not_supported
 from ..masks import mask_of, with_mask
 from ..tensor import Tensor, as_tensor, beside
 from . import activations
@@ -49,8 +50,7 @@ class InputLayer(Layer):
             ("input_tensor", input_tensor),
             ("optional", optional),
         ):
-            if value is not None and value is not False:
-                raise ValueError(f"{self.name}: {argument} = {value!r} is not supported; leave it out")
+            not_supported(self.name, argument, value, None, False)
         shape = self.given_input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self.name}: expected either shape or batch_shape, got {shape!r} and {batch_shape!r}")

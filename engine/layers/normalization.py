@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..checks import not_supported
 from ..masks import as_mask, checked_mask
 from ..tensor import Tensor
 from . import activations
@@ -131,8 +132,7 @@ class BatchNormalization(_Normalization):
         if not 0.0 <= momentum <= 1.0:
             raise ValueError(f"{self.name}: momentum = {momentum!r}: expected a number from 0 to 1")
         for argument, value in (("renorm", renorm), ("synchronized", synchronized)):
-            if value:
-                raise ValueError(f"{self.name}: {argument} = {value!r} is not supported; leave it out")
+            not_supported(self.name, argument, value, None, False)
         self.axis, self.momentum = axis, momentum
         self.renorm = self.synchronized = False
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)

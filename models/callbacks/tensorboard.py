@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...engine import files
+from ...engine.checks import not_supported
 from . import event_files
 from .base import Callback, Logs
 from .log_files import LogFile
@@ -40,7 +41,7 @@ class TensorBoard(Callback):
     A run that goes on from a backup goes on in the same files: steps that it takes again stand in them once. (Reload a
     TensorBoard that has read what is taken back.) On a full disk the training goes on with a warning.
 
-    profile_batch, embeddings_freq and embeddings_metadata raise NotImplementedError. Raises ValueError
+    profile_batch, embeddings_freq and embeddings_metadata are not supported: ValueError. Raises ValueError
     for other values that make no sense, OSError at the beginning of the training if `log_dir` cannot be written to.
     """
 
@@ -61,8 +62,7 @@ class TensorBoard(Callback):
             ("embeddings_freq", embeddings_freq),
             ("embeddings_metadata", embeddings_metadata),
         ):
-            if value:
-                raise NotImplementedError(f"TensorBoard: {argument}={value!r} is not supported; leave it out")
+            not_supported("TensorBoard", argument, value, None, False, 0)
         self.log_dir = Path(log_dir)
         self.histogram_freq = _whole("histogram_freq", histogram_freq, 0)
         self.write_images = bool(write_images)

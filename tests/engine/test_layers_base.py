@@ -381,6 +381,8 @@ def test_unknown_and_unsupported_arguments_are_refused():
         layers.Dense(2, lora_rank=4)
     with pytest.raises(ValueError, match="autocast = False is not supported"):
         layers.Conv2D(2, 3, autocast=False)
+    with pytest.raises(ValueError, match=r"(?s)weights = array.* is not supported"):
+        layers.Dense(2, weights=np.ones((2, 2)))
     assert layers.Dense(2, kernel_constraint=None, lora_rank=None).units == 2
 
 

@@ -237,7 +237,7 @@ def test_two_trainings_have_two_files(tmp_path):
     ids=str,
 )
 def test_what_is_not_supported_says_so(argument):
-    with pytest.raises(NotImplementedError, match=f"TensorBoard: {next(iter(argument))}=.*is not supported"):
+    with pytest.raises(ValueError, match=f"TensorBoard: {next(iter(argument))} = .*is not supported"):
         callbacks.TensorBoard(**argument)
 
 
