@@ -26,7 +26,8 @@ def in_range(
     if not (math.isfinite(value) and least <= value <= most and above < value < below):
         bounds = [f"at least {least}"] * (least > -math.inf) + [f"more than {above}"] * (above > -math.inf)
         bounds += [f"at most {most}"] * (most < math.inf) + [f"less than {below}"] * (below < math.inf)
-        raise ValueError(f"{name}: {argument} = {value!r}: expected a finite number, {' and '.join(bounds)}")
+        expected = ", ".join(["a finite number"] + [" and ".join(bounds)] * bool(bounds))
+        raise ValueError(f"{name}: {argument} = {value!r}: expected {expected}")
     return float(value)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engine import functions as F
 from ..engine import losses
+from ..engine.checks import in_range
 from ..engine.config import as_plain, serialize
 from ..engine.layers.symbolic import flatten, map_structure
 from ..engine.masks import checked_mask, mask_of
@@ -98,15 +99,15 @@ class CompiledLoss:
 
     loss: a name, a Loss or a function (y_true, y_pred) → Tensor of values to be averaged. For several outputs one of
     them for all, or a list or dict of them, in which None leaves an output out; a list of targets may leave those out
-    too. loss_weights: a number for each, in the same form. "crossentropy" and "ce" are binary, sparse or categorical
-    cross-entropy by the shapes.
+    too. loss_weights: a number for each, in the same form; TypeError for what is no number, as a metric is none.
+    "crossentropy" and "ce" are binary, sparse or categorical cross-entropy by the shapes.
 
     Where there are several losses, `trackers` holds the running mean of each, without its weight, as "NAME_loss".
     """
 
     def __init__(self, loss: Any, loss_weights: Any = None) -> None:
         self.loss = _map_specification(_get_loss, loss)
-        self.loss_weights = loss_weights
+        self.loss_weights = _checked_weights(loss_weights)
         self.trackers: dict[str, Mean] = {}
         self._values: dict[str, Tensor] = {}  # of the last call, not tracked yet
 
@@ -141,7 +142,10 @@ class CompiledLoss:
 
     def _factors(self, names: Sequence[str], outputs: Any) -> list[Any]:
         factors = by_output(self.loss_weights, names, "loss_weights", outputs)
-        return [factor[0] if isinstance(factor, (list, tuple)) and len(factor) == 1 else factor for factor in factors]
+        factors = [factor[0] if isinstance(factor, list) and len(factor) == 1 else factor for factor in factors]
+        if any(isinstance(factor, (list, dict)) for factor in factors):
+            raise ValueError(f"loss_weights = {self.loss_weights!r}: expected a number for each of {list(names)}")
+        return factors
 
     def truths(self, y_true: Any, functions: list[Any], names: Sequence[str], outputs: Any) -> list[Any]:
         """The targets of each output; a list of as many as there are losses belongs to those outputs."""
@@ -225,6 +229,24 @@ class FunctionLoss:
         if mask is not None:
             return F.sum(values) * (1.0 / left if left else 0.0)
         return F.mean(values) if values.ndim else values
+
+
+def _checked_weights(given: Any) -> Any:
+    """Weights of losses: None, a finite number, or lists and dicts of them. TypeError, ValueError for anything else."""
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if isinstance(given, dict):
+        return {name: _checked_weights(entry) for name, entry in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [_checked_weights(entry) for entry in given]
+    if given is None:
+        return None
+    try:
+        return in_range("compile", "loss_weights", given)
+    except TypeError as error:
+        raise TypeError(
+            f"{error} for each output. It is the third argument, as in Keras; metrics are the fourth: give metrics=…"
+        ) from None
 
 
 def _get_loss(loss: Any) -> Any:

@@ -296,3 +296,29 @@ def test_a_frozen_batch_normalization_is_in_inference_mode_at_once():
     norm.trainable = True
     model.fit(x, y, verbose=0)
     assert not np.array_equal(norm.moving_mean.numpy(), before)
+
+
+@pytest.mark.parametrize(
+    "third", [["accuracy"], "accuracy", {"a": "mse"}, metrics.AUC(), [[metrics.AUC()], None], [True]], ids=repr
+)
+def test_metrics_in_the_place_of_loss_weights_are_an_error_that_says_so(third):
+    with pytest.raises(TypeError, match=r"compile: loss_weights = .*: expected a number.* metrics are the fourth"):
+        two_outputs().compile("sgd", "mse", third)
+
+
+@pytest.mark.parametrize("wrong", [{"zz": 1.0}, [1.0, 2.0], [[1.0, 2.0]]], ids=str)
+def test_loss_weights_that_fit_no_output_are_an_error(wrong):
+    model = Sequential([Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", loss_weights=wrong)
+    with pytest.raises(ValueError, match="loss_weights"):
+        model.fit(data()[0], data()[1], verbose=0)
+
+
+def test_loss_weights_are_finite_and_may_be_an_array():
+    with pytest.raises(ValueError, match="loss_weights = nan: expected a finite number$"):
+        two_outputs().compile("sgd", "mse", loss_weights=[1.0, float("nan")])
+    _, a, b = data()
+    for weights in (np.array([0.5, 2]), [np.float32(0.5), 2]):
+        assert history("list", [a, b], "mse", loss_weights=weights) == history(
+            "list", [a, b], "mse", loss_weights=[0.5, 2]
+        )
