@@ -223,56 +223,12 @@ def of_convolution(
     )
 
 
-@dataclass(frozen=True)
-class _Phase:
-    """One dimension of one output phase of a transposed convolution: the positions `first`, first + stride, …"""
-
-    first: int
-    count: int
-    taps: int
-    tap: int  # the kernel's tap that comes first, and the step to the next
-    tap_step: int
-    dilation: int
-    before: int
-
-
-def _phases(
-    output_size: int, kernel_size: int, stride: int, dilation: int, before: int, begin: int = 0
-) -> list[_Phase]:
-    """Position i = j·stride + first of the transpose's output meets input position o through tap t where
-
-        o·stride + t·dilation − before = i,   so   t·dilation ≡ first + before  (mod stride):
-
-    every (stride / gcd)th tap from the first such one, o falling by dilation / gcd from each to the next. Read
-    backwards, this is a convolution with stride 1 and dilation rate dilation / gcd. `begin`: the first position of
-    interest."""
-    common = gcd(stride, dilation)
-    phases = []
-    for first in range(begin, min(begin + stride, output_size)):
-        matching = [t for t in range(min(kernel_size, stride)) if (first + before - t * dilation) % stride == 0]
-        start = matching[0] if matching else kernel_size
-        taps = -(-(kernel_size - start) // (stride // common))
-        nearest = (first + before - start * dilation) // stride  # o − j at the first tap
-        phases.append(
-            _Phase(
-                first,
-                -(-(output_size - first) // stride),
-                taps,
-                start + (taps - 1) * (stride // common),
-                -(stride // common),
-                dilation // common,
-                (taps - 1) * (dilation // common) - nearest,
-            )
-        )
-    return phases
-
-
-def _joined_phase(count: int, kernel_size: int, stride: int, before: int) -> tuple[_Phase, int]:
+def _joined_phase(count: int, kernel_size: int, stride: int, before: int) -> tuple[Phase, int]:
     """All phases of a dimension with dilation rate 1 as one, whose pixels are `stride` output pixels each, `count` of
     them; and the tap of the first of these output pixels at the first position (see `Pieces`)."""
     nearest, farthest = -((kernel_size - 1 - before) // stride), (stride - 1 + before) // stride  # o − j of any tap
     first_tap = before - nearest * stride
-    return _Phase(0, count, farthest - nearest + 1, first_tap, -stride, 1, -nearest), first_tap
+    return Phase(0, count, farthest - nearest + 1, first_tap, -stride, 1, -nearest), first_tap
 
 
 @lru_cache(maxsize=1024)
@@ -297,11 +253,11 @@ def of_transpose(
     c, k = channels_in // groups, channels_out // groups
     x_strides, y_strides = (*_contiguous(inputs, channels_in), c), (*_contiguous(outputs, channels_out), k)
     w_strides = _contiguous(kernel, k * channels_in)[1:]
-    each = [_phases(*along) for along in zip(outputs, kernel, strides, dilation, before, strict=True)]
+    each = [phases_of_transpose(*along) for along in zip(outputs, kernel, strides, dilation, before, strict=True)]
     whole, stride = outputs[2] // strides[2], strides[2]
     if joined:
         together, first_tap = _joined_phase(whole, kernel[2], stride, before[2])
-        left_over = _phases(outputs[2], kernel[2], stride, 1, before[2], begin=whole * stride)
+        left_over = phases_of_transpose(outputs[2], kernel[2], stride, 1, before[2], begin=whole * stride)
         each[2] = [together] * (whole > 0) + left_over
     correlations, unreached = [], []
     for phases in product(*each):

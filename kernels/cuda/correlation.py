@@ -110,35 +110,23 @@ def of_transpose(
 
 
 def _phases(inputs: int, outputs: int, kernel: int, stride: int, dilation: int, before: int) -> list[Along]:
-    """Output position i = j·stride + first of a transposed convolution meets input position o through tap t where
-
-        o·stride + t·dilation − before = i,   so   t·dilation ≡ first + before  (mod stride):
-
-    every (stride / gcd)th tap from the first such one, o falling by dilation / gcd from each to the next. Taken
-    backwards, o rises with the taps: a convolution with stride 1 and dilation rate dilation / gcd."""
-    common = gcd(stride, dilation)
-    phases = []
-    for first in range(min(stride, outputs)):
-        matching = [t for t in range(min(kernel, stride)) if (first + before - t * dilation) % stride == 0]
-        start = matching[0] if matching else kernel
-        taps = -(-(kernel - start) // (stride // common))
-        nearest = (first + before - start * dilation) // stride  # o − j at the first tap
-        phases.append(
-            Along(
-                inputs=inputs,
-                outputs=-(-(outputs - first) // stride),
-                taps=taps,
-                step=1,
-                dilation=dilation // common,
-                before=(taps - 1) * (dilation // common) - nearest,
-                first=first,
-                apart=stride,
-                input_step=dilation // common,
-                first_weight=start + (taps - 1) * (stride // common),
-                weight_step=-(stride // common),
-            )
+    """`phases_of_transpose`, as the kernels take them."""
+    return [
+        Along(
+            inputs=inputs,
+            outputs=phase.count,
+            taps=phase.taps,
+            step=1,
+            dilation=phase.dilation,
+            before=phase.before,
+            first=phase.first,
+            apart=stride,
+            input_step=phase.dilation,
+            first_weight=phase.tap,
+            weight_step=phase.tap_step,
         )
-    return phases
+        for phase in phases_of_transpose(outputs, kernel, stride, dilation, before)
+    ]
 
 
 def _correlation(

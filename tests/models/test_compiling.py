@@ -315,7 +315,7 @@ def test_loss_weights_that_fit_no_output_are_an_error(wrong):
 
 
 def test_loss_weights_are_finite_and_may_be_an_array():
-    with pytest.raises(ValueError, match="loss_weights = nan: expected a finite number$"):
+    with pytest.raises(ValueError, match=r"loss_weights = nan: expected a finite number$"):
         two_outputs().compile("sgd", "mse", loss_weights=[1.0, float("nan")])
     _, a, b = data()
     for weights in (np.array([0.5, 2]), [np.float32(0.5), 2]):
