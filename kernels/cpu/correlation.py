@@ -9,11 +9,11 @@ matrix products (groups)."""
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
-from math import gcd
 
 import numpy as np
 
 from ..geometry import Pairs, Sizes
+from ..phases import Phase, phases_of_transpose
 
 # Where a body finds what in `Correlation.numbers`.
 INPUT, OUTPUT, KERNEL, STRIDES, DILATION, BEFORE, X, Y, NUMBERS = 0, 3, 6, 9, 12, 15, 18, 23, 28

@@ -12,10 +12,11 @@ import ctypes
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from itertools import product
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 from ..geometry import Pairs, Sizes
+from ..phases import phases_of_transpose
 
 PHASES = 8  # of one dimension, in one launch
 
