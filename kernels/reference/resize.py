@@ -7,6 +7,8 @@ along an axis each output pixel is a weighted mean of one (nearest) or two (line
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..geometry import Sizes
@@ -20,11 +22,15 @@ def resize(x: np.ndarray, output_size: Sizes, method: str) -> np.ndarray:
         "nearest":   y[o] = x[⌊u⌋]
         "bilinear":  y[o] = (1 − f)·x[j] + f·x[j + 1],   j + f = clip(u − ½, 0, n − 1),   0 ≤ f < 1
 
-    (bilinear in two dimensions, linear in one, trilinear in three). Raises ValueError for another method.
+    (bilinear in two dimensions, linear in one, trilinear in three). A pixel whose share is 0 is not read: what is not
+    finite shows in the pixels between which it lies, and nowhere else. (In PyTorch 0·∞ = NaN also shows in those whose
+    centre lies on its lower neighbour's: an image resized to its own size has NaN where it was infinite.)
+
+    Raises ValueError for another method.
     """
-    y = x
+    y: Any = x
     for axis, (n, m) in enumerate(zip(x.shape[1:-1], output_size, strict=True), start=1):
-        y = sum(_along(share, axis, x) * y.take(index, axis) for index, share in neighbours(n, m, method))
+        y = sum(_part(share, y.take(index, axis), axis) for index, share in neighbours(n, m, method))
     return y
 
 
@@ -37,7 +43,9 @@ def resize_gradient(dy: np.ndarray, input_size: Sizes, method: str) -> np.ndarra
     for axis, (n, m) in enumerate(zip(input_size, dy.shape[1:-1], strict=True), start=1):
         gathered = np.zeros((n, *np.moveaxis(dx, axis, 0).shape[1:]), dy.dtype)
         for index, share in neighbours(n, m, method):
-            np.add.at(gathered, index, np.moveaxis(_along(share, axis, dy) * dx, axis, 0))
+            read = share != 0
+            part = _part(share[read], dx.compress(read, axis), axis)
+            np.add.at(gathered, index[read], np.moveaxis(part, axis, 0))
         dx = np.moveaxis(gathered, 0, axis)
     return np.ascontiguousarray(dx)
 
@@ -55,6 +63,7 @@ def neighbours(n: int, m: int, method: str) -> list[tuple[np.ndarray, np.ndarray
     raise ValueError(f'method = {method!r}: expected "nearest" or "bilinear"')
 
 
-def _along(share: np.ndarray, axis: int, like: np.ndarray) -> np.ndarray:
-    """`share` in the type of `like`, laid along `axis`."""
-    return share.astype(like.dtype).reshape([share.size if a == axis else 1 for a in range(like.ndim)])
+def _part(share: np.ndarray, pixels: np.ndarray, axis: int) -> np.ndarray:
+    """share · pixels along `axis`, in the pixels' type; nothing of a pixel whose share is 0."""
+    along = share.astype(pixels.dtype).reshape([share.size if a == axis else 1 for a in range(pixels.ndim)])
+    return along * np.where(along != 0, pixels, pixels.dtype.type(0))

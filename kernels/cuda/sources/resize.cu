@@ -51,7 +51,10 @@ __global__ void resize_nearest(const T *x, T *y, Resize sizes, int64 rows, int64
 template <class T, int N>
 __device__ __forceinline__ Pack<T, N> blend(Pack<T, N> lower, Pack<T, N> upper, const Between<T> &at) {
 #pragma unroll
-    for (int k = 0; k < N; ++k) lower.items[k] = at.of_lower * lower.items[k] + at.of_upper * upper.items[k];
+    for (int k = 0; k < N; ++k) {
+        T both = at.of_lower * lower.items[k] + at.of_upper * upper.items[k];
+        lower.items[k] = at.of_upper == 0 ? lower.items[k] : both;  // a share of 0 is not read: 0 · ∞ is NaN
+    }
     return lower;
 }
 
@@ -90,13 +93,12 @@ struct Readers {
     int least, most;     // that a distance is held to, as positions are to 0 … n − 1
     int parts;
     T part;
-    bool last;  // whether j is the last pixel: both pixels that an output pixel reads, with shares 1 and 0, may be it
 };
 
-// The first output pixel whose lower pixel is j or one after it: that with (2o + 1)·n − m ≥ 2m·j.
-__device__ __forceinline__ int first_between(int j, int n, int m) {
-    int64 room = 2 * int64(m) * j + m - n;
-    return j <= 0 || room <= 0 ? 0 : j > n - 1 ? m : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
+// The first output pixel that lies at `least` or behind it, in parts of 1 / 2m of a pixel: (2o + 1)·n − m ≥ least.
+__device__ __forceinline__ int first_at(int64 least, int n, int m) {
+    int64 room = least + m - n;
+    return room <= 0 ? 0 : int(min(int64(m), (room + 2 * int64(n) - 1) / (2 * int64(n))));
 }
 
 // The first output pixel whose nearest pixel is j or one after it: that with (2o + 1)·n ≥ 2m·j.
@@ -106,27 +108,27 @@ __device__ __forceinline__ int first_nearest(int j, int n, int m) {
 }
 
 template <class T, bool LINEAR>
-__device__ __forceinline__ Readers<T> readers_of(int j, int n, int m, bool is_axis) {
+__device__ __forceinline__ Readers<T> readers_of(int j, int n, int m) {
     Readers<T> readers = {};
     if (!LINEAR) {
         readers.first = first_nearest(j, n, m), readers.end = first_nearest(j + 1, n, m);
         return readers;
     }
-    readers.first = first_between(j - 1, n, m), readers.end = first_between(j + 1, n, m);
+    // Those between the pixels j − 1 and j + 1; what lies on one of these has no share of j.
+    readers.first = j == 0 ? 0 : first_at(2 * int64(m) * (j - 1) + 1, n, m);
+    readers.end = j == n - 1 ? m : first_at(2 * int64(m) * (j + 1), n, m);
     readers.parts = 2 * m, readers.part = 1 / T(2 * m);
     readers.distance = int((2 * int64(readers.first) + 1) * n - m - j * int64(2 * m)), readers.step = 2 * n;
     readers.least = j == 0 ? 0 : -readers.parts, readers.most = j == n - 1 ? 0 : readers.parts;
-    readers.last = is_axis && j == n - 1;
     return readers;
 }
 
-// Input pixel j's share in output pixel o. `twice` is set if o reads j twice: 0 times what is not finite is NaN.
+// Input pixel j's share in output pixel o.
 template <class T, bool LINEAR>
-__device__ __forceinline__ T share_of(const Readers<T> &readers, int o, bool &twice) {
+__device__ __forceinline__ T share_of(const Readers<T> &readers, int o) {
     if (!LINEAR) return 1;
     int distance = readers.distance + (o - readers.first) * readers.step;
     distance = max(readers.least, min(distance, readers.most));
-    twice |= readers.last & (distance == 0);
     return distance == 0 ? T(1) : T(readers.parts - abs(distance)) * readers.part;
 }
 
@@ -136,24 +138,20 @@ __global__ void resize_gradient(const T *dy, T *dx, Resize sizes, int64 rows, in
     auto *to = reinterpret_cast<Pack<T, N> *>(dx);
     const int *in = sizes.input, *out = sizes.output;
     each_row(rows, in, [&](Row at) {
-        auto a = readers_of<T, LINEAR>(at.i0, in[0], out[0], sizes.axes > 2);
-        auto b = readers_of<T, LINEAR>(at.i1, in[1], out[1], sizes.axes > 1);
+        auto a = readers_of<T, LINEAR>(at.i0, in[0], out[0]);
+        auto b = readers_of<T, LINEAR>(at.i1, in[1], out[1]);
         each_in_row(in[2], packs, [&](int i2, int64 channel) {
-            auto c = readers_of<T, LINEAR>(i2, in[2], out[2], true);
+            auto c = readers_of<T, LINEAR>(i2, in[2], out[2]);
             Sum<T, N> sum;
             for (int o0 = a.first; o0 < a.end; ++o0) {
-                bool twice0 = false;
-                T share0 = share_of<T, LINEAR>(a, o0, twice0);
+                T share0 = share_of<T, LINEAR>(a, o0);
                 for (int o1 = b.first; o1 < b.end; ++o1) {
-                    bool twice1 = twice0;
-                    T share1 = share0 * share_of<T, LINEAR>(b, o1, twice1);
+                    T share1 = share0 * share_of<T, LINEAR>(b, o1);
                     int64 place = (((at.n * out[0] + o0) * out[1] + o1) * out[2] + c.first) * packs + channel;
                     for (int o2 = c.first; o2 < c.end; ++o2, place += packs) {
-                        bool twice = twice1;
-                        T share = share1 * share_of<T, LINEAR>(c, o2, twice);
+                        T share = share1 * share_of<T, LINEAR>(c, o2);
                         auto slope = from[place];
                         sum.add([&](int k) { return share * slope.items[k]; });
-                        if (twice) sum.add([&](int k) { return 0 * slope.items[k]; });
                     }
                 }
             }

@@ -77,6 +77,52 @@ def test_the_gradient_of_twice_the_size_is_the_transpose():
     np.testing.assert_allclose((cpu.resize_gradient(dy, (3, 5, 4), "bilinear") * x).sum(), forward, rtol=1e-10)
 
 
+@pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
+def test_what_is_not_finite_shows_where_it_has_a_share(kernels):
+    """5 pixels to 3: the second output lies on the centre of the third pixel, and reads nothing else."""
+    for channels in (1, 40):
+        for place, reached in ((0, [0]), (1, [0]), (2, [1]), (3, [2]), (4, [2])):
+            x = np.ones((1, 5, channels), np.float32)
+            x[0, place] = -np.inf
+            y = kernels.resize(x, (3,), "bilinear")
+            np.testing.assert_array_equal(np.isneginf(y[0, :, 0]), [o in reached for o in range(3)])
+            assert not np.isnan(y).any()
+        dy = np.ones((1, 3, channels), np.float32)
+        dy[0, 1] = np.inf
+        np.testing.assert_array_equal(
+            kernels.resize_gradient(dy, (5,), "bilinear")[0, :, 0] == np.inf, np.arange(5) == 2
+        )
+
+
+@given(
+    sizes=sizes,
+    method=st.sampled_from(["nearest", "bilinear"]),
+    values=st.sampled_from([(np.nan,), (np.inf,), (np.inf, -np.inf)]),
+    channels=st.sampled_from([1, 3, 21]),
+    double=st.booleans(),
+)
+def test_what_is_not_finite_goes_where_the_reference_has_it(sizes, method, values, channels, double):
+    rng = np.random.default_rng(1)
+    before, after = zip(*sizes, strict=True)
+    after = tuple(2 * n for n in before) if double else after
+    x, dy = (rng.standard_normal((2, *size, channels)).astype(np.float32) for size in (before, after))
+    for array in (x, dy):
+        array.ravel()[rng.choice(array.size, min(3, array.size))] = rng.choice(values, min(3, array.size))
+    with np.errstate(invalid="ignore"):
+        expected = reference.resize(x, after, method), reference.resize_gradient(dy, before, method)
+    np.testing.assert_allclose(cpu.resize(x, after, method), expected[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(cpu.resize_gradient(dy, before, method), expected[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
+@pytest.mark.parametrize("method", ["nearest", "bilinear"])
+def test_the_same_size_changes_nothing(kernels, method):
+    x = np.random.default_rng(0).standard_normal((1, 4, 3, 2)).astype(np.float32)
+    x[0, 1, 1, 0], x[0, 2, 2, 1], x[0, 3, 0, 0] = np.inf, np.nan, -np.inf
+    np.testing.assert_array_equal(kernels.resize(x, (4, 3), method), x)
+    np.testing.assert_array_equal(kernels.resize_gradient(x, (4, 3), method), x)
+
+
 def test_unknown_method():
     with pytest.raises(ValueError, match="cubic"):
         cpu.resize(np.zeros((1, 2, 2, 1), np.float32), (4, 4), "cubic")
