@@ -77,6 +77,10 @@ class Model(Layer):
         super().__init__(**kwargs)
         self.loss_tracker = Mean("loss")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles, also those made while the model is trained, are no part of the training that goes on."""
+        return {name: value for name, value in vars(self).items() if name not in ("training_run", "_senders")}
+
     # ------------------------------------------------------------------------------------------------- its parts
 
     def build(self, input_shape: Any) -> None:

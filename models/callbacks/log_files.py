@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from ...engine import files
 
@@ -101,6 +102,10 @@ class LogFile:
         if self._pending:
             warnings.warn(f"{self.path}: the last {len(self._pending)} bytes could not be written", stacklevel=2)
         self._close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles are closed: the file belongs to the one that opened it."""
+        return {**vars(self), "_handle": -1, "_pending": b"", "_anew": False}
 
     def _close(self) -> None:
         if self._handle >= 0:

@@ -55,6 +55,10 @@ class ProgressBar(Callback):
         self._epochs_after = 0
         self._epoch_seconds: float | None = None  # of the last whole epoch, validation included
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy draws nothing before it is told to."""
+        return vars(self) | {"_display": None}
+
     # ------------------------------------------------------------------------------------------------- training
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -1,7 +1,9 @@
 """What every layer owes, one list of layers: right shapes in advance, right gradients, a configuration that gives the
 same layer again, and the same numbers in float32 and float64."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -185,6 +187,19 @@ CELLS = {"SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"}
 def test_no_layer_is_missing_from_the_catalogue():
     listed = {name.partition("-")[0] for name in CATALOGUE}
     assert set(layers.CLASSES) - listed == {"InputLayer", "Lambda", "Wrapper"} | CELLS  # a Lambda has no configuration
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_copies_and_pickles_compute_the_same(again):
+    for name in CATALOGUE:
+        layer, inputs = made(name, "float32"), inputs_for(name, "float32")
+        copied = again(layer)
+        for training in (False, True):
+            engine.random.seed(1)
+            expected = flatten(layer(inputs, training=training))
+            engine.random.seed(1)
+            for one, other in zip(flatten(copied(inputs, training=training)), expected, strict=True):
+                np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=name)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
