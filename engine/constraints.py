@@ -14,7 +14,8 @@ from typing import Any
 from . import functions as F
 from .absent import absent
 from .config import Configurable, make, serialize
-from .tensor import Tensor
+from .lengths import scaled
+from .tensor import Tensor, as_tensor
 
 __all__ = [
     "Constraint",
@@ -64,13 +65,13 @@ class _Norm(Constraint):
         raise NotImplementedError(f"{type(self).__name__} defines no desired(norms)")
 
     def __call__(self, w: Tensor) -> Tensor:
-        axis = self.axis if isinstance(self.axis, int) else tuple(self.axis)
-        largest = F.max(F.abs(w), axis=axis, keepdims=True)
-        scale = F.where(largest > 0.0, largest, 1.0)  # squares of scaled numbers neither overflow nor vanish
-        norms = scale * F.sqrt(F.sum((w / scale) ** 2, axis=axis, keepdims=True))
+        if not w.size:
+            return w
+        largest, rest, length, empty = scaled(w, self.axis)
+        norms = F.where(empty, 0.0, length * as_tensor(largest))
         desired = self.desired(norms)
-        ratio = desired / F.where(norms == 0.0, 1.0, norms)
-        return w * F.where(norms == 0.0, 1.0, F.where(norms == desired, 1.0, ratio))
+        stays = empty | (norms.array == desired.array)
+        return F.where(stays, w, rest * (desired / length))
 
 
 class MaxNorm(_Norm):
@@ -88,7 +89,7 @@ class UnitNorm(_Norm):
     """w/‖w‖ of each vector along `axis`."""
 
     def desired(self, norms: Tensor) -> Tensor:
-        return norms * 0.0 + 1.0  # NaN stays NaN
+        return F.ones_like(norms)
 
 
 class MinMaxNorm(_Norm):

@@ -15,6 +15,7 @@ import numpy as np
 from . import functions as F
 from .absent import absent
 from .config import Configurable, make, serialize
+from .lengths import unit_length
 from .tensor import Tensor, as_tensor
 
 __all__ = [
@@ -90,8 +91,7 @@ class OrthogonalRegularizer(Regularizer):
         if weight.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer: expected a matrix, got a weight of shape {weight.shape}")
         vectors = weight if self.mode == "rows" else F.transpose(weight)
-        squares = F.sum(vectors * vectors, axis=1, keepdims=True)
-        unit = vectors / F.sqrt(F.where(squares == 0.0, 1.0, squares))
+        unit = unit_length(vectors)
         cosines = F.abs(F.matmul(unit, F.transpose(unit)))
         number = len(vectors)
         off_diagonal = np.ones((number, number), weight.dtype) - np.eye(number, dtype=weight.dtype)

@@ -58,11 +58,14 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
 
 def normalize(x: Any, axis: int | None = -1, order: float = 2) -> np.ndarray:
     """x divided by its norm of this order along an axis (axis=None: by the norm of all of it, where Keras takes the
-    last axis); what has norm 0 stays 0."""
+    last axis); what has norm 0 stays 0. No number is too large or too small for its power."""
     array = np.asarray(x.numpy() if hasattr(x, "numpy") else x)
     if axis is None:
-        norm = np.linalg.norm(array.ravel(), order)
-        return array / (norm if norm else 1.0)
+        return normalize(array.ravel(), 0, order).reshape(array.shape)
+    array = array if array.dtype.kind == "f" else array.astype(np.float64)
+    if array.size and order:  # a norm of order 0 is a number of entries, whatever their size
+        largest = np.abs(array).max(axis, keepdims=True)
+        array = array / np.where(largest == 0, 1, largest).astype(array.dtype)
     norm = np.linalg.norm(array, order, axis, keepdims=True)
     return array / np.where(norm == 0, 1, norm).astype(norm.dtype)
 

@@ -103,6 +103,9 @@ def batch_norm(
     activation: a name or a function; "relu" is computed in the normalisation's own kernel.
     Raises ValueError for shapes that do not fit, and in training for a batch of no elements, which has no mean.
 
+    Here and in the other normalisations x − mean is squared in x's type: beyond 1.8e19 in float32 there is no finite
+    variance, and what comes out is 0 or NaN; scale such inputs first.
+
     Source: Ioffe and Szegedy, arXiv:1502.03167; defaults and moving averages are Keras's.
     """
     x, gamma, beta, *moving = _channel_arguments(

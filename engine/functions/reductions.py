@@ -102,7 +102,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    """The variance Σ(x − x̄)²/(n − ddof) over the axes."""
+    """The variance Σ(x − x̄)²/(n − ddof) over the axes. It is infinite where |x − x̄| is beyond 1.8e19 in float32."""
     x = as_floating(x)
     axes = normalize_axes(axis, x.ndim)
     _not_empty("var", x, axes, at_least=1 + ddof)
@@ -110,7 +110,10 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
 
 
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    """The standard deviation, √ of the variance; its gradient is 0 where all elements are equal."""
+    """The standard deviation, √ of the variance; its gradient is 0 where all elements are equal.
+
+    As NumPy's and PyTorch's it is infinite where the variance is, and 0 where |x − x̄| is below 1e-23 in float32.
+    """
     x = as_floating(x)
     axes = normalize_axes(axis, x.ndim)
     _not_empty("std", x, axes, at_least=1 + ddof)

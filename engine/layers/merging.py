@@ -12,10 +12,11 @@ import numpy as np
 
 from .. import functions as F
 from ..functions.linear_algebra import matmul_transposed
+from ..lengths import unit_length
 from ..masks import as_mask, checked_mask
 from ..tensor import Tensor, from_array
 from .base import Layer
-from .normalization import unit_length
+from .normalization import SHORTEST
 
 __all__ = [
     "Add",
@@ -225,7 +226,7 @@ class Dot(Layer):
         for tensor, axis in zip(inputs, self._axes((x.shape, y.shape)), strict=True):
             moved = F.moveaxis(tensor, axis, -1)
             if self.normalize:
-                moved = unit_length(moved, -1)
+                moved = unit_length(moved, -1, SHORTEST)
             rows.append(F.reshape(moved, (len(moved), math.prod(moved.shape[1:-1]), moved.shape[-1])))
         return F.reshape(matmul_transposed(*rows), self.compute_output_shape([x.shape, y.shape]))
 

@@ -12,6 +12,7 @@ from typing import Any
 from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..checks import not_supported
+from ..lengths import unit_length
 from ..masks import as_mask, checked_mask
 from ..tensor import Tensor
 from . import activations
@@ -277,6 +278,8 @@ class GroupNormalization(_Normalization):
 class RMSNormalization(Layer):
     """y = x/√(mean of x² + epsilon)·scale, the mean over `axis`, one axis or several (Zhang & Sennrich 2019).
 
+    The squares have to be finite: in float32 |x| up to 1.8e19.
+
     scale has the sizes of these axes. Raises ValueError for axes that an input does not have or whose sizes are open.
     """
 
@@ -310,8 +313,11 @@ class RMSNormalization(Layer):
             raise ValueError(f"{self.name}: built for sizes {self.features} in axes {self.axes}, got {tuple(shape)}")
 
 
+SHORTEST = 1e-12  # lengths below count as this, as in Keras
+
+
 class UnitNormalization(Layer):
-    """x scaled to Σ x² = 1 over `axis`, one axis or several. Lengths below 1e-12 count as 1e-12.
+    """x scaled to Σ x² = 1 over `axis`, one axis or several. Lengths below 1e-12 count as 1e-12, and no x is too large.
 
     Zeros stay zeros, with gradient 0. Raises ValueError for axes that an input does not have.
     """
@@ -326,19 +332,13 @@ class UnitNormalization(Layer):
         self.axis = axis if isinstance(axis, int) else list(axis)
 
     def call(self, inputs: Tensor) -> Tensor:
-        return unit_length(inputs, self.axis)
+        return unit_length(inputs, self.axis, SHORTEST)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
     def _check_input_shape(self, shape: Any) -> None:
         _axes_of(self.axis, shape, self.name)
-
-
-def unit_length(x: Tensor, axis: int | Sequence[int]) -> Tensor:
-    """x scaled to Σx² = 1 over the axes; lengths below 1e-12 count as 1e-12, and zeros stay zeros, with gradient 0."""
-    squares = F.sum(x * x, axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True)
-    return x * F.where(squares.array > 0, 1 / F.sqrt(F.maximum(squares, 1e-24)), 0.0)
 
 
 def _axes_of(axis: int | Sequence[int], shape: Any, name: str) -> tuple[int, ...]:

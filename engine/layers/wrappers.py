@@ -10,6 +10,7 @@ from .. import functions as F
 from ..config import serialize
 from ..functions.linear_algebra import matmul_transposed
 from ..initializers import TruncatedNormal
+from ..lengths import unit_length
 from ..masks import as_mask, mask_of, with_mask
 from ..tape import no_grad
 from ..tensor import Tensor, from_array
@@ -17,7 +18,6 @@ from .base import Layer, call_arguments
 from .core import positive
 from .masks import with_masks
 from .nesting import copy_of, layer_of
-from .normalization import unit_length
 from .shapes import is_shape, map_shapes
 from .symbolic import map_structure
 
@@ -290,14 +290,16 @@ class SpectralNormalization(Wrapper):
     def _divide(self) -> None:
         with no_grad():
             u: Tensor = self.vector_u
-            matrix = F.reshape(self.kernel, (-1, self.kernel.shape[-1]))
-            if not F.any(matrix != 0).numpy():
+            size = F.max(F.abs(self.kernel))
+            if not size.item():
                 return
+            kernel = self.kernel / size  # so that products of the smallest and the largest entries are in range
+            matrix = F.reshape(kernel, (-1, kernel.shape[-1]))
             for _ in range(self.power_iterations):
-                v = unit_length(matmul_transposed(u, matrix), -1)
-                u = unit_length(F.matmul(v, matrix), -1)
+                v = unit_length(matmul_transposed(u, matrix))
+                u = unit_length(F.matmul(v, matrix))
             largest = matmul_transposed(F.matmul(v, matrix), u)
-            self.kernel.assign((self.kernel / largest[0, 0]).array)
+            self.kernel.assign((kernel / largest[0, 0]).array)
             self.vector_u.assign(u.array)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

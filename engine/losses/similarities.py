@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..lengths import unit_length
 from ..tensor import Array, Tensor, as_tensor, beside
 from .base import Loss, axis_last, checked_axis, of_one_shape
 
@@ -34,18 +35,7 @@ class CosineSimilarity(Loss):
         return axis_last(self.name, self.axis, y_true), axis_last(self.name, self.axis, y_pred)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return -F.sum(_direction(y_true) * _direction(y_pred), -1)
-
-
-def _direction(x: Tensor) -> Tensor:
-    """Vectors (…, D) of length 1, of the same direction; zeros stay zeros."""
-    if not x.shape[-1]:
-        return x
-    largest = abs(x.array).max(axis=-1, keepdims=True)  # a constant: the direction does not depend on it
-    empty = largest == 0
-    x = x / as_tensor(largest + empty)
-    length = F.sqrt(F.where(empty, 1.0, F.sum(F.square(x), -1, keepdims=True)))
-    return F.where(empty, 0.0, x / length)
+        return -F.sum(unit_length(y_true) * unit_length(y_pred), -1)
 
 
 class Circle(Loss):

@@ -1,8 +1,12 @@
-"""Gradients held within bounds before a step. NaN stays NaN: no comparison lets one pass as small."""
+"""Gradients held within bounds before a step. NaN stays NaN: no comparison lets one pass as small.
+
+Norms are added up in float64: of float32 gradients all are in range, of float64 gradients those up to 1e154."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from ... import kernels
 from ..tensor import Array, library_of
@@ -30,5 +34,8 @@ def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:
     norm = math.sqrt(squared_norm)
     if norm <= largest:
         return gradient
-    factor = gradient.dtype.type(largest / norm if math.isfinite(norm) else math.nan)
-    return library_of(gradient).asarray(gradient * factor)  # NumPy makes a number of a scalar's product
+    factor = largest / norm if math.isfinite(norm) else math.nan
+    if factor < np.finfo(gradient.dtype).tiny:  # the largest gradients: in their type it would be rounded
+        return library_of(gradient).asarray((gradient.astype(np.float64) * factor).astype(gradient.dtype))
+    # NumPy makes a number of a scalar's product.
+    return library_of(gradient).asarray(gradient * gradient.dtype.type(factor))

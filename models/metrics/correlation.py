@@ -21,7 +21,7 @@ class PearsonCorrelation(WeightedMean):
         super().__init__(dtype, name)
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        truth, found = _centred(self, y_true, y_pred)
+        truth, found = (_scaled(x, self.axis) for x in _centred(self, y_true, y_pred))
         spread = np.sqrt((truth**2).sum(axis=self.axis)) * np.sqrt((found**2).sum(axis=self.axis))
         return ratio((truth * found).sum(axis=self.axis), spread, empty=0.0)
 
@@ -39,8 +39,11 @@ class ConcordanceCorrelation(WeightedMean):
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         truth, found = _centred(self, y_true, y_pred)
-        shift = y_true.reshape(truth.shape).mean(axis=self.axis) - y_pred.mean(axis=self.axis, dtype=np.float64)
-        apart = (truth**2).mean(axis=self.axis) + (found**2).mean(axis=self.axis) + shift**2
+        means = [x.mean(axis=self.axis, keepdims=True, dtype=np.float64) for x in (y_true.reshape(truth.shape), y_pred)]
+        parts = _scaled(np.concatenate([truth, found, means[0] - means[1]], axis=self.axis), self.axis)
+        size = truth.shape[self.axis]
+        truth, found, shift = np.split(parts, [size, 2 * size], axis=self.axis)
+        apart = (truth**2).mean(axis=self.axis) + (found**2).mean(axis=self.axis) + shift.take(0, self.axis) ** 2
         return ratio(2 * (truth * found).mean(axis=self.axis), apart, empty=1.0)
 
 
@@ -54,6 +57,12 @@ def _centred(metric: Any, y_true: np.ndarray, y_pred: np.ndarray) -> list[np.nda
     first = [np.take(x, [0], axis=metric.axis) for x in pair]
     moved = [x.astype(np.float64) - start for x, start in zip(pair, first, strict=True)]
     return [x - x.mean(axis=metric.axis, keepdims=True) for x in moved]
+
+
+def _scaled(x: np.ndarray, axis: int) -> np.ndarray:
+    """x divided by the largest of each vector along the axis: no square leaves float64."""
+    largest = np.abs(x).max(axis=axis, keepdims=True)
+    return x / np.where(largest == 0, 1.0, largest)
 
 
 def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:

@@ -56,7 +56,8 @@ class R2Score(Metric):
     samples (Keras counts the elements of y_true); with n ≤ p + 1 a warning says that it is not.
 
     An output whose truth is constant has the score 1 if it is predicted exactly and 0 if not (as scikit-learn; Keras
-    NaN for the first). The squares are summed about a running mean, so that numbers far from 0 cancel nothing.
+    NaN for the first). The squares are summed about a running mean, so that numbers far from 0 cancel nothing;
+    they are float64, and finite for numbers up to 1e154.
     """
 
     def __init__(
