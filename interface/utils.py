@@ -10,6 +10,7 @@ import numpy as np
 
 from tomograd.engine import random
 from tomograd.engine.absent import absent
+from tomograd.models.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from tomograd.models.plotting import plot_model
 from tomograd.models.pydataset import PyDataset
 
@@ -109,20 +110,3 @@ def pad_sequences(
         if len(kept):
             row[slice(longest - len(kept), None) if padding == "pre" else slice(0, len(kept))] = kept
     return padded
-
-
-def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
-    """x, y and sample_weight as a batch: x alone, (x, y) or (x, y, sample_weight)."""
-    if y is None:
-        return (x,) if isinstance(x, (tuple, list)) else x
-    return (x, y) if sample_weight is None else (x, y, sample_weight)
-
-
-def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """(x, y, sample_weight) of a batch, None for what it has not. ValueError for a tuple of another length."""
-    if not isinstance(data, (tuple, list)):
-        return data, None, None
-    if not 1 <= len(data) <= 3:
-        raise ValueError(f"unpack_x_y_sample_weight: expected (x,), (x, y) or (x, y, sample_weight), got {len(data)}")
-    x, y, sample_weight = (*data, None, None)[:3]
-    return x, y, sample_weight

@@ -83,7 +83,7 @@ class _Cloning:
 
 
 def _clone_row(model: Sequential, clone: _Cloning, input_tensors: Any) -> Any:
-    layers = [clone(layer) for layer in model.layers]
+    layers = [clone(layer) for layer in model._layers]
     start = None if model._start is None else _new_input(model._start)
     if input_tensors is not None:
         (start,) = _inputs(input_tensors, 1)

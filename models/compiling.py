@@ -22,7 +22,7 @@ def by_output(value: Any, names: Sequence[str], argument: str, outputs: Any = No
     """`value` for each of a model's outputs `names`, in order; None for those that it leaves out.
 
     outputs: the outputs themselves, whose nesting `value` may have. Else it is given as it is for one output, and as a
-    list in the outputs' order or a dict by their names for several.
+    list in the outputs' order or a dict by their names for several (a list of one for one output, too).
 
     Raises ValueError for another number of entries, or an unknown name.
     """
@@ -34,8 +34,8 @@ def by_output(value: Any, names: Sequence[str], argument: str, outputs: Any = No
             return along
     if isinstance(value, dict) and set(value) <= set(names):
         return [value.get(name) for name in names]
-    if len(names) == 1 and not isinstance(outputs, (list, tuple, dict)):
-        return [value]
+    if len(names) == 1 and not isinstance(value, dict) and not isinstance(outputs, (list, tuple, dict)):
+        return [value[0] if _stands_alone(value) else value]
     if isinstance(value, dict):
         raise ValueError(f"{argument} names {sorted(set(value) - set(names))}, but the outputs are {list(names)}")
     if isinstance(value, (list, tuple)) and len(value) == len(names):
@@ -43,6 +43,11 @@ def by_output(value: Any, names: Sequence[str], argument: str, outputs: Any = No
     if len(names) == 1:
         return [value]
     raise ValueError(f"{argument}: expected a list of {len(names)}, or a dict, for the outputs {list(names)}")
+
+
+def _stands_alone(value: Any) -> bool:
+    """Whether it is a list of one array or so, and not of one number."""
+    return isinstance(value, (list, tuple)) and len(value) == 1 and not isinstance(value[0], (int, float, np.number))
 
 
 def _along(outputs: Any, value: Any) -> list[Any] | None:

@@ -340,6 +340,31 @@ def _as_batch(batch: Any, labelled: bool) -> Batch:
     return x, y, sample_weight
 
 
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """x, y and sample_weight as a batch: x alone, (x, y) or (x, y, sample_weight)."""
+    if y is None:
+        return (x,) if isinstance(x, (tuple, list)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def unpack_x_y_sample_weight(data: Any) -> Batch:
+    """(x, y, sample_weight) of a batch, None for what it has not. ValueError for a tuple of another length."""
+    if not isinstance(data, (tuple, list)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ValueError(f"unpack_x_y_sample_weight: expected (x,), (x, y) or (x, y, sample_weight), got {len(data)}")
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight
+
+
+def step_data(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """What a model's step is given, in Keras's form, so that `x, y = data` takes it apart: `pack_x_y_sample_weight`,
+    but for weights of samples without targets, which stay beside x."""
+    if y is None and sample_weight is not None:
+        return x, y, sample_weight
+    return pack_x_y_sample_weight(x, y, sample_weight)
+
+
 def _outline(batch: Any) -> str:
     if isinstance(batch, (tuple, list)):
         return f"a {type(batch).__name__} of {len(batch)}"

@@ -180,17 +180,20 @@ class Functional(Model):
 
     @property
     def input_shape(self) -> Any:
-        return map_structure(lambda symbol: symbol.shape, self._graph.inputs)
+        """The input's shape, or the structure of the inputs' shapes; that of a single one in a list stands alone."""
+        return alone(map_structure(lambda symbol: symbol.shape, self._graph.inputs))
 
     @property
     def output_shape(self) -> Any:
-        return map_structure(lambda symbol: symbol.shape, self._graph.outputs)
+        """As `input_shape`, of the outputs."""
+        return alone(map_structure(lambda symbol: symbol.shape, self._graph.outputs))
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
+        """The outputs in their structure; a single one in a list is given without the list, as in Keras."""
         inputs = with_masks(inputs, mask)
         if folding.is_inference():
-            return self._replays.answer(inputs, self._graph.run)
-        return self._graph.run(inputs)
+            return alone(self._replays.answer(inputs, self._graph.run))
+        return alone(self._graph.run(inputs))
 
     def __call__(self, inputs: Any, *further: Any, **arguments: Any) -> Any:
         return super().__call__(self._arranged(inputs), *further, **arguments)
@@ -299,6 +302,12 @@ def _read(written: Any, symbols: list[Symbol]) -> Any:
         entries = [_read(entry, symbols) for entry in value]
         return tuple(entries) if kind == "tuple" else entries
     raise ValueError(f"{kind!r} is no part of a graph's configuration that is known")
+
+
+def alone(structure: Any) -> Any:
+    """What stands alone in a list or tuple (sizes of a shape do not); all else as it is."""
+    held = isinstance(structure, (list, tuple)) and len(structure) == 1
+    return structure[0] if held and not isinstance(structure[0], (int, type(None))) else structure
 
 
 def check_shape(what: str, expected: tuple[int | None, ...], given: Any) -> None:

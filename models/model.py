@@ -36,7 +36,7 @@ from . import saving, training
 from .callbacks.base import Callback, History
 from .captured import CapturedSteps
 from .compiling import CompiledLoss, CompiledMetrics, output_names
-from .data import Batch, as_arrays
+from .data import Batch, as_arrays, step_data, unpack_x_y_sample_weight
 from .freezing import Trained
 from .metrics.base import Mean, Metric
 from .nonfinite import NonFiniteLossError, blame
@@ -291,13 +291,16 @@ class Model(Layer):
             raise ValueError(f"{self.name}: compile was given no loss")
         return functools.reduce(operator.add, terms)
 
-    def train_step(self, data: Batch) -> dict[str, Any]:
-        """One step of training on (x, y, sample_weight): the numbers so far. May be overridden.
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training: the numbers so far. May be overridden.
+
+        data: a batch as Keras packs it: x, (x,) where x is a list or tuple, (x, y) or (x, y, sample_weight);
+        `utils.unpack_x_y_sample_weight` takes any of them apart.
 
         Raises NonFiniteLossError, before any trained weight is changed, for a loss that is NaN or infinite, unless a
         TerminateOnNaN callback is there to deal with it.
         """
-        x, y, sample_weight = data
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         with self._trained.applied(self) as trained:
             captured = None if self._captured is None else self._captured.step(x, y, sample_weight)
             if captured is None:
@@ -306,7 +309,7 @@ class Model(Layer):
                 loss, y_pred, gradients = captured
             value = float(loss.item())
             if not math.isfinite(value):
-                return self._lost(value, x, y_pred, data)
+                return self._lost(value, x, y_pred, (x, y, sample_weight))
             variables = trained()
             if captured is None:
                 y_pred = map_structure(Tensor.detach, y_pred)
@@ -360,9 +363,9 @@ class Model(Layer):
         self.loss_tracker.update_state(value)
         return self.metric_results(running=True)
 
-    def test_step(self, data: Batch) -> dict[str, Any]:
-        """Loss and metrics of one batch, added to those so far. May be overridden."""
-        x, y, sample_weight = data
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Loss and metrics of one batch, in the form of `train_step`'s, added to those so far. May be overridden."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         with no_grad():
             y_pred = self(x, training=False)
             loss = None
@@ -384,8 +387,9 @@ class Model(Layer):
             self._metrics.update(y, y_pred, sample_weight, output_names(y_pred, self.output_names))
         return self.metric_results(running=True)
 
-    def predict_step(self, x: Any) -> Any:
-        """The outputs for one batch, as arrays. May be overridden."""
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for one batch, in the form of `train_step`'s, as arrays. May be overridden."""
+        x, _, _ = unpack_x_y_sample_weight(data)
         with no_grad():
             return map_structure(lambda output: output.numpy(), self(x, training=False))
 
@@ -400,19 +404,19 @@ class Model(Layer):
         self.reset_metrics()
         if class_weight is not None:
             sample_weight = training.class_weights(y, class_weight, sample_weight)
-        logs = self.train_step(as_arrays((x, y, sample_weight)))
+        logs = self.train_step(step_data(*as_arrays((x, y, sample_weight))))
         return _as_list(logs | self.metric_results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, without training; as `train_on_batch`."""
         self._require_compiled("test_on_batch")
         self.reset_metrics()
-        logs = self.test_step(as_arrays((x, y, sample_weight)))
+        logs = self.test_step(step_data(*as_arrays((x, y, sample_weight))))
         return _as_list(logs | self.metric_results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
-        return map_structure(np.array, self.predict_step(as_arrays(x)))
+        return map_structure(np.array, self.predict_step(step_data(as_arrays(x))))
 
     def _require_compiled(self, caller: str) -> None:
         if not self.compiled:

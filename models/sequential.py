@@ -10,7 +10,7 @@ from ..engine.layers.core import InputLayer
 from ..engine.layers.masks import with_masks
 from ..engine.layers.symbolic import Input, Symbol
 from . import folding
-from .functional import check_shape
+from .functional import alone, check_shape
 from .model import Model
 from .replaying import Replays
 from .saving import layer_from_config, layer_to_config
@@ -22,7 +22,8 @@ class Sequential(Model):
     Starts with `Input(shape)`, or a first layer with `input_shape=…`: then the model is built at once. Else it is built
     by `build(input_shape)` or its first input. Its type is that of its first layer.
 
-    Raises TypeError for what is not a layer, ValueError for two layers of one name.
+    A layer may stand at several places, with the same weights. Raises TypeError for what is not a layer, ValueError for
+    two layers of one name.
     """
 
     _takes_graph = False
@@ -52,7 +53,7 @@ class Sequential(Model):
                 raise ValueError(f"{self.name}: an Input can only stand at the beginning")
             self._begin(layer.output)
             return
-        if any(layer is other or layer.name == other.name for other in self._layers):
+        if any(layer is not other and layer.name == other.name for other in self._layers):
             raise ValueError(f"{self.name}: a layer named {layer.name!r} is there already")
         if not self._layers and self._start is None and layer.given_input_shape is not None:
             self._begin(Input(layer.given_input_shape))
@@ -108,6 +109,15 @@ class Sequential(Model):
     def _check_input_shape(self, shape: Any) -> None:
         if self._start is not None:
             check_shape(f"{self.name}: input", self._start.shape, shape)
+
+    def __call__(self, inputs: Any, *further: Any, **arguments: Any) -> Any:
+        return super().__call__(self._single(inputs), *further, **arguments)
+
+    def _single(self, inputs: Any) -> Any:
+        """The input, which may stand alone in a list, or in a dict under the name of the model's `Input`."""
+        if isinstance(inputs, dict) and self._start is not None and len(inputs) == 1:
+            return inputs.get(self._start.name, inputs)
+        return alone(inputs)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         inputs = with_masks(inputs, mask)
@@ -169,7 +179,11 @@ class Sequential(Model):
         """The model that `get_config` described, with new weights."""
         if "layers" not in config:
             return super().from_config(config)
-        layers = [layer_from_config(entry, custom_objects) for entry in config["layers"]]
+        made: dict[str, Any] = {}  # one layer at several places has one name
+        for entry in config["layers"]:
+            name = entry["config"]["name"]
+            made[name] = made.get(name) or layer_from_config(entry, custom_objects)
+        layers = [made[entry["config"]["name"]] for entry in config["layers"]]
         return cls(layers=layers, name=config["name"], trainable=config["trainable"])
 
 

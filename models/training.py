@@ -21,6 +21,7 @@ from .data import (
     is_list_of_batches,
     source_of,
     split_validation,
+    step_data,
 )
 from .feeding import Feed
 from .prefetching import DEPTH, depth_for
@@ -209,7 +210,7 @@ def _run_test(model: Model, feed: Feed, listeners: CallbackList) -> Logs:
     done, logs = 0, {}
     for batch in feed.epoch():
         listeners.on_test_batch_begin(done)
-        logs = numbers(model.test_step(batch))
+        logs = numbers(model.test_step(step_data(*batch)))
         listeners.on_test_batch_end(done, logs)
         done += 1
         if model.stop_evaluating:
@@ -240,7 +241,7 @@ def predict(
         with _receiving(model, feed):
             for step, (batch, _, _) in enumerate(feed.epoch()):
                 listeners.on_predict_batch_begin(step)
-                result = model.predict_step(batch)
+                result = model.predict_step(step_data(batch))
                 outputs.add(result)
                 listeners.on_predict_batch_end(step, {"outputs": result})
                 if model.stop_predicting:

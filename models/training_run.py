@@ -15,7 +15,7 @@ from .callbacks.averages import SwapEMAWeights
 from .callbacks.base import Callback, CallbackList, Logs, is_own
 from .callbacks.checkpoints import BackupAndRestore
 from .callbacks.stopping import TerminateOnNaN
-from .data import ArraySource, NumberedSource
+from .data import ArraySource, NumberedSource, step_data
 from .feeding import Feed
 from .metrics.base import to_array
 
@@ -72,7 +72,7 @@ class TrainingRun:
         logs: Logs = {}
         for batch in self.feed.epoch(self.step):
             self.callbacks.on_train_batch_begin(self.step)
-            logs = numbers(self.model.train_step(batch))
+            logs = numbers(self.model.train_step(step_data(*batch)))
             self.step, self.steps = self.step + 1, self.steps + 1
             self.callbacks.on_train_batch_end(self.step - 1, logs)
             self._backup()

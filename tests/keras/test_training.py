@@ -36,7 +36,6 @@ DIFFERENT = {
     ("add_weight", "autocast"): "there is no lower precision to cast to",
     ("add_weight", "shape"): "() in place of None",
     ("compute_mask", "previous_mask"): "as the layers here call it",
-    ("predict_step", "data"): "x alone",
     ("set_weights", "weights"): "arrays",
 }
 

@@ -278,3 +278,75 @@ def a_model_in_a_model(k: Any) -> tuple[Any, Histories]:
     copy.set_weights(model.get_weights())
     copy.compile(sgd(k), "mse")
     return copy, [first, fitted(copy, inputs, y, batch_size=4, epochs=1)]
+
+
+# ------------------------------------------------------------------------------------------------- lists of one
+
+
+@program
+def inputs_and_outputs_in_lists_of_one(k: Any) -> tuple[Any, Histories]:
+    """Model(inputs=[inputs], outputs=[outputs]), as most listings of a U-Net have it."""
+    x = k.Input((4,), name="x", **F64)
+    model = weights_for(k.Model(inputs=[x], outputs=[k.layers.Dense(2, name="a", **F64)(x)]))
+    inputs, y, _ = data()
+    assert model.input_shape == (None, 4)
+    assert model.output_shape == (None, 2)
+    assert tuple(model(inputs).shape) == (13, 2)
+    assert model.predict([inputs], verbose=0).shape == (13, 2)
+    copy = k.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy.predict(inputs, verbose=0), model.predict({"x": inputs}, verbose=0))
+    model.compile(sgd(k), ["mse"], metrics=["mae"])
+    first = fitted(model, inputs, y, batch_size=4, epochs=2)
+    model.compile(sgd(k), {"a": "mse"}, metrics={"a": ["mae"]})
+    return model, [first, fitted(model, [inputs], [y], sample_weight=[np.linspace(0, 1, 13)])]
+
+
+@program
+def a_row_takes_lists_of_one(k: Any) -> tuple[Any, Histories]:
+    model, (x, y, _) = row(k), data()
+    model.compile(sgd(k), "mse", metrics=["mae"])
+    assert model.predict([x], verbose=0).shape == (13, 2)
+    history = fitted(model, [x], [y], batch_size=4, validation_data=([x], [y]))
+    return model, [history, evaluated(model, [x], [y])]
+
+
+@program
+def a_layer_at_several_places_of_a_row(k: Any) -> tuple[Any, Histories]:
+    relu, shared = k.layers.ReLU(**F64), k.layers.Dense(4, **F64)
+    model = k.Sequential([k.Input((4,), **F64), shared, relu, shared, relu, k.layers.Dense(2, **F64)])
+    generator = np.random.default_rng(3)
+    model.set_weights([0.5 * generator.standard_normal(array.shape) for array in model.get_weights()])
+    assert len(model.weights) == 4
+    x, y, _ = data()
+    model.compile(sgd(k, 0.05), "mse")
+    return model, [fitted(model, x, y, batch_size=4, epochs=2)]
+
+
+# ------------------------------------------------------------------------------------------------- steps of one's own
+
+
+@program
+def a_train_step_of_ones_own(k: Any) -> tuple[Any, Histories]:
+    """As Keras's guides begin it: `x, y = data`."""
+
+    class Twice(k.Sequential):
+        def train_step(self, data):
+            x, y = data
+            super().train_step((x, y))
+            return super().train_step(data)
+
+        def test_step(self, data):
+            x, y, weights = data
+            return super().test_step((2 * x, y, weights))
+
+        def predict_step(self, data):
+            assert k.utils.unpack_x_y_sample_weight(data)[1:] == (None, None)
+            return super().predict_step(data)
+
+    model = Twice([k.Input((4,), **F64), k.layers.Dense(2, **F64)])
+    weights_for(model)
+    model.compile(sgd(k), "mse", metrics=["mae"])
+    x, y, _ = data()
+    assert model.predict(x, verbose=0).shape == model.predict_on_batch(x).shape == (13, 2)
+    return model, [fitted(model, x, y, batch_size=4, epochs=2), evaluated(model, x, y, sample_weight=np.ones(13))]

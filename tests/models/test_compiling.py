@@ -186,7 +186,7 @@ class OwnStep(Sequential):
         self.tracker, self.errors = metrics.Mean("loss"), [metrics.MeanAbsoluteError("error")]
 
     def train_step(self, data):
-        x, y, _ = data
+        x, y = data
         super().train_step(data)
         self.tracker.update_state(2.0)
         self.errors[0].update_state(y, self(x, training=False))

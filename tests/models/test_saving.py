@@ -7,7 +7,18 @@ import pytest
 
 from tomograd.engine import checkpoints, layers, losses, optimizers, random
 from tomograd.engine.checkpoints import CheckpointError
-from tomograd.models import CNN, Input, Model, Sequential, UNet, load_model, metrics, read_metadata, register
+from tomograd.models import (
+    CNN,
+    Input,
+    Model,
+    Sequential,
+    UNet,
+    clone_model,
+    load_model,
+    metrics,
+    read_metadata,
+    register,
+)
 
 
 @register
@@ -223,3 +234,24 @@ def test_a_damaged_model_is_refused_wherever_the_damage_is(tmp_path):
         path.write_bytes(changed)
         with pytest.raises(CheckpointError, match="model"):
             load_model(path)
+
+
+def test_a_layer_at_several_places_is_one_layer_again(tmp_path):
+    shared = layers.Dense(3)
+    model = Sequential([Input((3,)), shared, layers.ReLU(), shared])
+    model.save(tmp_path / "m.safetensors")
+    for again in (load_model(tmp_path / "m.safetensors"), clone_model(model)):
+        assert len(again.weights) == 2
+        again.set_weights(model.get_weights())
+        x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+        np.testing.assert_array_equal(again.predict(x), model.predict(x))
+
+
+def test_a_model_of_lists_of_one_comes_back(tmp_path):
+    inputs = Input((3,))
+    model = Model(inputs=[inputs], outputs=[layers.Dense(2)(inputs)])
+    model.save(tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors")
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    assert again.predict(x).shape == (5, 2)
+    np.testing.assert_array_equal(again.predict([x]), model.predict(x))
