@@ -41,6 +41,26 @@ class Variable(Tensor):
             with no_grad():
                 self.assign(self.constraint(self))
 
+    @property
+    def value(self) -> Variable:
+        """The variable itself: in Keras the tensor that it holds, whose `grad` a step of one's own reads."""
+        return self
+
+    @property
+    def path(self) -> str:
+        """Its name, such as "dense/kernel": Keras's `path`, without the names of the models around the layer."""
+        return self.name
+
+    def assign_add(self, value: Any) -> None:
+        """Add to the values in place; a gradient stays what it was. `value` is a number, or has this shape."""
+        with no_grad():
+            self.assign(self + value)
+
+    def assign_sub(self, value: Any) -> None:
+        """Take off the values in place; see `assign_add`."""
+        with no_grad():
+            self.assign(self - value)
+
     def move(self, device: str) -> None:
         """Take the values, and the gradient if there is one, to a device: the variable stays the same object."""
         if not is_on(self.array, device):

@@ -297,6 +297,11 @@ class CompiledMetrics:
         self._slots: list[list[tuple[Metric, bool]]] | None = None  # for each output: (metric, whether it is weighted)
         self._shapes: dict[str, Any] = {}  # what the metrics were made for
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are some that are made with the first batch."""
+        return self._slots is None and bool(self.given or self.weighted)
+
     def update(self, y_true: Any, y_pred: Any, sample_weight: Any, names: Sequence[str]) -> None:
         """Add a batch of arrays."""
         if not self.given and not self.weighted:
@@ -376,6 +381,29 @@ class CompiledMetrics:
             "metrics": _map_specification(_serialize_metric, self.given),
             "weighted_metrics": _map_specification(_serialize_metric, self.weighted),
         }
+
+
+class UnmadeMetrics:
+    """The compiled metrics before the first batch, whose shapes they wait for, as one: what a step of one's own that
+    goes over `model.metrics` feeds then. Its value is a dict of theirs."""
+
+    name = "compile_metrics"
+
+    def __init__(self, metrics: CompiledMetrics, names: Sequence[str] | None) -> None:
+        self.metrics, self.output_names = metrics, names
+
+    @property
+    def updates(self) -> int:
+        return sum(metric.updates for metric in self.metrics.named.values())
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.metrics.update(y_true, y_pred, sample_weight, output_names(y_pred, self.output_names))
+
+    def result(self) -> dict[str, Any]:
+        return {name: metric.result() for name, metric in self.metrics.named.items()}
+
+    def reset_state(self) -> None:
+        self.metrics.reset()
 
 
 def _zero_where_masked(values: Any, mask: Tensor) -> Any:

@@ -35,7 +35,7 @@ from ..engine.tensor import Tensor, as_tensor
 from . import saving, training
 from .callbacks.base import Callback, History
 from .captured import CapturedSteps
-from .compiling import CompiledLoss, CompiledMetrics, output_names
+from .compiling import CompiledLoss, CompiledMetrics, UnmadeMetrics, output_names
 from .data import Batch, as_arrays, step_data, unpack_x_y_sample_weight
 from .freezing import Trained
 from .metrics.base import Mean, Metric
@@ -221,10 +221,14 @@ class Model(Layer):
         return None if self._loss is None else self._loss.loss
 
     @property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[Any]:
         """The loss's running mean and, once the first batch has been seen, those of several outputs' losses and the
-        compiled metrics; then those that a subclass keeps as attributes, for a train_step of its own."""
-        return list(self._named_metrics().values())
+        compiled metrics (before it, one that stands for all of these); then those that a subclass keeps as attributes,
+        for a train_step of its own."""
+        found: list[Any] = list(self._named_metrics().values())
+        if self._metrics is not None and self._metrics.waiting:
+            found.insert(1, UnmadeMetrics(self._metrics, self.output_names))
+        return found
 
     @property
     def metrics_names(self) -> list[str]:
@@ -404,14 +408,14 @@ class Model(Layer):
         self.reset_metrics()
         if class_weight is not None:
             sample_weight = training.class_weights(y, class_weight, sample_weight)
-        logs = self.train_step(step_data(*as_arrays((x, y, sample_weight))))
+        logs = training.numbers(self.train_step(step_data(*as_arrays((x, y, sample_weight)))))
         return _as_list(logs | self.metric_results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, without training; as `train_on_batch`."""
         self._require_compiled("test_on_batch")
         self.reset_metrics()
-        logs = self.test_step(step_data(*as_arrays((x, y, sample_weight))))
+        logs = training.numbers(self.test_step(step_data(*as_arrays((x, y, sample_weight)))))
         return _as_list(logs | self.metric_results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:

@@ -197,8 +197,15 @@ class TrainingRun:
 
 
 def numbers(logs: Logs) -> Logs:
-    """Python's numbers, and arrays, in place of what a step of the model's own may give: Tensors, NumPy's numbers."""
-    return {name: value if type(value) is float else _number(value) for name, value in logs.items()}
+    """Python's numbers, and arrays, in place of what a step of the model's own may give: Tensors, NumPy's numbers, and
+    dicts of them, whose entries stand for themselves."""
+    found: Logs = {}
+    for name, value in logs.items():
+        if isinstance(value, dict):
+            found |= numbers(value)
+        else:
+            found[name] = value if type(value) is float else _number(value)
+    return found
 
 
 def _number(value: Any) -> Any:

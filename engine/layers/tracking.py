@@ -178,6 +178,11 @@ class Tracked(Configurable):
         for weight, array in zip(weights, arrays, strict=True):
             weight.assign(array)
 
+    def zero_grad(self) -> None:
+        """Forget the gradients that `backward` has added up in the weights' `grad`."""
+        for weight in self.weights:
+            weight.grad = None
+
     def to(self, device: str) -> Any:
         """Move all weights to "cpu", "cuda" or "cuda:N"; returns the layer. Those that are made later are made where a
         model says (`Model.to`). Raises what `engine.device.move` raises."""

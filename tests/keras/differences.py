@@ -250,6 +250,38 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "on PyTorch masks are turned by another map than their images; the dict and the images are written to",
         "by the same map; nothing is written to; masks keep their type",
     ),
+    (
+        "a step of one's own",
+        "gradients by TensorFlow's `GradientTape`, `jax.grad`, or PyTorch's `loss.backward()`",
+        "`loss.backward()` as with PyTorch (`zero_grad`, `weight.value.grad`, `with tg.no_grad(): optimizer.apply(…)`), "
+        "or `tg.grad(loss, weights)`; a batch holds NumPy's arrays",
+    ),
+    (
+        "`model.metrics`, `model.metrics_names`",
+        "the compiled metrics as one, `compile_metrics`",
+        "each by itself, as they are logged; as one before the first batch",
+    ),
+    (
+        "names of weights",
+        '`name` "kernel", `path` "sequential/dense/kernel"',
+        "both \"dense/kernel\": the layer's name and the weight's",
+    ),
+    (
+        "`optimizer.learning_rate`, `optimizer.iterations`",
+        "variables, with `assign` and `numpy`",
+        "numbers: set them (`optimizer.learning_rate = 1e-4`)",
+    ),
+    (
+        "`Variable(…)`",
+        "an initializer or value, shape, dtype, trainable …",
+        "a value, name, trainable, dtype, constraint; `Layer.add_weight` takes initializers, with Keras's arguments",
+    ),
+    ("`Model(inputs, outputs)` of symbols that layers gave as inputs", "the graph from there on", "an error"),
+    (
+        "`verbose=1` and `2`",
+        "a bar of its own; two lines an epoch, metrics sorted by name",
+        "a bar (rich's) in a terminal, lines in a file; a line an epoch, metrics in the order of `compile`",
+    ),
     ("`steps_per_epoch` beyond a pass", "ends the epoch with a warning", "the next pass follows"),
     (
         "`PyDataset.on_epoch_end`",
@@ -257,7 +289,12 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "called after each epoch; the order is drawn from `tg.random`",
     ),
     ("`PyDataset(workers=…)`", "threads or processes", "one thread loads ahead of all data; 0: none"),
-    ("`model.summary`", "the total counts what the optimizer keeps", "it counts the model's weights"),
+    (
+        "`model.summary`",
+        "the total counts what the optimizer keeps, its counters too; shapes of a model without `Input` have the first "
+        "batch's size; question marks before it is built",
+        "the total counts the model's weights; the batch is open; before it is built, an error",
+    ),
     ("`to_categorical`", "takes −1 for the last class", "an error"),
     ("`normalize(axis=None)`", "the last axis", "all of the array"),
     ("`save(overwrite=False)`", "asks at the keyboard", "an error where the file exists"),

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from tomograd.engine import Tensor, layers, losses, optimizers
+from tomograd.engine import Tensor, Variable, layers, losses, no_grad, optimizers
 from tomograd.engine import functions as F
 from tomograd.models import Functional, Input, Model, Sequential, load_model
 
@@ -305,6 +305,74 @@ def test_wrong_use_is_an_error():
         model.compile("adamm", "mse")
     with pytest.raises(ValueError, match="expected 4 arrays"):
         model.set_weights([np.zeros((3, 4))])
+
+
+class Guide(Model):
+    """A step as Keras's guide "Customizing fit" writes it for PyTorch."""
+
+    def train_step(self, data):
+        x, y = data
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(y=y, y_pred=y_pred)
+        self.zero_grad()
+        loss.backward()
+        weights = list(self.trainable_weights)
+        gradients = [weight.value.grad for weight in weights]
+        with no_grad():
+            self.optimizer.apply(gradients, weights)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, y_pred)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def test_a_step_of_the_guide_trains_as_ours():
+    x, y = data()
+    inputs = Input((3,))
+    outputs = layers.Dense(1)(layers.Dense(4, activation="tanh")(inputs))
+    models = [Model(inputs, outputs), Guide(inputs, outputs)]
+    start, histories, weights = models[0].get_weights(), [], []
+    for model in models:
+        model.set_weights(start)
+        model.compile("adam", "mse", metrics=["mae", "mse"])
+        histories.append(model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0).history)
+        weights.append(model.get_weights())
+    assert set(histories[0]) == set(histories[1]) == {"loss", "mae", "mse"}
+    for name, values in histories[0].items():
+        assert histories[1][name] == pytest.approx(values), name
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    models[1].compile("adam", "mse", metrics=["mae"])
+    assert set(models[1].train_on_batch(x, y, return_dict=True)) == {"loss", "mae"}
+
+
+def test_gradients_that_were_added_up_are_forgotten():
+    model = three_forms()[0]
+    x = data()[0]
+    for _ in range(2):
+        model.zero_grad()
+        F.sum(model(x)).backward()
+    once = [weight.grad.numpy().copy() for weight in model.weights]
+    F.sum(model(x)).backward()
+    for weight, gradient in zip(model.weights, once, strict=True):
+        np.testing.assert_allclose(weight.grad.numpy(), 2 * gradient, rtol=1e-6)
+    model.zero_grad()
+    assert all(weight.grad is None for weight in model.weights)
+
+
+def test_variables_are_added_to_in_place():
+    weight = Variable(np.array([1.0, 2.0]), name="layer/kernel")
+    weight.assign_add(np.array([0.5, 0.25]))
+    weight.assign_sub(1)
+    np.testing.assert_array_equal(weight.numpy(), [0.5, 1.25])
+    assert weight.requires_grad
+    assert weight.node is None
+    assert weight.value is weight
+    assert weight.path == "layer/kernel"
+    with pytest.raises(ValueError, match="shape"):
+        weight.assign_add(np.ones((3, 2)))
 
 
 def test_sequential_grows_and_shrinks():
