@@ -253,7 +253,7 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
     (
         "a step of one's own",
         "gradients by TensorFlow's `GradientTape`, `jax.grad`, or PyTorch's `loss.backward()`",
-        "`loss.backward()` as with PyTorch (`zero_grad`, `weight.value.grad`, `with tg.no_grad(): optimizer.apply(…)`), "
+        "`loss.backward()` as with PyTorch (`zero_grad`, `weight.value.grad`, `optimizer.apply` under `tg.no_grad()`), "
         "or `tg.grad(loss, weights)`; a batch holds NumPy's arrays",
     ),
     (
