@@ -197,6 +197,8 @@ def source_of(
     """
     if x is None:
         raise ValueError("x is missing: expected arrays, a data set or an iterable of batches (x, y)")
+    if isinstance(x, (list, tuple, Mapping)) and not x:
+        raise ValueError(f"x is an empty {type(x).__name__}: the data hold no samples")
     if is_arrays(x) and not (labelled and y is None and is_list_of_batches(x)):
         if labelled and y is None:
             raise ValueError("x is given as arrays: y, the targets, is missing")

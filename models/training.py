@@ -52,6 +52,7 @@ def fit(
 ) -> History:
     """See `Model.fit`."""
     model._require_compiled("fit")
+    epochs, initial_epoch = _count("epochs", epochs), _count("initial_epoch", initial_epoch)
     class_weight = checked_class_weight(class_weight)
     looked_at = _validated_epochs(validation_freq)
     if validation_split and validation_data is None:
@@ -126,6 +127,12 @@ def _receiving(model: Model, *feeds: Feed | None) -> Iterator[None]:
         for feed in feeds:
             if feed is not None:
                 feed.close()
+
+
+def _count(argument: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{argument} {value!r} must be an integer of at least 0")
+    return int(value)
 
 
 def _weighing(class_weight: dict[int, float] | None) -> Callable[[Batch], Batch] | None:

@@ -262,12 +262,18 @@ def test_wrong_data_are_errors():
         ((3, y), "expected arrays or an iterable"),
         ((iter([(x, y)]), y), "its own y"),
         (((x for _ in range(2)),), r"must be \(x, y\)"),
-        (([],), "gave no batch|expected"),
+        (([],), "empty list: the data hold no samples"),
+        (([], []), "empty list: the data hold no samples"),
+        ((x, {"mask": y}), r"y names \['mask'\], but the outputs are \['output_1'\]"),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
             model.fit(*arguments, verbose=0)
     with pytest.raises(ValueError, match="batch_size 0"):
         model.fit(x, y, batch_size=0, verbose=0)
+    for counts in ({"epochs": 1.5}, {"epochs": -1}, {"epochs": True}, {"initial_epoch": "1"}):
+        with pytest.raises(ValueError, match=f"{next(iter(counts))} .*must be an integer"):
+            model.fit(x, y, verbose=0, **counts)
+    assert model.fit(x, y, epochs=0, verbose=0).history == {}
     with pytest.raises(ValueError, match="ran out"):
         model.fit(iter([(x, y)]), epochs=2, verbose=0)
     with pytest.raises(ValueError, match="leaves one side empty"):
@@ -278,6 +284,15 @@ def test_wrong_data_are_errors():
         model.fit(x, y, callbacks=[print], verbose=0)
     with pytest.raises(ValueError, match=r"class index|labels|classes|outside|range"):
         model.fit(x, y + 5, verbose=0)
+
+
+@pytest.mark.parametrize("argument", ["loss", "loss_weights"])
+def test_a_loss_for_an_output_that_is_none_is_an_error(argument):
+    x, y = separable()
+    model = network()
+    model.compile("sgd", **({"loss": "mse"} | {argument: {"mask": "mse" if argument == "loss" else 1.0}}))
+    with pytest.raises(ValueError, match=rf"{argument} names \['mask'\], but the outputs are"):
+        model.fit(x, y, verbose=0)
 
 
 def test_an_unused_weight_is_warned_of():
