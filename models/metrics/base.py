@@ -6,8 +6,9 @@ A metric is fed batch by batch (`update_state`), asked for its value over all of
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,15 @@ class Metric(Configurable):
     additive = False
     """Whether the totals of two sets of samples, added up, are those of both."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Metrics of others need not count their updates: Keras's have none to count."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            if "update_state" in vars(cls):
+                cls.update_state = _counting(cls.update_state)  # type: ignore[method-assign]
+            if "reset_state" in vars(cls):
+                cls.reset_state = _forgetting(cls.reset_state)  # type: ignore[method-assign]
+
     def __init__(self, dtype: Any = None, name: str | None = None):
         try:
             known = dtype is None or np.dtype(dtype) in (np.float32, np.float64)
@@ -61,7 +71,7 @@ class Metric(Configurable):
         self.totals: dict[str, Any] = {}
         self.updates = 0
         self.variables: list[MetricVariable] = []
-        self.reset_state()
+        self.clear()  # and not reset_state: a subclass's own needs the variables that it makes after this
 
     def add_variable(
         self,
@@ -129,6 +139,31 @@ class Metric(Configurable):
 
     def fail(self, problem: str) -> ValueError:
         return ValueError(f"metric {self.name!r}: {problem}")
+
+
+def _counting(update_state: Callable[..., Any]) -> Callable[..., Any]:
+    """An `update_state`, after which an update is counted if it has counted none."""
+
+    @functools.wraps(update_state)
+    def update_and_count(self: Metric, *args: Any, **kwargs: Any) -> Any:
+        before = self.updates
+        found = update_state(self, *args, **kwargs)
+        self.updates = max(self.updates, before + 1)
+        return found
+
+    return update_and_count
+
+
+def _forgetting(reset_state: Callable[..., Any]) -> Callable[..., Any]:
+    """A `reset_state`, after which no update is counted."""
+
+    @functools.wraps(reset_state)
+    def reset_and_forget(self: Metric) -> Any:
+        found = reset_state(self)
+        self.updates = 0
+        return found
+
+    return reset_and_forget
 
 
 class WeightedMean(Metric):

@@ -8,6 +8,7 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tomograd import Input, Sequential, layers
 from tomograd.engine.config import serialize
 from tomograd.models import metrics as M
 
@@ -417,6 +418,42 @@ def test_a_metric_of_ones_own_as_keras_writes_it():
         metric.add_weight(name="found")
     with pytest.raises(ValueError, match="aggregation"):
         metric.add_variable((), "zeros", aggregation="mean")
+
+
+class PlainOwn(M.Metric):
+    """One that resets itself, keeps a plain number, and counts no updates."""
+
+    def __init__(self, name="hits", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.found = self.add_weight(name="found")
+        self.batches = 0
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.found.assign_add(np.sum(np.round(np.asarray(y_pred)) == np.asarray(y_true)))
+        self.batches += 1
+
+    def result(self):
+        return self.found
+
+    def reset_state(self):
+        self.found.assign(0)
+        self.batches = 0
+
+
+def test_a_metric_of_ones_own_is_logged():
+    x = np.random.default_rng(0).random((12, 2)).astype(np.float32)
+    y = (x.sum(1, keepdims=True) > 1).astype(np.float32)
+    metric = PlainOwn()
+    assert metric.updates == 0
+    model = Sequential([Input((2,)), layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", "binary_crossentropy", metrics=[metric])
+    history = model.fit(x, y, batch_size=4, epochs=2, validation_data=(x, y), verbose=0).history
+    assert set(history) == {"loss", "hits", "val_loss", "val_hits"}
+    hits = np.sum(np.round(model.predict(x)) == y)
+    assert history["val_hits"][1] == hits == model.evaluate(x, y, verbose=0)[1]
+    assert metric.batches == metric.updates == 1
+    metric.reset_state()
+    assert metric.updates == 0
 
 
 def test_functions_are_written_by_name_only_if_they_are_ours():
