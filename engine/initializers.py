@@ -186,7 +186,7 @@ class TruncatedNormal(RandomInitializer):
         self.mean, self.stddev = mean, _not_negative("stddev", stddev)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        draws = _truncated_standard_normal(self.generator(), tuple(shape))
+        draws = truncated_standard_normal(self.generator(), tuple(shape))
         return (self.mean + self.stddev * draws).astype(dtype or np.float32)
 
 
@@ -239,7 +239,7 @@ class VarianceScaling(RandomInitializer):
             values = generator.normal(0.0, math.sqrt(variance), shape)
         else:
             stddev = math.sqrt(variance) / TRUNCATED_STANDARD_DEVIATION
-            values = stddev * _truncated_standard_normal(generator, shape)
+            values = stddev * truncated_standard_normal(generator, shape)
         return values.astype(dtype or np.float32)
 
 
@@ -366,7 +366,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, type[Initializer]] | N
     return make(config, Initializer, {**_NAMES, **(custom_objects or {})}, "initializer")
 
 
-def _truncated_standard_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def truncated_standard_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal draws; those beyond ±2 are drawn again."""
     draws = np.asarray(generator.standard_normal(shape))
     outside = np.abs(draws) > 2.0

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["Generator", "before_drawing", "generator", "seed", "set_state", "state"]
+
 
 class Generator:
     """A stream of random numbers whose state can be saved and restored.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
         memory,
         metrics,
         models,
+        ops,
         optimizers,
         random,
         regularizers,
@@ -34,7 +35,13 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
         utils,
     )
     from tomograd.engine import Tensor, Variable, enable_grad, grad, no_grad
+    from tomograd.initializers import Initializer
+    from tomograd.layers import Layer
+    from tomograd.losses import Loss
+    from tomograd.metrics import Metric
     from tomograd.models import Input, Model, Sequential
+    from tomograd.optimizers import Optimizer
+    from tomograd.regularizers import Regularizer
 
     __version__: str
 
@@ -52,6 +59,7 @@ _MODULES = (
     "memory",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "random",
     "regularizers",
@@ -67,11 +75,23 @@ _NAMES = {
     "Model": "tomograd.models",
     "Sequential": "tomograd.models",
     "Input": "tomograd.models",
+    "Initializer": "tomograd.initializers",
+    "Layer": "tomograd.layers",
+    "Loss": "tomograd.losses",
+    "Metric": "tomograd.metrics",
+    "Optimizer": "tomograd.optimizers",
+    "Regularizer": "tomograd.regularizers",
 }
 
 __all__ = [
+    "Initializer",
     "Input",
+    "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "Tensor",
     "Variable",
@@ -92,6 +112,7 @@ __all__ = [
     "metrics",
     "models",
     "no_grad",
+    "ops",
     "optimizers",
     "random",
     "regularizers",
@@ -112,10 +133,13 @@ def __getattr__(name: str) -> Any:
 
         value = version("tomograd")
     else:
-        raise AttributeError(f"module 'tomograd' has no attribute {name!r}")
+        from tomograd.engine.absent import ABSENT_AT_TOP
+
+        why = f"keras.{name} is not in tomograd: {ABSENT_AT_TOP[name]}" if name in ABSENT_AT_TOP else None
+        raise AttributeError(why or f"module 'tomograd' has no attribute {name!r}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -36,6 +36,12 @@ def signatures() -> dict[str, Any]:
     return json.loads((FOLDER / "signatures.json").read_text(encoding="utf-8"))["subjects"]
 
 
+@cache
+def names_at_top() -> list[str]:
+    """The names of the module keras itself."""
+    return json.loads((FOLDER / "signatures.json").read_text(encoding="utf-8"))["top"]
+
+
 def version() -> str:
     """The version of Keras that wrote them."""
     return json.loads((FOLDER / "signatures.json").read_text(encoding="utf-8"))["keras"]

@@ -282,6 +282,20 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "a bar of its own; two lines an epoch, metrics sorted by name",
         "a bar (rich's) in a terminal, lines in a file; a line an epoch, metrics in the order of `compile`",
     ),
+    ("`ops.arange`, `argmax`, `argsort` …", "int32", "int64"),
+    ("`ops.one_hot` of a negative index", "zeros", "an error, as for every index out of range"),
+    ("`ops.dot`, `ops.average` with weights, on PyTorch", "broadcast otherwise than documented", "as NumPy has them"),
+    ("`ops.top_k(sorted=False)`", "in any order", "the largest first"),
+    (
+        "`ops` of symbols that compare, sort or count",
+        "symbols",
+        "an error: put them into a layer's `call`, or a Lambda",
+    ),
+    (
+        "`random.normal(…)` and its like without a seed",
+        "numbers that `set_random_seed` decides",
+        "so does `tg.random.seed`",
+    ),
     ("`steps_per_epoch` beyond a pass", "ends the epoch with a warning", "the next pass follows"),
     (
         "`PyDataset.on_epoch_end`",

@@ -7,6 +7,7 @@ or, for some of the files:
 
 golden/signatures.json: subject ("layers", "losses", …) → name → [[parameter, default], …] in order; a default that is
 no plain data stands as its repr, a parameter without one as ["name"]; *args and **kwargs are written with their stars.
+"top": the names of the module keras itself.
 Values of <subject>_families.py stand in golden/<family>.npz, in the form of tests/golden/generate.py.
 """
 
@@ -32,8 +33,10 @@ SUBJECTS = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "optimizers.schedules",
+    "random",
     "regularizers",
     "utils",
 ]
@@ -53,7 +56,8 @@ def signatures() -> dict[str, Any]:
         for name in dir(keras.Model)
         if not name.startswith("_") and getattr(getattr(keras.Model, name), "__module__", "").startswith("keras")
     }
-    return {"keras": keras.__version__, "subjects": found}
+    top = sorted(name for name in dir(keras) if not name.startswith("_"))
+    return {"keras": keras.__version__, "subjects": found, "top": top}
 
 
 def _parameters(entry: Any) -> list[list[Any]]:

@@ -13,9 +13,9 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "helpers")]
 
 from differences import BEHAVIOUR, DIFFERENT  # noqa: E402
-from keras_oracle import signatures, version  # noqa: E402
+from keras_oracle import names_at_top, signatures, version  # noqa: E402
 
-from tomograd.engine.absent import ABSENT  # noqa: E402
+from tomograd.engine.absent import ABSENT, ABSENT_AT_TOP  # noqa: E402
 
 PAGE = HERE.parents[1] / "docs" / "keras.md"
 
@@ -25,7 +25,7 @@ Change the import lines and go on:
 
 ```python
 import tomograd as tg
-from tomograd import callbacks, layers, losses, metrics, models, optimizers
+from tomograd import callbacks, layers, losses, metrics, models, ops, optimizers
 ```
 
 Names, arguments, their order and their defaults are those of Keras {version}. What is not here raises an error that
@@ -45,8 +45,25 @@ def page() -> str:
     """The whole page."""
     behaviour = "\n".join(f"| {what} | {theirs} | {ours} |" for what, theirs, ours in BEHAVIOUR)
     parts = [INTRODUCTION.format(version=version(), behaviour=behaviour)]
+    parts.append(_top())
     parts += [_subject(subject) for subject in signatures() if subject != "Model"]
     return "\n".join(parts)
+
+
+def _top() -> str:
+    """What the module keras itself has."""
+    here = [name for name in names_at_top() if name not in ABSENT_AT_TOP]
+    lines = ["## keras", "", f"{len(here)} of {len(names_at_top())} names are here: {_listed(here)}.", ""]
+    return "\n".join([*lines, *_missing(ABSENT_AT_TOP)])
+
+
+def _missing(absent: dict[str, str]) -> list[str]:
+    """The lines of a table of what is not here, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        reasons.setdefault(why, []).append(name)
+    rows = [f"| {_listed(names)} | {why} |" for why, names in reasons.items()]
+    return ["| not here | why |", "| --- | --- |", *rows, ""]
 
 
 def _subject(subject: str) -> str:
@@ -61,12 +78,7 @@ def _subject(subject: str) -> str:
         ]
         lines.append("")
     if ABSENT[subject]:
-        lines += ["| not here | why |", "| --- | --- |"]
-        reasons: dict[str, list[str]] = {}
-        for name, why in ABSENT[subject].items():
-            reasons.setdefault(why, []).append(name)
-        lines += [f"| {_listed(absent)} | {why} |" for why, absent in reasons.items()]
-        lines.append("")
+        lines += _missing(ABSENT[subject])
     return "\n".join(lines)
 
 

@@ -7,7 +7,8 @@ import keras_oracle
 import pytest
 from differences import DIFFERENT, EXAMPLES
 
-from tomograd.engine.absent import ABSENT
+import tomograd
+from tomograd.engine.absent import ABSENT, ABSENT_AT_TOP
 
 REQUIRED = inspect.Parameter.empty
 SUBJECTS = [subject for subject in keras_oracle.signatures() if subject != "Model"]
@@ -72,6 +73,16 @@ def test_names_that_are_not_here_say_so(entry):
     subject, name = entry
     with pytest.raises(AttributeError, match=f"keras.{subject}.{name} is not in tomograd: "):
         ours(subject, name)
+
+
+@pytest.mark.parametrize("name", [*keras_oracle.names_at_top(), "GradientTape"])
+def test_names_of_keras_itself_are_here_or_say_why_not(name):
+    if name in ABSENT_AT_TOP:
+        with pytest.raises(AttributeError, match=rf"keras\.{name} is not in tomograd: "):
+            getattr(tomograd, name)
+    else:
+        assert getattr(tomograd, name) is not None
+        assert name in tomograd.__all__
 
 
 def test_no_name_is_said_to_be_missing_that_keras_has_not():
