@@ -47,9 +47,10 @@ class Difference:
     def __str__(self) -> str:
         if self.index is None:
             return f"result {self.result} is empty"
+        error = 0.0 if self.actual == self.expected else abs(self.actual - self.expected)  # infinities too
         return (
             f"result {self.result} at index {self.index}: {self.actual!r}, expected {self.expected!r}: off by "
-            f"{abs(self.actual - self.expected):.3g} ({self.ulps:.3g} ulps), allowed {self.bound:.3g} "
+            f"{error:.3g} ({self.ulps:.3g} ulps), allowed {self.bound:.3g} "
             f"(condition of the sum {self.condition:.3g})"
         )
 
@@ -66,9 +67,9 @@ def compare(
 ) -> Difference:
     """Run a kernel and its reference on the same arguments, and hold the results together.
 
-    kernel, reference: called with `*arguments, **parameters`; each returns an array or a tuple of arrays. The reference
-        gets the floating arrays, also those in lists, tuples and parameters, as float64. The kernel runs in memory full
-        of NaN: what it forgets to write shows.
+    kernel, reference: called with `*arguments, **parameters`; each returns an array of numbers, none of them complex,
+        or a tuple of arrays. The reference gets copies of the arrays, also of those in lists, tuples and parameters,
+        floating ones as float64. The kernel runs in memory full of NaN: what it forgets to write shows.
     terms: how many numbers are summed for one element of the result: kernel size × input channels for a convolution.
         Where a kernel adds in pieces, n over the number of pieces, and these, is a sharper bound.
     magnitude: called as the reference, returns Σ|terms| for each element of each result; default: the reference of the
@@ -80,17 +81,17 @@ def compare(
     Returns the `Difference` of the worst element. Raises `CompareError` where an error passes its bound, at NaN
     anywhere, where an infinity is missing or of the wrong sign, for shapes or types that differ from the reference's
     (a floating result has the type of the kernel's first floating argument), and when the kernel changes an argument.
-    Results that are not floating must be equal. Raises ValueError for terms that no bound can be stated for.
+    Results that are not floating must be equal. Raises ValueError for terms that no bound can be stated for and for a
+    factor that is none, TypeError for arguments and for results of the reference that cannot be compared.
     """
     dtype = next((a.dtype for a in _arrays((arguments, parameters)) if a.dtype.kind == "f"), None)
-    if terms < 0 or (dtype is not None and (terms + 1) * float(np.finfo(dtype).eps) / 2 >= 1):
-        raise ValueError(f"terms = {terms}: expected a number, 0 or more, that leaves sums in {dtype} a correct digit")
-    wide, wide_parameters = _mapped((arguments, parameters), lambda a: a.astype(np.float64))
-    expected = _results(reference(*wide, **wide_parameters))
+    _reject_numbers(terms, factor, dtype)
+    expected = _results(reference(*_copies(arguments), **_copies(parameters)))
+    _reject_results(expected)
     if magnitude is None:
-        sizes = _results(reference(*_mapped(wide, np.abs), **_mapped(wide_parameters, np.abs)))
+        sizes = _results(reference(*_copies(arguments, np.abs), **_copies(parameters, np.abs)))
     else:
-        sizes = _results(magnitude(*wide, **wide_parameters))
+        sizes = _results(magnitude(*_copies(arguments), **_copies(parameters)))
     actual = _unchanging(kernel, arguments, parameters, expected, dtype)
     if not len(actual) == len(expected) == len(sizes):
         raise CompareError(
@@ -101,6 +102,23 @@ def compare(
         for position, result in enumerate(zip(actual, expected, sizes, strict=True))
     ]
     return max(found, key=lambda difference: difference.share)
+
+
+def _reject_numbers(terms: int, factor: float, dtype: Any) -> None:
+    if dtype is not None and dtype.itemsize > 8:
+        raise TypeError(f"an argument is {dtype}: expected float64 at most, in which the reference computes")
+    if not (terms >= 0 and (dtype is None or (terms + 1) * float(np.finfo(dtype).eps) / 2 < 1)):
+        raise ValueError(f"terms = {terms}: expected a number, 0 or more, that leaves sums in {dtype} a correct digit")
+    if not 0 < factor < np.inf:
+        raise ValueError(f"factor = {factor}: expected a number above 0")
+
+
+def _reject_results(expected: list[np.ndarray]) -> None:
+    if not expected:
+        raise TypeError("the reference returned no result")
+    for position, array in enumerate(expected):
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"result {position} of the reference is {array.dtype}: expected an array of real numbers")
 
 
 def _unchanging(
@@ -137,6 +155,10 @@ def _worst(
         raise CompareError(f"result {position} is {actual.dtype}, expected {wanted_type}")
     if not actual.size:
         return Difference(position, None, 0.0, 0.0, 0.0, 0.0, 1.0)
+    if not _broadcasts(size, expected.shape):
+        raise CompareError(f"the magnitude of result {position} has shape {size.shape}, the result {expected.shape}")
+    if actual.dtype.kind != "f":
+        return _worst_of_whole(position, actual, expected)
     with np.errstate(all="ignore"):
         given, rounded = actual.astype(np.float64), expected.astype(actual.dtype).astype(np.float64)
         size = np.abs(np.broadcast_to(size, expected.shape))
@@ -145,21 +167,38 @@ def _worst(
         share = np.where(given == rounded, 0.0, np.nan_to_num(error / bound, nan=np.inf, posinf=np.inf))
         share = np.where((given == rounded) | np.isfinite(bound), share, np.inf)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share)), share.shape))
-        spacing = np.spacing(np.abs(rounded[index]).astype(actual.dtype)) if actual.dtype.kind == "f" else 1
+        spacing = np.spacing(np.abs(rounded[index]).astype(actual.dtype))
         ulps, condition = float(error[index] / spacing), float(size[index] / np.abs(expected[index]))
     worst = Difference(
         position, index, float(given[index]), float(expected[index]), float(bound[index]), ulps, condition,
         float(share[index]),
     )  # fmt: skip
+    return _accepted(worst)
+
+
+def _worst_of_whole(position: int, actual: np.ndarray, expected: np.ndarray) -> Difference:
+    """Of a result of whole numbers or truth values, compared as such: as floats, large ones would lose digits."""
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(actual != expected)), actual.shape))
+    given, wanted = int(actual[index]), int(expected[index])
+    share = np.inf if given != wanted else 0.0
+    return _accepted(Difference(position, index, given, wanted, 0.0, float(abs(given - wanted)), 1.0, share))
+
+
+def _accepted(worst: Difference) -> Difference:
     if worst.share > 1:
         raise CompareError(f"the kernel's result is not the reference's: {worst}")
     return worst
 
 
+def _broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(array.shape, shape) == shape
+    except ValueError:
+        return False
+
+
 def _allowed(size: np.ndarray, dtype: np.dtype, count: int, random: bool) -> np.ndarray:
-    """γ of `count` times Σ|terms|, and what underflow may take; nothing for whole numbers."""
-    if dtype.kind != "f":
-        return np.zeros(size.shape)
+    """γ of `count` times Σ|terms|, and what underflow may take."""
     limits = np.finfo(dtype)
     unit = float(limits.eps) / 2
     gamma = count * unit / (1 - count * unit)
@@ -178,14 +217,15 @@ def _arrays(value: Any) -> Iterator[np.ndarray]:
             yield from _arrays(each)
 
 
-def _mapped(value: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """The same arguments with every floating array changed."""
+def _copies(value: Any, change: Callable[[np.ndarray], np.ndarray] = np.array) -> Any:
+    """The same arguments with copies of the arrays in them: floating ones in float64, and changed."""
     if isinstance(value, np.ndarray):
-        return change(value) if value.dtype.kind == "f" else value
+        return change(value.astype(np.float64)) if value.dtype.kind == "f" else value.copy()
     if isinstance(value, dict):
-        return {name: _mapped(each, change) for name, each in value.items()}
+        return {name: _copies(each, change) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([_mapped(each, change) for each in value])
+        copies = [_copies(each, change) for each in value]
+        return type(value)(*copies) if hasattr(value, "_fields") else type(value)(copies)
     return value
 
 

@@ -1,6 +1,7 @@
 """Whether compare sees kernels that are wrong, and lets those pass whose sums are only taken in another order."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -200,11 +201,54 @@ def test_wrong_forms(kernel, message):
 def test_whole_numbers_must_be_equal():
     x = np.array([3.0, 1.0, 2.0], np.float32)
     assert compare(lambda x: (x, x.argmin()), lambda x: (x, x.argmin()), x).share == 0
-    with pytest.raises(CompareError, match=r"result 1 at index \(\): 0.0, expected 1.0"):
+    with pytest.raises(CompareError, match=r"result 1 at index \(\): 0, expected 1:"):
         compare(lambda x: (x, x.argmax()), lambda x: (x, x.argmin()), x, magnitude=lambda x: (x, 100))
     with pytest.raises(CompareError, match="result 0 is float32, expected int64"):
         compare(lambda x: x, lambda x: x.astype(np.int64), x)
     assert compare(np.add, np.add, np.arange(3), np.arange(3)).share == 0
+
+
+def test_large_whole_numbers_are_compared_with_all_their_digits():
+    with pytest.raises(CompareError, match=r"9007199254740993, expected 9007199254740992: off by 1 \(1 ulps\)"):
+        compare(lambda: np.array([5, 2**53 + 1]), lambda: np.array([5, 2**53]))
+    with pytest.raises(CompareError, match="off by 1"):
+        compare(lambda: np.array([2**64 - 1], np.uint64), lambda: np.array([0], np.uint64))
+    with pytest.raises(CompareError, match=r"index \(1,\): 1, expected 0"):
+        compare(lambda: np.array([True, True]), lambda: np.array([True, False]))
+
+
+@pytest.mark.parametrize("found, message", [
+    (np.array([1 + 5j]), "result 0 of the reference is complex128: expected an array of real numbers"),
+    (None, "result 0 of the reference is object"),
+    ({"y": np.ones(3)}, "result 0 of the reference is object"),
+    (np.array(["one"]), "result 0 of the reference is <U3"),
+    ((), "the reference returned no result"),
+])  # fmt: skip
+def test_what_cannot_be_compared_does_not_pass(found, message):
+    with pytest.raises(TypeError, match=message):
+        compare(lambda x: found, lambda x: found, np.ones(3))
+
+
+def test_a_type_more_precise_than_the_reference_is_refused():
+    with pytest.raises(TypeError, match="expected float64 at most, in which the reference computes"):
+        compare(identity, identity, np.ones(3, np.longdouble))
+
+
+@pytest.mark.parametrize("factor", [0, -1, np.nan, np.inf])
+def test_factors_that_are_none(factor):
+    with pytest.raises(ValueError, match=f"factor = {factor}: expected a number above 0"):
+        compare(identity, identity, np.ones(3), factor=factor)
+
+
+def test_a_magnitude_of_another_shape():
+    with pytest.raises(CompareError, match=r"the magnitude of result 0 has shape \(2,\), the result \(3,\)"):
+        compare(identity, identity, np.ones(3), magnitude=lambda x: np.ones(2))
+    with pytest.raises(CompareError, match=r"the magnitude of result 0 has shape \(2, 3\), the result \(3,\)"):
+        compare(identity, identity, np.ones(3), magnitude=lambda x: np.ones((2, 3)))
+
+
+def test_equal_infinities_are_off_by_nothing():
+    assert "inf, expected inf: off by 0 " in str(compare(lambda: np.full(2, np.inf), lambda: np.full(2, np.inf)))
 
 
 def test_the_worst_of_several_results_is_reported():
@@ -248,6 +292,28 @@ def test_arrays_in_lists_and_parameters_are_widened_and_watched():
     for spoils.which, name in enumerate(["argument 0", "argument 'bias'"]):
         with pytest.raises(CompareError, match=f"the kernel changed its {name}"):
             compare(spoils, total, [x, y.copy()], bias=y.copy(), terms=3)
+
+
+class Pair(NamedTuple):
+    first: np.ndarray
+    second: np.ndarray
+
+
+def test_named_tuples_stay_what_they_are():
+    def difference(pair):
+        return pair.first - pair.second
+
+    pair = Pair(np.array([3.0, 1.0], np.float32), np.array([1.0, 2.0], np.float32))
+    assert compare(difference, difference, pair, magnitude=lambda pair: pair.first + pair.second, terms=2).share == 0
+
+
+def test_a_reference_that_changes_its_arguments_does_not_change_the_kernels():
+    def reference(x, index):
+        y = x[index]
+        x[...], index[...] = 7, 0
+        return y
+
+    assert compare(lambda x, index: x[index], reference, np.array([1.0, 2.0]), np.array([1, 0])).share == 0
 
 
 def test_a_kernel_that_changes_an_argument():

@@ -210,6 +210,29 @@ def test_every_argument_is_wrong_in_some(argument):
     ] != {"window": (1,), "padding": ((0, 0),)}.get(argument, (1,))
 
 
+@pytest.mark.parametrize("argument, wrong", [
+    ("strides", {"strides": (0,)}),
+    ("dilation_rate", {"dilation_rate": (0,)}),
+    ("padding", {"padding": ((-1, 0),)}),
+    ("window", {"kernel_size": (2,)}),
+])  # fmt: skip
+def test_wrong_windows_shrink_to_the_unit_window_with_one_fault(argument, wrong):
+    parts = {"input_size": (1,), "kernel_size": (1,), "strides": (1,), "padding": ((0, 0),), "dilation_rate": (1,)}
+    assert minimal(s.wrong_windows(), lambda w: w.argument == argument) == s.WrongWindows(
+        **(parts | wrong), argument=argument
+    )
+
+
+def test_wrong_windows_have_every_fault_and_any_failure_shrinks_to_the_first():
+    assert minimal(s.wrong_windows()).strides == (0,)
+    (lengths,) = properties(
+        s.wrong_windows(), lambda w: (w.argument, len(getattr(w, w.argument, ())) > len(w.input_size))
+    )
+    assert lengths == {(name, more) for name in ("strides", "dilation_rate", "padding") for more in (True, False)} | {
+        ("window", False)
+    }
+
+
 def test_padding_alone_before_and_behind():
     strategy = s.wrong_pool_windows(dims=st.just(1))
     first, last = (minimal(strategy, lambda w, side=side: not w.padding[0][side]) for side in (1, 0))
