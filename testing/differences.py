@@ -25,6 +25,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 STEP = 2.0**-10  # about ε^(1/5): truncation of the order h⁴ and rounding of the order ε/h are of one size
 OTHER_STEPS = (2.0**-6, 2.0**-12, 2.0**-18, 2.0**4)  # times it: for steep or rough functions, for kinks near by
 KINK_STEPS = (2.0**-20, 2.0**-24)  # to look at a kink from both sides
+CLOSEST = 2.0**-30  # to tell whether it lies right there
 NOISE_STEPS, NOISE_POINTS = (2.0**-34, 2.0**-18), 13
 ROUNDING = 16  # times what was measured from few points, or ε: what a value may be rounded
 SHARP = 1e-7  # of the largest slope: with smaller errors, no other step is tried
@@ -41,20 +42,22 @@ class Slopes:
 
     value: np.ndarray
     error: np.ndarray
+    bend: np.ndarray  # how far the slopes on both sides seem to be apart; 0 where f looks smooth
 
     def contracted(self, cotangent: np.ndarray) -> Slopes:
         """Those of ⟨cotangent, f⟩: one number."""
         value, error = np.vdot(cotangent, self.value), np.vdot(np.abs(cotangent), self.error)
-        return Slopes(np.asarray(value), np.asarray(error))
+        return Slopes(np.asarray(value), np.asarray(error), np.asarray(np.vdot(cotangent, self.bend)))
 
     def scaled(self, factor: float) -> Slopes:
         """Those along factor · u."""
-        return Slopes(self.value * factor, self.error * factor)
+        return Slopes(self.value * factor, self.error * factor, self.bend * factor)
 
     def or_better(self, other: Slopes) -> Slopes:
         """Output by output, whichever is known better."""
         better = other.error < self.error
-        return Slopes(np.where(better, other.value, self.value), np.where(better, other.error, self.error))
+        value, error = np.where(better, other.value, self.value), np.where(better, other.error, self.error)
+        return Slopes(value, error, self.bend)
 
 
 @_in_silence
@@ -63,45 +66,61 @@ def noise(line: Line) -> np.ndarray:
 
     The fourth difference of numbers with independent errors of size σ has the size √(1 + 16 + 36 + 16 + 1)·σ = √70·σ.
     All points lie on one side of x, so that a kink at x does not show; one between them shows in less than half of the
-    differences, and so not in their median.
+    differences, and so not in their median. A line that leaves where f is defined tells nothing.
     """
     measured = []
     for step in NOISE_STEPS:
         values = np.stack([line(k * step) for k in range(1, NOISE_POINTS + 1)])
         differences = np.abs(np.diff(values, 4, axis=0))
-        measured.append(np.median(differences, 0) / np.sqrt(70))
-    at = np.abs(values[0])
+        measured.append(np.median(np.where(np.isfinite(differences), differences, np.nan), 0) / np.sqrt(70))
+    at = np.abs(line(0.0))
     # A part of f far smaller than the rest may have been subtracted from something as large as the rest.
-    return ROUNDING * (np.maximum(*measured) + EPSILON * at) + EPSILON * _largest(at)
+    return ROUNDING * (np.fmax(*measured) + EPSILON * at) + EPSILON * _largest(at)
+
+
+@_in_silence
+def leaves_domain(line: Line, step: float) -> bool:
+    """Whether values of f that `slopes` looks at are not finite."""
+    return not all(np.isfinite(line(t * step)).all() for t in (4, -4))
 
 
 def slopes(
-    line: Line, rounding: np.ndarray | float, step: float = STEP, other_steps: Sequence[float] = OTHER_STEPS
+    line: Line,
+    at: np.ndarray,
+    rounding: np.ndarray | float,
+    step: float = STEP,
+    other_steps: Sequence[float] = OTHER_STEPS,
 ) -> Slopes:
     """The slopes at t = 0.
 
+    at: the values there.
     rounding: how far off each value may be, as `noise` measures it.
     step: h. Where it does not give the slopes sharply, `other_steps` times it are tried, and the best is taken for each
         output.
     """
-    found = _extrapolated(line, rounding, step)
+    found = _extrapolated(line, at, rounding, step)
     largest = _largest(found.value)
     if largest == 0 or np.all(found.error <= SHARP * largest):
         return found
-    return sharpest(line, rounding, step, other_steps, found)
+    return sharpest(line, at, rounding, step, other_steps, found)
 
 
 def sharpest(
-    line: Line, rounding: np.ndarray | float, step: float, other_steps: Sequence[float], found: Slopes
+    line: Line,
+    at: np.ndarray,
+    rounding: np.ndarray | float,
+    step: float,
+    other_steps: Sequence[float],
+    found: Slopes,
 ) -> Slopes:
     """The best of the slopes found and those by other steps."""
     for factor in other_steps:
-        found = found.or_better(_extrapolated(line, rounding, factor * step))
+        found = found.or_better(_extrapolated(line, at, rounding, factor * step))
     return found
 
 
 @_in_silence
-def _extrapolated(line: Line, rounding: np.ndarray | float, step: float) -> Slopes:
+def _extrapolated(line: Line, at: np.ndarray, rounding: np.ndarray | float, step: float) -> Slopes:
     """Slopes extrapolated from values at ±h, ±2h and ±4h."""
     values = [(line(t * step), line(-t * step)) for t in (1, 2, 4)]
     near, middle, far = ((a - b) / (2 * t * step) for t, (a, b) in zip((1, 2, 4), values, strict=True))
@@ -109,7 +128,20 @@ def _extrapolated(line: Line, rounding: np.ndarray | float, step: float) -> Slop
     truncation = np.abs(best - second)
     rounding = rounding + ROUNDING * EPSILON * np.abs(values).max((0, 1))  # where f is 0 at x, and not beside it
     # Rounding by r each: (4/3)·2r/2h in near and (1/3)·2r/4h in middle.
-    return Slopes(best, np.where(np.isfinite(truncation), truncation + 1.5 * rounding / step, np.inf))
+    error = np.where(np.isfinite(truncation), truncation + 1.5 * rounding / step, np.inf)
+    return Slopes(best, error, _bend([a + b - 2 * at for a, b in values], rounding, step))
+
+
+def _bend(second: Sequence[np.ndarray], rounding: np.ndarray | float, step: float) -> np.ndarray:
+    """How far the slopes on both sides are apart, if they seem to be, from f(x + th) − 2 f(x) + f(x − th), t = 1, 2, 4.
+
+    With slopes that are J apart that is thJ + (th)²f″ + (th)⁴f⁗/12 + …. Without f″, h and 2h give J + O(h³), and 2h and
+    4h the same if there is a kink, but 8 times as much where f is smooth.
+    """
+    near, middle, far = (difference / (t * step) for t, difference in zip((1, 2, 4), second, strict=True))
+    one, other = 2 * near - middle, 2 * middle - far
+    is_bent = (np.abs(one) > 16 * rounding / step) & (np.abs(one - other) < 0.75 * np.abs(one))
+    return np.where(is_bent, one, 0.0)
 
 
 @_in_silence
@@ -120,7 +152,7 @@ def linear_slopes(line: Line, rounding: np.ndarray, terms: int) -> Slopes:
     """
     after, before = line(1.0), line(-1.0)
     error = rounding + ROUNDING * EPSILON * np.sqrt(terms) * max(_largest(after), _largest(before))
-    return Slopes((after - before) / 2, error)
+    return Slopes((after - before) / 2, error, np.zeros_like(after))
 
 
 @_in_silence
@@ -164,6 +196,19 @@ def kink(line: Line, rounding: float) -> Kink | None:
         nearer_left += (nearer_left - left) / (ratio - 1)
         nearer_right += (nearer_right - right) / (ratio - 1)
     return Kink(nearer_left, nearer_right, visible) if is_kink or is_jump else None
+
+
+@_in_silence
+def kink_right_at(line: Line, rounding: float) -> Kink | None:
+    """As `kink`, but surely at t = 0 and not beside it: among very many numbers one is always close to where it has a
+    kink, and derivatives there are as they should be."""
+    found = kink(line, rounding)
+    if found is None:
+        return None
+    left, right = _one_sided(line, CLOSEST)
+    apart = found.right - found.left
+    is_visible = abs(right - left) > 4 * rounding / CLOSEST
+    return found if is_visible and abs(right - left - apart) < abs(apart) / 4 else None
 
 
 def _one_sided(line: Line, step: float) -> tuple[float, float]:

@@ -45,8 +45,9 @@ class Differentiable(Protocol):
 
 
 def other_inputs(arrays: Arrays) -> list[np.ndarray]:
-    """Inputs that are not these, but as good: floating ones a little smaller."""
-    return [array * OTHER if array.dtype.kind == "f" else array for array in arrays]
+    """Inputs that are not these, but as good: floating ones a little smaller, copies of the others, so that a function
+    which changes them is not seen too late, when they are changed already."""
+    return [array * OTHER if array.dtype.kind == "f" else array.copy(order="K") for array in arrays]
 
 
 # ---- functions of tensors --------------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ from .differences import (
     Slopes,
     curvature,
     kink,
+    kink_right_at,
+    leaves_domain,
     linear_slopes,
     noise,
     sharpest,
@@ -75,18 +77,20 @@ def gradcheck(
     linear: positions of the arguments in each of which, the others held, the function is linear (or affine). There a
         step of 1 is exact, and no more than rounding is forgiven. A convolution is linear in x and in its weight.
     without_gradient: positions of floating arguments of which it is known that they have no gradient (None).
-    at_kinks: "subgradient" accepts, where the slopes from both sides differ, every value between them, element by
-        element: a tie that counts twice passes. Hold what was decided on by its exact values, as the registry does.
+    at_kinks: "error" accepts no gradient where the slopes from both sides differ, not even their mean, which central
+        differences give. "subgradient" accepts every value between them, element by element: a tie that counts twice
+        passes. Hold what was decided on by its exact values, as the registry does.
     method: "jacobian", "elements" or "directions"; by default what the sizes allow.
     directions: how many random directions, for large inputs.
     step: h of the differences, relative to an element's magnitude, or to that of the input's largest if that is less
-        than 1, or to 1. Where the function is too steep or too rough for it, others are tried.
+        than 1, or to 1; where such steps leave the function's domain, relative to each element's magnitude. Where the
+        function is too steep or too rough for it, others are tried.
     tolerance: allowed beside the differences' own error, relative to the largest derivative of the same output.
     seed: of the cotangent and the directions.
 
     Returns a `Report`. Raises `GradcheckError` with the worst element: its index, the analytic and the numeric value,
-    and both one-sided slopes where it lies at a kink; TypeError for inputs that cannot be checked, ValueError for
-    arguments that cannot be.
+    and both one-sided slopes where it lies at a kink; TypeError for inputs that cannot be checked, or of which none is
+    floating, ValueError for arguments that cannot be.
     """
     check = Check(as_differentiable(function), inputs, set(without_gradient), seed)
     _reject_positions(linear, check, "linear")
@@ -97,6 +101,7 @@ def gradcheck(
     for position in check.checked:
         compared = _Compared(check, position, gradients[position], position in linear, step, tolerance)
         reports.append(compared.by(method or compared.method(), directions, at_kinks))
+    check.require_same_value()
     report = Report(tuple(reports))
     if (worst := report.worst) is not None and worst.excess > 1:
         raise GradcheckError(f"the gradient is not the derivative: {worst}\n{report}")
@@ -178,19 +183,31 @@ class _Compared:
         self._look_around()
         found = list(self._along_random(directions) if method == "directions" else self._at_elements(method))
         largest: dict[tuple[int, ...] | None, float] = {}
-        for comparison, _ in found:
+        for comparison, _, _ in found:
             largest[comparison.output] = max(largest.get(comparison.output, 0.0), abs(comparison.numeric))
         relative = ROUNDING * EPSILON * np.sqrt(self.array.size) if self.linear else self.tolerance
-        judged = [(replace(c, tolerance=c.tolerance + relative * largest[c.output]), line) for c, line in found]
+        judged = [(replace(c, tolerance=c.tolerance + relative * largest[c.output]), line) for c, line, _ in found]
         worst = self._worst(judged, relative, largest, at_kinks)
+        if worst.excess <= 1 and at_kinks == "error":
+            self._require_no_kink([(c, line) for c, line, bend in found if bend])
         return InputReport(self.position, method, len(judged), worst)
 
     def _look_around(self) -> None:
         """How exact the values are; whether they are linear as declared."""
         rng = np.random.default_rng([self.check.seed, 1, self.position])
-        line = self._line(rng.standard_normal(self.array.shape) * self.scales)
+        direction = rng.standard_normal(self.array.shape)
+        line = self._line(direction * self.scales)
         self.noise = noise(line)
-        self._require_exact_values()
+        if not self.linear and (leaves_domain(line, self.step) or self._roughness() is not None):
+            # As for the logarithm of small numbers beside larger ones: a step for each from its own magnitude.
+            self.scales = _scales(np.where(self.array == 0, self.unit, self.array), 0.0)
+            line = self._line(direction * self.scales)
+            self.noise = noise(line)
+        if (rough := self._roughness()) is not None:
+            raise GradcheckError(
+                f"the function's values are known to a relative error of {rough:.1g} only (seen along input "
+                f"{self.position}): is something computed in float32? Or does it change from call to call?"
+            )
         if self.linear:
             bend = curvature(line, self.noise, self.array.size)
             if bend.max() > 1:
@@ -199,17 +216,14 @@ class _Compared:
                     f"input {self.position} is declared linear, but output {output} is not linear in it"
                 )
 
-    def _require_exact_values(self) -> None:
-        """Raise where values are rougher than float64's, so that derivatives hide in them."""
+    def _roughness(self) -> float | None:
+        """The relative error of values that are rougher than float64's, so that derivatives hide in them."""
         weights = np.abs(self.check.cotangent)
         rough = float(np.vdot(weights, self.noise))
         size = float(np.vdot(weights, np.abs(self.check.output)) + np.vdot(np.abs(self.gradient), np.abs(self.array)))
         largest = float(np.abs(self.gradient * self.scales).max())
-        if rough > ROUNDING * ROUGH * size and rough > HIDDEN * self.step * largest > 0:
-            raise GradcheckError(
-                f"the function's values are known to a relative error of {rough / ROUNDING / size:.1g} only (seen "
-                f"along input {self.position}): is something computed in float32?"
-            )
+        is_rough = rough > ROUNDING * ROUGH * size and rough > HIDDEN * self.step * largest > 0
+        return rough / ROUNDING / size if is_rough else None
 
     def _line(self, direction: np.ndarray) -> Line:
         """t → f(… x + t·direction …)."""
@@ -224,9 +238,9 @@ class _Compared:
     def _slopes(self, line: Line) -> Slopes:
         if self.linear:
             return linear_slopes(line, self.noise, self.array.size)
-        return slopes(line, self.noise, self.step, self.other_steps)
+        return slopes(line, self.check.output, self.noise, self.step, self.other_steps)
 
-    def _along_random(self, directions: int) -> Iterator[tuple[Comparison, Line]]:
+    def _along_random(self, directions: int) -> Iterator[tuple[Comparison, Line, float]]:
         """Derivatives of ⟨cotangent, f⟩ along random directions, longer where the input is larger."""
         rng = np.random.default_rng([self.check.seed, self.position])
         for _ in range(directions):
@@ -235,9 +249,9 @@ class _Compared:
             slope = self._slopes(line).contracted(self.check.cotangent)
             analytic = float(np.vdot(self.gradient, direction))
             numbers = analytic, float(slope.value), float(slope.error)
-            yield Comparison(self.position, None, None, *numbers), self._of(None, line)
+            yield Comparison(self.position, None, None, *numbers), self._of(None, line), float(slope.bend)
 
-    def _at_elements(self, method: Method) -> Iterator[tuple[Comparison, Line]]:
+    def _at_elements(self, method: Method) -> Iterator[tuple[Comparison, Line, float]]:
         """Derivatives of ⟨cotangent, f⟩ in each element of the input, and of each output for the whole Jacobian."""
         outputs = list(np.ndindex(self.check.output.shape)) if method == "jacobian" else []
         rows = [self._under_unit_cotangent(output) for output in outputs]
@@ -248,10 +262,14 @@ class _Compared:
             each = self._slopes(line).scaled(1 / float(self.scales[index]))
             whole = each.contracted(self.check.cotangent)
             numbers = float(self.gradient[index]), float(whole.value), float(whole.error)
-            yield Comparison(self.position, index, None, *numbers), self._of(None, line)
+            yield Comparison(self.position, index, None, *numbers), self._of(None, line), float(whole.bend)
             for output, row in zip(outputs, rows, strict=True):
                 numbers = float(row[index]), float(each.value[output]), float(each.error[output])
-                yield Comparison(self.position, index, output, *numbers), self._of(output, line)
+                yield (
+                    Comparison(self.position, index, output, *numbers),
+                    self._of(output, line),
+                    float(each.bend[output]),
+                )
 
     def _of(self, output: tuple[int, ...] | None, line: Line) -> Line:
         """The line of one output, or of ⟨cotangent, f⟩."""
@@ -290,11 +308,10 @@ class _Compared:
         """With differences of other steps, and at a kink with the slopes on both sides."""
         if self.linear:
             return c
-        scale = 1.0 if c.index is None else float(self.scales[c.index])
-        weights = np.abs(self.check.cotangent)
-        rounding = float(np.vdot(weights, self.noise) if c.output is None else self.noise[c.output])
-        so_far = Slopes(np.asarray(c.numeric * scale), np.asarray((c.tolerance - allowed) * scale))
-        best = sharpest(line, rounding, self.step, self.other_steps, so_far).scaled(1 / scale)
+        scale, rounding = self._scale_of(c), self._rounding_of(c)
+        numbers = c.numeric * scale, (c.tolerance - allowed) * scale, 0.0
+        so_far = Slopes(*map(np.asarray, numbers))
+        best = sharpest(line, line(0.0), rounding, self.step, self.other_steps, so_far).scaled(1 / scale)
         closer = replace(c, numeric=float(best.value), tolerance=float(best.error) + allowed)
         if closer.excess <= 1 or (found := kink(line, rounding)) is None:
             return closer
@@ -304,6 +321,24 @@ class _Compared:
         if at_kinks == "subgradient" and low - room <= c.analytic <= high + room:
             return replace(closer, numeric=c.analytic, left=there.left, right=there.right)
         return replace(closer, left=there.left, right=there.right)
+
+    def _require_no_kink(self, bent: list[tuple[Comparison, Line]]) -> None:
+        """Raise at a kink where the gradient is the mean of the slopes on both sides: what central differences give."""
+        for c, line in bent:
+            if (found := kink_right_at(line, self._rounding_of(c))) is not None:
+                there = found.scaled(1 / self._scale_of(c))
+                raise GradcheckError(
+                    "there is no derivative to compare with, and at_kinks = 'error': "
+                    f"{replace(c, left=there.left, right=there.right)}"
+                )
+
+    def _scale_of(self, c: Comparison) -> float:
+        return 1.0 if c.index is None else float(self.scales[c.index])
+
+    def _rounding_of(self, c: Comparison) -> float:
+        """What a value of its output may be rounded."""
+        weights = np.abs(self.check.cotangent)
+        return float(np.vdot(weights, self.noise) if c.output is None else self.noise[c.output])
 
 
 def _scales(array: np.ndarray, unit: float) -> np.ndarray:

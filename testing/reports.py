@@ -48,6 +48,8 @@ class Comparison:
             f"analytic {self.analytic + 0.0:.12g}, numeric {self.numeric + 0.0:.12g}, "
             f"difference {abs(self.analytic - self.numeric):.3g}, allowed {self.tolerance:.3g}"
         )
+        if not np.isfinite(self.numeric):
+            text += "; the function's values a step away are not finite: a smaller step may find the slope"
         if self.left is not None and self.right is not None:
             text += (
                 f"; it lies at a kink: slope from the left {self.left + 0.0:.9g}, from the right {self.right + 0.0:.9g}"

@@ -26,6 +26,8 @@ class Check:
         self.arrays = _as_arrays(inputs)
         self.wanted = [a.dtype.kind == "f" for a in self.arrays]
         self.checked = [i for i, want in enumerate(self.wanted) if want and i not in without]
+        if not any(self.wanted):
+            raise TypeError("no input is floating, so that there is nothing to check: expected float64 arrays")
         self.cotangent = np.zeros(0)
 
     def rules(self) -> list[np.ndarray]:
@@ -47,14 +49,14 @@ class Check:
         should not, is then wrong for all that follows."""
         others = other_inputs(self.arrays)
         output = np.asarray(self.function.value(others))
+        if output.dtype != np.float64:
+            raise GradcheckError(f"the function's value is {output.dtype} for float64 inputs, expected float64")
         self.function.gradients(others, np.ones_like(output), self.wanted, self.function.paths[0])
 
     # ---- the value
 
     def _value(self) -> np.ndarray:
         (output,) = self._twice("value", lambda: (self.function.value(self.arrays),))
-        if output.dtype != np.float64:
-            raise GradcheckError(f"the function's value is {output.dtype} for float64 inputs, expected float64")
         kept = self.function.value(self.arrays)
         before = kept.tobytes()
         self.function.value(other_inputs(self.arrays))
@@ -65,6 +67,10 @@ class Check:
             allowed = AGREEMENT * np.abs(output).max(initial=0)
             _require_close(output, plain, allowed, "the value depends on the memory layout of the inputs")
         return output
+
+    def require_same_value(self) -> None:
+        """After the many calls that differences take, the value has the bits that it had before them."""
+        _require_determined(self.output, np.array(self.function.value(self.arrays)), "the value")
 
     # ---- the gradients
 

@@ -111,7 +111,7 @@ class Entry:
     """A function of `tomograd.functional`.
 
     samples: the first is the plain call, of which the tables say in what it is linear.
-    kinks: where it has no derivative; none for a function that is smooth wherever it is defined.
+    kinks: where it has no derivative; none for a function that has one wherever it is defined.
     backends: those on whose arrays it works, and of whose kernels it is made.
     constant: why its result is a constant, so that there is no gradient; empty for a differentiable function.
     once_only: why it has no second derivatives; empty for a function that has them.

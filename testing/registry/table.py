@@ -18,7 +18,7 @@ which their tests and `tomograd check` are made as well. Do not edit this page: 
 - **linear in**: the arguments in each of which the plain call is linear, or affine, while the others are held. There
   central differences are exact, and the gradient is checked up to rounding.
 - **gradient at kinks and ties**: what it is where there is no derivative; tested to the last bit. Where nothing is
-  said, the function is smooth wherever it is defined.
+  said, the function has a derivative wherever it is defined.
 - **derivatives**: 2 where gradients of gradients are checked as well. A constant has none.
 
 All compute in float32 and float64, on the backends named at each family.

@@ -81,6 +81,33 @@ def test_inputs_of_every_size(scale):
         gradcheck(array_function(lambda x: 1 / x, lambda dy, x: -dy / x**2 * 1.00001), x)
 
 
+# Functions that are defined on one side only, or have a pole, so close to some of the numbers that a step which suits
+# the others leaves where they are defined.
+ONE_SIDED = {
+    "log": (np.log, lambda x: 1 / x, 1e-8),
+    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x), 1e-12),
+    "x log x": (lambda x: x * np.log(x), lambda x: np.log(x) + 1, 1e-9),
+    "1/x": (lambda x: 1 / x, lambda x: -1 / x**2, 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", ONE_SIDED)
+@pytest.mark.parametrize("shape", [(2,), *SIZES.values()])
+def test_small_numbers_beside_large_ones_get_steps_of_their_own(name, shape):
+    function, slope, smallest = ONE_SIDED[name]
+    x = np.random.default_rng(0).uniform(smallest, 0.75, shape)
+    x.flat[0] = smallest
+    gradcheck(array_function(function, lambda dy, x: dy * slope(x)), x)
+    with pytest.raises(GradcheckError, match="is not the derivative"):
+        gradcheck(array_function(function, lambda dy, x: dy * slope(x) * 1.001), x)
+
+
+def test_where_no_step_stays_within_the_domain_the_message_says_so():
+    x = np.array([1 - 1e-12, 0.5])
+    with pytest.raises(GradcheckError, match="values a step away are not finite: a smaller step"):
+        gradcheck(array_function(np.arcsin, lambda dy, x: dy / np.sqrt(1 - x * x)), x)
+
+
 def test_an_output_far_smaller_than_the_others_is_judged_by_itself():
     def forward(x):
         return np.stack([np.exp(x) * 1e4, np.sin(x)])
@@ -334,6 +361,67 @@ def test_both_ends_of_the_interval_are_subgradients(function, arrays):
         gradcheck(function, arrays)
 
 
+@pytest.mark.parametrize("method", SIZES)
+def test_the_mean_of_the_slopes_is_no_derivative_though_central_differences_give_it(method):
+    x = np.random.default_rng(1).standard_normal(SIZES[method])
+    x.flat[1] = 0
+    with pytest.raises(
+        GradcheckError, match=r"there is no derivative.*it lies at a kink: slope from the left \S+, from"
+    ):
+        gradcheck(relu(0.5), x)
+    gradcheck(relu(0.5), x, at_kinks="subgradient")
+    x.flat[1] = 0.25
+    gradcheck(relu(0.5), x)
+
+
+@pytest.mark.parametrize("size", [3, 300, 3000])
+def test_beside_a_kink_however_close_the_gradient_is_right(size):
+    x = np.random.default_rng(0).standard_normal(size)
+    x[1] = 3e-8
+    gradcheck(relu(0), x)
+
+
+def test_ties_whose_gradient_is_shared_are_kinks():
+    def shared(dy, x):
+        return dy * (x == x.max()) / np.sum(x == x.max())
+
+    pair = array_function(np.max, shared)
+    with pytest.raises(GradcheckError, match=r"at index \(1,\).*slope from the left 0, from the right 0.1257"):
+        gradcheck(pair, np.array([1.0, 2.0, 2.0]))
+    gradcheck(pair, np.array([1.0, 2.0, 2.125]))
+    with pytest.raises(GradcheckError, match="there is no derivative"):
+        gradcheck(F.abs, np.array([0.0, 1.0]))
+    with pytest.raises(GradcheckError, match=r"there is no derivative.*input 0 at index \(0,\)"):
+        gradgradcheck(lambda x: x * F.abs(x), np.array([0.0, 1.0]))
+
+
+CURVED = {
+    "x |x|": (lambda x: x * np.abs(x), lambda dy, x: 2 * dy * np.abs(x), 0.0),
+    "|x|^1.5": (lambda x: np.abs(x) ** 1.5, lambda dy, x: 1.5 * dy * np.sign(x) * np.sqrt(np.abs(x)), 0.0),
+    "Huber's loss where its pieces meet": (
+        lambda x: np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5),
+        lambda dy, x: dy * np.clip(x, -1, 1),
+        1.0,
+    ),
+    "a narrow softplus": (
+        lambda x: np.logaddexp(0, 1e4 * x) / 1e4,
+        lambda dy, x: dy / (1 + np.exp(np.minimum(-1e4 * x, 700))),
+        0.0,
+    ),
+    "a rounded corner": (
+        lambda x: np.sqrt(x * x + 1e-8), lambda dy, x: dy * x / np.sqrt(x * x + 1e-8), 0.0,
+    ),
+    "a steep minimum": (lambda x: np.cosh(50 * x), lambda dy, x: 50 * dy * np.sinh(50 * x), 0.0),
+    "a flat one": (lambda x: x**4, lambda dy, x: 4 * dy * x**3, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_what_is_only_curved_is_no_kink(name):
+    function, gradient, at = CURVED[name]
+    gradcheck(array_function(function, gradient), np.array([at, 0.375, -0.25]))
+
+
 def test_a_smooth_minimum_is_no_kink():
     with pytest.raises(GradcheckError) as caught:
         gradcheck(square(lambda dy, x: 2 * x * dy + 0.1), np.zeros(2), at_kinks="subgradient")
@@ -506,6 +594,15 @@ def test_arguments_that_cannot_be(option, message):
 def test_constants_cannot_be_linear():
     with pytest.raises(ValueError, match="input 1 is not floating and never has a gradient"):
         gradcheck(F.sparse_cross_entropy, [X, np.array([0, 2])], linear=[1])
+
+
+def test_there_must_be_something_to_check():
+    right = array_function(lambda x: x * 2.0, lambda dy, x: dy * 2.0)
+    for inputs in (np.arange(3), [], [np.arange(3), np.array([True])]):
+        with pytest.raises(TypeError, match="no input is floating, so that there is nothing to check"):
+            gradcheck(right, inputs)
+    with pytest.raises(TypeError, match="no input is floating"):
+        gradgradcheck(lambda x: x**2, np.arange(3))
 
 
 def test_functions_that_are_none():

@@ -23,7 +23,7 @@ WITH_KINKS = {
     *("simple_rnn", "lstm", "gru"),  # cells with relu or hard_sigmoid
     *("sparse_cross_entropy", "cross_entropy", "binary_cross_entropy", "dice"),
 }
-WITH_KINKS_OF_THEIR_GRADIENTS = {"celu", "sparse_plus"}
+WITH_KINKS_OF_THEIR_GRADIENTS = {"celu", "softsign", "sparse_plus"}
 SMOOTH = [e for e in ENTRIES.values() if not e.kinks and not e.constant]
 
 

@@ -97,6 +97,35 @@ def test_a_value_that_changes_its_input():
         gradcheck(array_function(forward, lambda dy, x: dy), X.copy())
 
 
+def test_a_value_that_changes_labels_once_and_for_all():
+    def forward(x, labels):
+        labels[0] = 7
+        return 2 * x
+
+    pair = array_function(forward, lambda dy, x, labels: (2 * dy, None))
+    labels = np.array([0, 1])
+    with pytest.raises(GradcheckError, match="computing the value changed input 1 in place"):
+        gradcheck(pair, [np.ones(2), labels])
+
+
+def test_a_value_that_drifts_from_call_to_call():
+    class Drifting:
+        calls = 0
+
+        def __call__(self, x):
+            self.calls += 1
+            return 2 * x + (1e-30 if self.calls > 30 else 0)
+
+    with pytest.raises(GradcheckError, match="the value is not the same when it is computed again"):
+        gradcheck(array_function(Drifting(), lambda dy, x: 2 * dy), np.zeros(3), method="directions")
+
+
+@pytest.mark.parametrize("value, kind", [(None, "object"), ("text", "<U4"), (1j, "complex128"), (True, "bool")])
+def test_a_value_that_is_no_number(value, kind):
+    with pytest.raises(GradcheckError, match=f"the function's value is {kind} for float64 inputs, expected float64"):
+        gradcheck(array_function(lambda x: value, lambda dy, x: dy), np.ones(3))
+
+
 @pytest.mark.parametrize("which, name", [(0, "the cotangent"), (1, "input 0"), (2, "input 1")])
 def test_a_gradient_that_changes_an_argument(which, name):
     def backward(dy, x, y):
