@@ -72,7 +72,7 @@ def _chosen(wanted: list[str] | None, known: list[str], option: str, what: str) 
 def _matching(parts: list[str] | None, names: list[str]) -> list[str]:
     """The names that hold one of the parts; all, if there are none."""
     for part in parts or ():
-        if not any(part in name for name in names):
+        if not part or not any(part in name for name in names):
             raise UserError(None, f"--function {part!r}: no function of tomograd.functional has this in its name")
     return [name for name in names if not parts or any(part in name for part in parts)]
 
@@ -106,7 +106,8 @@ def _as_text(facts: dict[str, Any], backends: list[str], outcomes: list["Outcome
     for outcome in outcomes:
         by_function.setdefault(outcome.function, []).append(outcome)
     lines += [_row(name, backends, of_one) for name, of_one in by_function.items()]
-    lines += ["", *[f"- **failed**: {o.function} ({o.backend}): {text}" for o in outcomes for text in o.failures]]
+    failures = [f"- **failed**: {o.function} ({o.backend}): {text}" for o in outcomes for text in o.failures]
+    lines += ["", *[failure.replace("\n", "\n  ") for failure in failures]]  # so that each stays one item of the list
     failed, seconds = sum(not outcome.passed for outcome in outcomes), sum(outcome.seconds for outcome in outcomes)
     lines.append(f"{len(outcomes) - failed} of {len(outcomes)} passed in {seconds:.0f} s.")
     return "\n".join(lines)

@@ -58,11 +58,23 @@ def test_a_function_that_is_wrong_is_said_and_gives_exit_code_1(tomograd, monkey
     assert "0 of 2 passed" in done.out
 
 
+def test_a_function_that_raises_stops_no_other_and_its_message_stays_one_item(tomograd, monkeypatch):
+    def broken(self, *arguments):
+        raise RuntimeError("broken\nin two")
+
+    monkeypatch.setattr("tomograd.engine.functions.elementwise.Sin.forward", broken)
+    done = tomograd("check", "--function", "sin", "--function", "exp", "--backend", "reference", "--quick")
+    assert done.code == 1
+    assert "- **failed**: sin (reference): first derivatives, sin(x): RuntimeError: broken\n  in two\n" in done.out
+    assert "5 of 6 passed" in done.out  # others with these in their names
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--backend", "tpu"), "--backend 'tpu': the backends on this machine are reference, cpu"),
         (("--function", "reluu"), "--function 'reluu': no function of tomograd.functional has this in its name"),
+        (("--function", ""), "--function '': no function"),
         (("--output", "html"), "'html'"),
     ],
 )
