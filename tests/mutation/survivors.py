@@ -7,6 +7,8 @@ all else. What survives is an equivalent program, and stands with the reason in 
 a test that is missing.
 
 Of a module with very many mutants, `--sample 40` takes so many at random (the same ones every time).
+
+Where the tests fail on the module as it is, nothing can be said of mutants: this ends with the names of those tests.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import ast
 import gc
 import importlib
 import io
+import mmap
 import os
 import random
 import resource
@@ -155,6 +158,7 @@ class Exchanging:
     def __init__(self, module: str, path: str, original: CodeType, mutants: Sequence[tuple[Mutant, CodeType]]):
         self.module, self.path, self.original, self.mutants = module, path, original, mutants
         self.survivors: list[Mutant] = []
+        self.failing: list[str] = []  # tests that fail without a mutant
         self.reached: dict[str, set[tuple[str, int]]] = {}  # the module's functions that a test runs, by its name
         self.found: Counter[str] = Counter()  # mutants that a test found
 
@@ -164,8 +168,12 @@ class Exchanging:
         settings.register_profile("hasty", hasty)
         settings.load_profile("hasty")
 
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self._learn(session.items)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.testsfailed:
+            return None  # some cannot be collected: pytest says so itself
+        self.failing = self._learn(session.items)
+        if self.failing:
+            return True
         self.living = living_functions(self.path)
         gc.freeze()  # what lives now lives on: the children need not look through it
         for mutant, code in self.mutants:
@@ -176,20 +184,23 @@ class Exchanging:
             self.found.update([finder] if finder else [])
         return True
 
-    def _learn(self, items: Sequence[pytest.Item]) -> None:
-        """Run all tests on the module as it is, and note which functions each of them reaches."""
+    def _learn(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Run all tests on the module as it is, and note which functions each of them reaches; the names of those that
+        fail."""
+        running = mmap.mmap(-1, 8)  # the place of the test that runs, which the parent reads if it ends the child
 
-        def reached_by(item: pytest.Item) -> set[tuple[str, int]]:
-            passed = []
-            reached = functions_run(self.path, lambda: passed.append(_passes(item)))
-            if passed != [True]:
-                raise AssertionError(f"{item.nodeid} fails without a mutant")
-            return reached
+        def reached_by(place: int) -> set[tuple[str, int]] | None:
+            running[:8] = place.to_bytes(8, "little")
+            passed: list[bool] = []
+            reached = functions_run(self.path, lambda: passed.append(_passes(items[place])))
+            return reached if passed == [True] else None
 
-        answer = in_child(lambda: {item.nodeid: reached_by(item) for item in items})
+        answer = in_child(lambda: [reached_by(place) for place in range(len(items))])
         if answer is None:
-            raise SystemExit(f"{self.module}: its tests fail without a mutant")
-        self.reached = ast.literal_eval(answer)
+            return [f"{items[int.from_bytes(running[:8], 'little')].nodeid} (which ended the process)"]
+        reached = dict(zip([item.nodeid for item in items], ast.literal_eval(answer), strict=True))
+        self.reached = {name: functions for name, functions in reached.items() if functions is not None}
+        return [name for name, functions in reached.items() if functions is None]
 
     def _finder(self, items: Sequence[pytest.Item], code: CodeType) -> str | None:
         """The name of the test that finds a mutant. What runs compiled is reached by all, as far as one can see."""
@@ -253,7 +264,11 @@ def report(module: str, word: str, sample: int | None, part: slice) -> None:
             survivors.append(mutant)
             tell(module, mutant)
     exchanging = Exchanging(module, str(path), original, by_exchange)
-    pytest.main([*tests, *_QUIETLY], [exchanging])
+    code = pytest.main([*tests, *_QUIETLY], [exchanging])
+    if exchanging.failing:
+        raise SystemExit("\n  ".join([f"{module}: without any mutant there fail:", *exchanging.failing]))
+    if code != pytest.ExitCode.OK:
+        raise SystemExit(f"{module}: its tests cannot be collected ({pytest.ExitCode(code).name})")
     survivors += exchanging.survivors
     unexplained = [mutant for mutant in survivors if why(module, mutant.before, mutant.after) is None]
     print(
