@@ -27,6 +27,18 @@ def swap(typing, words, index, number):
 
 
 @intrinsic
+def claim(typing, words, index, number):
+    """words[index] += 1, if it is `number`; returns whether it was."""
+
+    def generate(context, builder, signature, arguments):
+        place = builder.gep(arguments[0], [arguments[1]])
+        more = builder.add(arguments[2], arguments[2].type(1))
+        return builder.extract_value(builder.cmpxchg(place, arguments[2], more, ORDER), 1)
+
+    return types.boolean(words, types.intp, types.intp), generate
+
+
+@intrinsic
 def read(typing, words, index):
     """words[index], as the last thread left it."""
 

@@ -2,9 +2,8 @@
 
 A step of a sequence is a product of the state with the recurrent weights, which stay the same for all steps: they are
 packed once (a block of columns for each register tile, its gates side by side, so that whoever has the tile has all
-gates of the same units) and come from the caches in every step. The batch is cut into groups of sequences. A thread
-takes a group through all its steps and waits for nobody; how the batch is cut changes no result, as every number is
-summed in the same order in a tile of any height.
+gates of the same units) and come from the caches in every step. Every number is summed in the same order in a tile of
+any height: how sequences and units are divided among threads changes no result.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..memory import empty
 from .bodies import address_of, helper, kernel, unpack
-from .launch import run, threads
+from .launch import run
 from .simd import Level, lanes, level, load, load_part, splat, store, store_part, vector_of
 from .tile_kernel import (
     ADVANCE,
@@ -34,11 +33,10 @@ from .tile_kernel import (
 from .tiles import TileShape
 
 MOST_ROWS = 8  # of a tile
+MOST = 0  # where kernels, an array of addresses by rows, have the rows of the largest
 VECTORS = 4  # in a row of a tile that has no gates
 ROOM = MOST_ROWS * VECTORS * 64  # numbers of any tile, with vectors of up to 64 lanes
 ALL_SLOTS = SLOTS + 4  # and a table of one piece
-GROUP_ROWS = 24  # sequences that a thread takes through the steps together, at most: their states stay in its caches
-WORK = 30_000  # cycles that are worth a thread
 PACKING_GRAIN = 64  # rows of packed weights that are worth a thread
 
 
@@ -123,27 +121,20 @@ def packed_back(weight: np.ndarray, first: int, depth: int) -> np.ndarray:
 @helper
 def multiply(kernels, slots, rows, x, step, packed, room, depth, width):
     """room (rows, width) = the `rows` rows of x, which lie `step` numbers apart, times a block of packed weights
-    (depth, width)."""
+    (depth, width); zeros if there is no depth."""
     table = SLOTS
     slots[table], slots[table + 1], slots[table + 2], slots[table + 3] = 0, 0, depth, 0
     slots[STEP], slots[ADVANCE], slots[W_ADVANCE] = step, 1, width
     slots[X_POINTER], slots[W_POINTER] = address_of(x, 0), address_of(packed, 0)
     slots[TABLE], slots[OUT], slots[OUT_STEP] = address_of(slots, table), address_of(room, 0), width
     slots[COLUMNS], slots[FLAGS] = width, 0
-    call_tile_kernel(kernels[rows], 1, slots)
+    call_tile_kernel(kernels[rows], min(depth, 1), slots)
 
 
 @helper
 def part_of(total, parts, part):
     """Where part number `part` of `total` begins, if all are nearly equal."""
     return total * part // parts
-
-
-def groups_of(sequences: int, steps: int, depth: int, columns: int, dtype: np.dtype) -> int:
-    """Into how many groups a batch is cut."""
-    cycles = sequences * steps * depth * columns / (2 * vector_of(dtype).lanes)
-    workers = max(1, min(threads(), int(cycles / WORK), sequences))
-    return workers * -(-sequences // (workers * GROUP_ROWS))
 
 
 def tile_rows(vectors: int, host: Level) -> int:
@@ -156,19 +147,19 @@ def tile_rows(vectors: int, host: Level) -> int:
 def _kernels(dtype: np.dtype, vectors: int, heights: tuple[int, ...], host: Level) -> tuple[np.ndarray, list]:
     """Addresses of the tile kernels by rows, and what keeps them alive."""
     addresses, kept = np.zeros(MOST_ROWS + 1, np.int64), []
+    addresses[MOST] = tile_rows(vectors, host)
     for rows in heights:
         kept.append(tile_kernel(dtype, TileShape(dtype, rows, vectors)))
         addresses[rows] = kept[-1].address
     return addresses, kept
 
 
-def kernels_for(dtype: np.dtype, vectors: int, sequences: int, groups: int) -> tuple[np.ndarray, int]:
-    """(addresses of tile kernels by rows, rows of the largest) for all groups of a batch: each group is cut into nearly
-    equal tiles."""
-    most = tile_rows(vectors, level())
+def kernels_for(dtype: np.dtype, vectors: int, sequences: int, groups: int) -> np.ndarray:
+    """Addresses of tile kernels by rows (and at MOST the rows of the largest) for all groups of a batch: each group is
+    cut into nearly equal tiles."""
     sizes = {sequences // groups, -(-sequences // groups)}  # of groups that are nearly equal
-    heights = {height for size in sizes for height in _heights(size, most)}
-    return _kernels(dtype, vectors, tuple(sorted(heights)), level())[0], most
+    heights = {height for size in sizes for height in _heights(size, tile_rows(vectors, level()))}
+    return _kernels(dtype, vectors, tuple(sorted(heights)), level())[0]
 
 
 def _heights(size: int, most: int) -> Sequence[int]:

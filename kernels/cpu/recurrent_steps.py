@@ -1,18 +1,13 @@
-"""What the bodies of recurrent cells share: activations with their slopes, the states that a step begins with, products
-of states forward and back, and how a batch is laid out for them."""
+"""What recurrent cells do in a step: activations with their slopes, the states that a step begins with, and products of
+states, forward and back, whose sums a cell takes on vector by vector."""
 
-import numpy as np
-
-from ..memory import empty, zeros
-from .bodies import helper
-from .copying import contiguous
-from .elementwise import Formula, formula
-from .launch import run
+from .bodies import helper, value
+from .elementwise import Formula, apply, formula
 from .mathematics import like
 from .mathematics import sigmoid as sigmoid_of
 from .mathematics import tanh as tanh_of
-from .recurrent_products import get, groups_of, kernels_for, multiply, part_of, put
-from .simd import lanes, load, maximum, minimum, pointer_at, select, splat, store, vector_of
+from .recurrent_products import MOST, VECTORS, get, multiply, part_of, put
+from .simd import lanes, load, maximum, minimum, pointer_at, select, splat
 
 # ---- activations, and their slopes as functions of their values ------------------------------------------------------
 
@@ -75,107 +70,135 @@ ACTIVATIONS: dict[str, tuple[Formula, Formula]] = {
     "hard_sigmoid": (hard_sigmoid, hard_sigmoid_slope),
 }
 
-# ---- what bodies share -----------------------------------------------------------------------------------------------
+# ---- where a step is ------------------------------------------------------------------------------------------------
 
-# What the bodies find where in the layout.
-SEQUENCES, STEPS, UNITS, GROUPS, ROWS, STARTS, MASKED = range(7)
+# What stands where in the layout.
+SEQUENCES, STEPS, UNITS, GROUPS, SHARES, STAGES, PHASES, STARTS, MASKED = range(9)
 
-
-@helper
-def in_turn(number, blocks, t):
-    """Which block comes as this number in step t: from the first to the last, and back in the next step, so that what
-    the caches hold of weights that are larger than they are is what the next step begins with."""
-    return number if t % 2 == 0 else blocks - 1 - number
+# What a step is told in the tuple `place`: (vector, mask, layout, slots, room, forth, share, first, last). It is to
+# compute that share of the units, for the sequences first … last, with the blocks of weights from the first on (forth)
+# or back from the last; slots and room are for its products.
 
 
 @helper
-def state_before(vector, sequence, start, layout, n, t, u, count):
-    """The state that step t begins with: the one that the step before left in `sequence`, the given one, or 0."""
+def is_taken(place, n, t):
+    """Whether a step is not left out."""
+    mask, layout = place[1], place[2]
+    return not layout[MASKED] or mask[n * layout[STEPS] + t] != 0
+
+
+@helper
+def state_before(place, sequence, start, n, t, u):
+    """The state that step t begins with, a vector of units from u on: the one that the step before left in `sequence`,
+    the given one, or 0."""
+    vector, layout = place[0], place[2]
+    units = layout[UNITS]
     if t > 0:
-        return get(vector, sequence, (n * layout[STEPS] + t - 1) * layout[UNITS] + u, count)
+        return get(vector, sequence, (n * layout[STEPS] + t - 1) * units + u, units - u)
     if layout[STARTS]:
-        return get(vector, start, n * layout[UNITS] + u, count)
+        return get(vector, start, n * units + u, units - u)
     return splat(vector, 0)
 
 
 @helper
-def product_of_states(vector, kernels, slots, layout, h, h0, n, rows, t, packed, block, room, width):
-    """room (rows, width) = h_{t−1} of the sequences n … n + rows times a block of the packed weights; 0 before the
-    first step, unless a state was given."""
-    units = layout[UNITS]
-    weights = pointer_at(packed, block * units * width)
-    if t > 0:
-        states = pointer_at(h, (n * layout[STEPS] + t - 1) * units)
-        multiply(kernels, slots, rows, states, layout[STEPS] * units, weights, room, units, width)
-    elif layout[STARTS]:
-        multiply(kernels, slots, rows, pointer_at(h0, n * units), units, weights, room, units, width)
-    else:
-        for j in range(0, rows * width, lanes(vector)):
-            store(room, j, splat(vector, 0))
+def _blocks_of(place, wide):
+    """The share's blocks of `wide` units, from the first to the one after the last."""
+    layout, share = place[2], place[6]
+    blocks = -(-layout[UNITS] // wide)
+    return part_of(blocks, layout[SHARES], share), part_of(blocks, layout[SHARES], share + 1)
+
+
+# ---- products --------------------------------------------------------------------------------------------------------
 
 
 @helper
-def _add_back(vector, mask, layout, n, rows, t, room, block, width, dh):
-    """dh (N, H) += room (rows, width), a block of what comes back through the product, but for steps left out."""
-    units = layout[UNITS]
-    for r in range(rows):
-        if not layout[MASKED] or mask[(n + r) * layout[STEPS] + t]:
-            for j in range(0, min(width, units - block * width), lanes(vector)):
-                u = block * width + j
-                count, at = units - u, (n + r) * units + u
-                put(vector, dh, at, get(vector, dh, at, count) + load(vector, room, r * width + j), count)
+def each_sum(cell, t, place, kernels, x, step, packed, depth, width, wide, given):
+    """cell(n, t, u, sums, place, given) for each sequence n and each vector of the share's units, from u on: `sums` are
+    those of `depth` numbers x[n · step :] with their columns of the packed weights, in the first vector of a tile's row
+    of `width` numbers, which has `wide` units.
 
-
-@helper
-def multiply_back(
-    vector, kernels, slots, layout, first, last, t, gradient, columns, depth, packed, room, width, mask, dh
-):
-    """dh (N, H) += gradient[:, t, :depth] (of N, T, columns) times the packed transposed weights, for the sequences
-    first … last."""
-    units, step = layout[UNITS], layout[STEPS] * columns
-    tiles = -(-(last - first) // layout[ROWS])
-    blocks = -(-units // width)
-    for number in range(blocks):
-        block = in_turn(number, blocks, t)
+    Blocks go forth, and back in the next step, so that what the caches hold of weights that are larger than they are is
+    what the next step begins with."""
+    vector, _, layout, slots, room, forth, _, first, last = place
+    units, tiles = layout[UNITS], -(-(last - first) // kernels[MOST])
+    begin, end = _blocks_of(place, wide)
+    for number in range(begin, end):
+        block = number if forth else begin + end - 1 - number
         weights = pointer_at(packed, block * depth * width)
         for tile in range(tiles):
             n = first + part_of(last - first, tiles, tile)
             rows = first + part_of(last - first, tiles, tile + 1) - n
-            x = pointer_at(gradient, n * step + t * columns)
-            multiply(kernels, slots, rows, x, step, weights, room, depth, width)
-            _add_back(vector, mask, layout, n, rows, t, room, block, width, dh)
+            multiply(kernels, slots, rows, pointer_at(x, n * step), step, weights, room, depth, width)
+            for r in range(rows):
+                for j in range(0, min(wide, units - block * wide), lanes(vector)):
+                    apply(cell, (n + r, t, block * wide + j, pointer_at(room, r * width + j), place, given))
 
 
-class Batch:
-    """What the launchers share: the layout, the mask, and how the batch is cut."""
+@helper
+def each_state_sum(cell, t, place, kernels, gates, h, h0, packed, given):
+    """`each_sum` of the states that step t begins with: in a row of a tile there is one vector of each gate, or VECTORS
+    of the only one."""
+    vector, layout = place[0], place[2]
+    width = lanes(vector) * (VECTORS if gates == 1 else gates)
+    steps, units = layout[STEPS], layout[UNITS]
+    if t > 0:
+        x, step = pointer_at(h, (t - 1) * units), steps * units
+    else:
+        x, step = pointer_at(h0, 0), units
+    depth = units if t > 0 or layout[STARTS] else 0
+    each_sum(cell, t, place, kernels, x, step, packed, depth, width, width // gates, given)
 
-    def __init__(self, h: np.ndarray, gates: int, mask: np.ndarray | None, starts: bool):
-        self.shape, self.dtype = h.shape, h.dtype
-        n, steps, units = h.shape
-        self.groups = groups_of(n, steps, units, gates * units, h.dtype)
-        self.vector, self.starts = vector_of(h.dtype), starts
-        self.masked = mask is not None
-        self.mask = np.zeros(1, np.bool_) if mask is None else np.ascontiguousarray(mask)
 
-    def kernels(self, vectors: int) -> tuple[np.ndarray, np.ndarray]:
-        """(addresses of tile kernels by rows, layout) for tiles with so many vectors in a row."""
-        n, steps, units = self.shape
-        addresses, most = kernels_for(self.dtype, vectors, n, self.groups)
-        return addresses, np.array([n, steps, units, self.groups, most, self.starts, self.masked], np.int64)
+@formula
+def add_back(n, t, u, sums, place, given):
+    """dh (N, H) += what comes back through the product, but for steps left out. Given: dh."""
+    vector, units, dh = place[0], place[2][UNITS], given[0]
+    if is_taken(place, n, t):
+        at = n * units + u
+        put(vector, dh, at, get(vector, dh, at, units - u) + load(vector, sums, 0), units - u)
 
-    def run(self, body, *arguments) -> None:
-        """Runs a body over the groups."""
-        run(body, self.groups, 1, self.vector, self.mask, *arguments)
 
-    def state(self, given: np.ndarray | None) -> np.ndarray:
-        """A state (N, H) before the first step; if none is given, zeros, or something that is not read."""
-        if given is not None:
-            return contiguous(given)
-        return zeros((self.shape[0], self.shape[2]), self.dtype) if self.starts else empty((1,), self.dtype)
+@helper
+def multiply_back(t, place, add, kernels, gradient, columns, depth, packed, dh):
+    """dh (N, H) += gradient[:, t, :depth] (of N, T, columns) times the packed transposed weights; `add`
+    is `add_back`."""
+    width, steps = VECTORS * lanes(place[0]), place[2][STEPS]
+    x = pointer_at(gradient, t * columns)
+    each_sum(add, t, place, kernels, x, steps * columns, packed, depth, width, width, (dh,))
 
-    def start(self, given: np.ndarray | None) -> np.ndarray:
-        """A state's gradient, an array of its own to go on from."""
-        carried = zeros((self.shape[0], self.shape[2]), self.dtype)
-        if given is not None:
-            carried[...] = given
-        return carried
+
+@helper
+def each_slope(slopes, t, place, given):
+    """slopes(n, t, u, place, given) for each sequence n and each vector of the share's units, from u on."""
+    vector, layout, first, last = place[0], place[2], place[7], place[8]
+    width = VECTORS * lanes(vector)
+    begin, end = _blocks_of(place, width)
+    for n in range(first, last):
+        for u in range(begin * width, min(end * width, layout[UNITS]), lanes(vector)):
+            apply(slopes, (n, t, u, place, given))
+
+
+# ---- stages ----------------------------------------------------------------------------------------------------------
+#
+# A walk through the steps is a row of stages, each of which reads what the whole of the one before has written. What is
+# `given` to a stage begins with what is named here, and goes on with what the cell's function wants.
+
+
+@formula
+def forward(t, place, given):
+    """Stage t: step t of a cell with one product."""
+    h, kernels, cell, gates, h0, packed = given[:6]
+    each_state_sum(cell, t, place, kernels, value(gates), h, h0, packed, given)
+
+
+@formula
+def backward(stage, place, given):
+    """Stage T − 1 − t: what comes back through the product in step t + 1, and with it the slopes of step t, from the
+    last step on; and one more stage, for the state before the first step."""
+    gradient, kernels, slopes, add, gates, packed, dh = given[:7]
+    layout = place[2]
+    columns, t = value(gates) * layout[UNITS], layout[STEPS] - 1 - stage
+    if stage > 0:
+        multiply_back(t + 1, place, add, kernels, gradient, columns, columns, packed, dh)
+    if t >= 0:
+        each_slope(slopes, t, place, given)

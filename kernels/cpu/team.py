@@ -70,7 +70,7 @@ _PAUSE = {
 
 
 @intrinsic
-def _pause(typing):
+def pause(typing):
     """Leaves the core to its other thread for a moment, where it has one."""
     name, given = _PAUSE.get(llvm.get_process_triple().split("-")[0], ("", ()))
 
@@ -105,7 +105,7 @@ def _posix(name, places):
     return intrinsic((of_none, of_one, of_two)[places])
 
 
-_offer = _posix("sched_yield", 0)
+offer = _posix("sched_yield", 0)
 _lock = _posix("pthread_mutex_lock", 1)
 _unlock = _posix("pthread_mutex_unlock", 1)
 _sleep = _posix("pthread_cond_wait", 2)
@@ -124,8 +124,8 @@ def _wait(words, word, seen, pauses, sleepers, bell):
         for _ in range(pauses):
             if read(words, word) != seen:
                 return
-            _pause()
-        _offer(words)
+            pause()
+        offer(words)
         pauses = PAUSES
         offers += 1
     if read(words, word) == seen:

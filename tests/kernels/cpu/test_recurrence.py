@@ -1,5 +1,7 @@
 """The CPU's recurrent cells against the reference: sizes around tiles and vectors, masks, states, activations."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,12 +9,16 @@ from hypothesis import strategies as st
 from recurrent_cells import FUNCTIONS, GATES, Cells, left_out
 
 from tomograd.kernels import RECURRENT_ACTIVATIONS, cpu, reference
-from tomograd.kernels.cpu import simd
+from tomograd.kernels.cpu import recurrent_walk, simd
 from tomograd.kernels.cpu.launch import threads, using_threads
-from tomograd.kernels.cpu.recurrent_products import groups_of
 from tomograd.testing.strategies import LAYOUTS, seeds
 
 TYPES = st.sampled_from([np.float32, np.float64])
+
+
+def divided(groups, shares):
+    """Within it, batches are cut like this."""
+    return mock.patch.object(recurrent_walk, "division", lambda sequences, *_: (min(groups, sequences), shares))
 
 
 @given(
@@ -22,10 +28,12 @@ TYPES = st.sampled_from([np.float32, np.float64])
     layout=st.sampled_from(LAYOUTS),
     masked=st.booleans(),
     starts=st.booleans(),
+    division=st.sampled_from([(1, 1), (3, 1), (1, 2), (2, 3), (1, 9)]),
     seed=seeds,
 )
-def test_cells_equal_the_reference(cell, shape, dtype, layout, masked, starts, seed):
-    Cells(cpu, shape, dtype, layout=layout, masked=masked, starts=starts, seed=seed).check(cell)
+def test_cells_equal_the_reference(cell, shape, dtype, layout, masked, starts, division, seed):
+    with divided(*division):
+        Cells(cpu, shape, dtype, layout=layout, masked=masked, starts=starts, seed=seed).check(cell)
 
 
 @pytest.mark.parametrize("name", RECURRENT_ACTIVATIONS)
@@ -36,23 +44,36 @@ def test_every_activation_in_either_place(cell, name):
 
 
 @pytest.mark.parametrize("cell", GATES)
-@pytest.mark.parametrize("shape", [(50, 20, 64), (3, 30, 200)], ids=str)
+@pytest.mark.parametrize("shape", [(50, 20, 64), (1, 30, 300)], ids=str)
 def test_sizes_that_are_worth_several_threads(cell, shape):
-    assert groups_of(*shape, GATES[cell] * shape[2], np.dtype(np.float32)) > 1 or threads() == 1
+    columns = GATES[cell] * shape[2]
+    groups, shares = recurrent_walk.division(*shape, columns, np.dtype(np.float32), threads(), simd.level())
+    assert groups * shares > 1 or threads() == 1
     Cells(cpu, shape, np.float32, masked=True, starts=True).check(cell)
 
 
-def test_results_do_not_depend_on_how_the_batch_is_cut():
-    rng = np.random.default_rng(0)
-    z, weight = rng.standard_normal((29, 30, 4 * 48)).astype(np.float32), rng.standard_normal((48, 4 * 48)) / 7
-    weight, results = weight.astype(np.float32), []
-    for number in (1, threads()):
-        with using_threads(number):
-            gates = z.copy()
-            h, c = cpu.lstm(gates, weight, None, None, None, *FUNCTIONS)
-            results.append((h, c, gates, *cpu.lstm_gradient(h, None, gates, c, weight, None, None, *FUNCTIONS)))
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, other)
+def results_of(cell, shape, number, division):
+    """All that a cell and its gradient compute, on so many threads, and of a batch that is cut like this."""
+    cells, everything = Cells(cpu, shape, np.float32, masked=True, starts=True), []
+    compared = cells.both
+
+    def both(name, *arguments):
+        results = compared(name, *arguments)
+        everything.extend(array.copy() for array in (arguments[0], *results) if array is not None)
+        return results
+
+    cells.both = both
+    with using_threads(number), divided(*division):
+        cells.check(cell)
+    return everything
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_results_do_not_depend_on_how_the_batch_is_cut(cell):
+    expected = results_of(cell, (13, 12, 80), 1, (1, 1))
+    for division in [(2, 1), (1, 2), (2, 2), (1, 5)]:
+        for one, other in zip(expected, results_of(cell, (13, 12, 80), threads(), division), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("given", ["h0", "c0"])

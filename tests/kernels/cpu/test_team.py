@@ -187,7 +187,8 @@ def test_atomic_changes_return_what_was_before():
         words, seen = unpack(arguments)
         seen[0], seen[1] = atomics.add(words, 1, 5), atomics.swap(words, 0, 7)
         seen[2], seen[3] = atomics.read(words, 0), atomics.read(words, 1)
+        seen[4], seen[5] = atomics.claim(words, 1, 9), atomics.claim(words, 1, 9)
 
-    words, seen = np.array([3, 4]), np.zeros(4, np.int64)
+    words, seen = np.array([3, 4]), np.full(6, -1)
     run(change, 1, 1, words, seen)
-    assert seen.tolist() == [4, 3, 7, 9] and words.tolist() == [7, 9]
+    assert seen.tolist() == [4, 3, 7, 9, 1, 0] and words.tolist() == [7, 10]
