@@ -37,8 +37,9 @@ TESTING = ["hypothesis>=6.100"]
 NVRTC = ["cuda-bindings>=13,<14", "nvidia-cuda-nvrtc>=13,<14"]
 TEST = ["pytest>=8", *TESTING, "pytest-xdist>=3.5", "scikit-learn>=1.4"]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
-CUDA = ["cupy-cuda13x>=14"]
-CUDA12 = ["cupy-cuda12x>=14"]
+BFLOAT16 = ["ml_dtypes>=0.5"]  # the type, for NumPy and for CuPy; imported when it is asked for
+CUDA = ["cupy-cuda13x>=14", *BFLOAT16]
+CUDA12 = ["cupy-cuda12x>=14", *BFLOAT16]
 BENCH = ["torch>=2.4"]
 
 if __name__ == "__main__":
@@ -59,7 +60,7 @@ if __name__ == "__main__":
             "cuda": CUDA,
             "cuda12": CUDA12,
             "imaging": IMAGING,
-            "test": IMAGING + TEST + NVRTC,
+            "test": IMAGING + TEST + NVRTC + BFLOAT16,
             "testing": TESTING,
             "lint": LINT,
             "bench": BENCH,

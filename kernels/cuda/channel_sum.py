@@ -16,9 +16,8 @@ from .runtime import Array
 WARP = 32
 MOST_PARTS = 512  # blocks that fill a large GPU, and partial sums that one more block adds in no time
 FEWEST_ROWS = 64  # in a part: eight for each warp of a block
-SOURCE = Source(
-    "channel_sum.cu", add_positions=("float, 1", "float, 4", "double, 1", "double, 2"), add_partial_sums=REAL
-)
+_PACKS = ("float, 1", "float, 4", "double, 1", "double, 2", "Half, 1", "Half, 8", "BFloat16, 1", "BFloat16, 8")
+SOURCE = Source("channel_sum.cu", add_positions=_PACKS, add_partial_sums=(*REAL, "Half", "BFloat16"))
 
 
 @twin_of(reference.channel_sum)

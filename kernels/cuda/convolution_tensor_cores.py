@@ -6,8 +6,9 @@ import ctypes
 
 import numpy as np
 
+from ..half_precision import is_half
 from .correlation import Correlation
-from .dense import STEP_BYTES, add_splits, splits_of, sum_type
+from .dense import OF_HALVES, ROUNDED, STEP_BYTES, add_splits, splits_of, sum_type
 from .functions import Source, instances
 from .launching import empty, launch_blocks, pack_size
 from .runtime import Array
@@ -16,11 +17,11 @@ THREADS = 128
 CORNER_BYTES = 16  # that a block knows of each pixel
 # Rows × columns (output channels), and what a number of a tile costs: a large one reads less for each product.
 COSTS = {(128, 128): 10, (128, 64): 12, (256, 32): 14}
+ARITHMETICS = (*ROUNDED.values(), *OF_HALVES.values())
 TILES = tuple(f"{m}, {n}" for m, n in COSTS)
-ARITHMETICS = {"tf32": "TF32", "bfloat16": "BF16", "float16": "Halves"}
 SOURCE = Source(
     "convolution_tensor_cores.cu",
-    correlate=instances(tuple(ARITHMETICS.values()), TILES, (False, True)),
+    correlate=instances(ARITHMETICS, TILES, (False, True)),
 )
 
 
@@ -34,11 +35,16 @@ class Tiling(ctypes.Structure):
 
 
 def suits(work: Correlation, dtype: np.dtype, precision: str) -> bool:
-    """Whether the tensor cores may compute this, and are the best for it: half precision always; float32 where the
+    """Whether the tensor cores may compute this, and are the best for it: numbers of 16 bits always; float32 where the
     precision allows, and 16 bytes hold channels of one tap."""
-    if dtype == np.float16:
+    if is_half(dtype):
         return True
-    return bool(dtype == np.float32 and precision in ARITHMETICS and work.c_in % 4 == 0 and work.c_out >= 8)
+    return bool(dtype == np.float32 and precision in ROUNDED and work.c_in % 4 == 0 and work.c_out >= 8)
+
+
+def arithmetic_for(dtype: np.dtype, precision: str) -> str:
+    """How numbers of a type that `suits` are multiplied."""
+    return OF_HALVES[dtype.name] if is_half(dtype) else ROUNDED[precision]
 
 
 def tile_for(rows: int, columns: int) -> tuple[int, int]:
@@ -77,9 +83,8 @@ def correlate(
     if not alone:
         splits, depth = 1, max(1, work.most_terms)
     sums = empty((1, splits, *y.shape), sum_type(y.dtype)) if splits > 1 else y
-    arithmetic = ARITHMETICS["float16" if x.dtype == np.float16 else precision]
     launch_blocks(
-        SOURCE("correlate", arithmetic, m, n, transposed),
+        SOURCE("correlate", arithmetic_for(x.dtype, precision), m, n, transposed),
         (x, weight, bias, y, sums, y.size, work, Tiling(down, across, splits, depth, *aligned, relu)),
         (blocks * splits, 1, 1),
         (THREADS, 1, 1),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..half_precision import is_half
 from ..interface import twin_of
 from ..precision import chosen_precision
 from ..reference import dense as reference
@@ -25,13 +26,14 @@ BLOCKS = 256  # are enough for the largest of GPUs; not its own number, so that 
 FEWEST_STEPS = 4  # that are worth a block of their own
 
 _LAYOUTS = ("true, false", "true, true", "false, false")  # of a and b: whether k is last
-_EXACT, _ROUNDED = ("Exact<float>", "Exact<double>"), ("TF32", "BF16", "Halves")
-_OF_FLOAT32 = {"float32": "Exact<float>", "tf32": "TF32", "bfloat16": "BF16"}
-_OF_TYPE = {"float64": "Exact<double>", "float16": "Halves"}
+# On the tensor cores: float32 rounded as `precision` says, and numbers of 16 bits as they are.
+ROUNDED = {"tf32": "TF32", "bfloat16": "BF16"}
+OF_HALVES = {"float16": "Halves", "bfloat16": "BFloats"}
+_EXACT, _ON_TENSOR_CORES = ("Exact<float>", "Exact<double>"), (*ROUNDED.values(), *OF_HALVES.values())
 SOURCE = Source(
     "dense.cu",
-    matmul=instances(_EXACT, (TILE_N,), _LAYOUTS) + instances(_ROUNDED, (TILE_N, WIDE_N), _LAYOUTS),
-    add_splits=("float, float", "double, double", "Half, float"),
+    matmul=instances(_EXACT, (TILE_N,), _LAYOUTS) + instances(_ON_TENSOR_CORES, (TILE_N, WIDE_N), _LAYOUTS),
+    add_splits=("float, float", "double, double", "Half, float", "BFloat16, float"),
 )
 
 
@@ -86,7 +88,7 @@ def matmul(
         a = contiguous(a.swapaxes(-1, -2) if transpose_a else a)
         left = Operand(a, True, k, m * k)
     arithmetic = _arithmetic(c.dtype)
-    tile_n = WIDE_N if arithmetic in _ROUNDED and (n - 1) % WIDE_N + 1 - TILE_N > 0 else TILE_N
+    tile_n = WIDE_N if arithmetic in _ON_TENSOR_CORES and (n - 1) % WIDE_N + 1 - TILE_N > 0 else TILE_N
     tiles = batch * -(-m // TILE_M) * -(-n // tile_n)
     splits, depth = splits_of(k, tiles, c.size, c.dtype.itemsize)
     sums = c if splits == 1 else empty((batch, splits, m, n), sum_type(c.dtype))
@@ -110,11 +112,13 @@ def matmul(
 
 def _arithmetic(dtype: np.dtype) -> str:
     """How matrices of a type are multiplied. Raises TypeError for types that are not."""
-    if dtype == np.float32:
-        return _OF_FLOAT32[chosen_precision()]
-    if dtype.name not in _OF_TYPE:
-        raise TypeError(f"no CUDA kernel multiplies matrices of {dtype}: expected float16, float32 or float64")
-    return _OF_TYPE[dtype.name]
+    if is_half(dtype):
+        return OF_HALVES[dtype.name]
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"no CUDA kernel multiplies matrices of {dtype}: expected float16, bfloat16, float32 or float64"
+        )
+    return (ROUNDED.get(chosen_precision()) if dtype == np.float32 else None) or f"Exact<{c_type(dtype)}>"
 
 
 def _operand(x: Array, k_last: bool) -> Operand:

@@ -23,12 +23,13 @@ ACTIVATIONS = {
     "softplus": "Softplus",
 }
 _PACKS = ("float, 1", "float, 4", "double, 1", "double, 2")
+_OF_HALVES = ("Half, 1", "Half, 8", "BFloat16, 1", "BFloat16, 8")
 _WHOLE = ("int, 1", "int, 4", "int64, 1", "int64, 2")
 SOURCE = Source(
     "elementwise.cu",
-    add=_PACKS + _WHOLE,
-    activation=instances(_PACKS, tuple(ACTIVATIONS.values())),
-    activation_gradient=instances(_PACKS, tuple(ACTIVATIONS.values())),
+    add=_PACKS + _OF_HALVES + _WHOLE,
+    activation=instances(_PACKS, tuple(ACTIVATIONS.values())) + instances(_OF_HALVES, ("ReLU",)),
+    activation_gradient=instances(_PACKS, tuple(ACTIVATIONS.values())) + instances(_OF_HALVES, ("ReLU",)),
 )
 
 

@@ -21,8 +21,8 @@ import numpy as np
 FOLDER = Path(__file__).parent / "sources"
 REAL = ("float", "double")
 
-_C_TYPES = {"float16": "Half", "float32": "float", "float64": "double", "int32": "int", "int64": "int64"}
-_C_TYPES |= {"uint8": "unsigned char", "bool": "bool"}
+_C_TYPES = {"float16": "Half", "bfloat16": "BFloat16", "float32": "float", "float64": "double"}
+_C_TYPES |= {"int32": "int", "int64": "int64", "uint8": "unsigned char", "bool": "bool"}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import weight_tiles
-from .convolution_tensor_cores import ARITHMETICS, THREADS, TILES, Tiling, tile_for, units_fit
+from .convolution_tensor_cores import ARITHMETICS, THREADS, TILES, Tiling, arithmetic_for, tile_for, units_fit
 from .correlation import Correlation
 from .dense import STEP_BYTES, add_splits, splits_of, sum_type
 from .functions import Source, instances
@@ -13,7 +13,7 @@ from .launching import empty, launch_blocks
 from .runtime import Array
 
 WINDOW_BYTES = 24  # that a block knows of each pixel of a step
-SOURCE = Source("weight_tensor_cores.cu", correlate_weights=instances(tuple(ARITHMETICS.values()), TILES))
+SOURCE = Source("weight_tensor_cores.cu", correlate_weights=instances(ARITHMETICS, TILES))
 
 
 def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array, precision: str) -> None:
@@ -25,9 +25,8 @@ def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array, pr
     blocks = down * across * work.groups
     splits, depth = splits_of(work.most_pixels, blocks, dweight.size, itemsize)
     sums = empty((splits, dweight.size), sum_type(dweight.dtype)) if splits > 1 else dweight
-    arithmetic = ARITHMETICS["float16" if x.dtype == np.float16 else precision]
     launch_blocks(
-        SOURCE("correlate_weights", arithmetic, m, n),
+        SOURCE("correlate_weights", arithmetic_for(x.dtype, precision), m, n),
         (x, dy, dweight, sums, dweight.size, work, Tiling(down, across, splits, depth, *aligned, False)),
         (blocks * splits, 1, 1),
         (THREADS, 1, 1),

@@ -26,11 +26,11 @@ __global__ void add_positions(const T *x, double *partial, int64 channels, int64
                 if (at + N <= end) {
                     Pack<T, N> pack = *reinterpret_cast<const Pack<T, N> *>(x + at);
 #pragma unroll
-                    for (int j = 0; j < N; ++j) sums[j] += pack.items[j];
+                    for (int j = 0; j < N; ++j) sums[j] += real(pack.items[j]);
                 } else {
 #pragma unroll
                     for (int j = 0; j < N; ++j)
-                        if (at + j < end) sums[j] += x[at + j];
+                        if (at + j < end) sums[j] += real(x[at + j]);
                 }
             }
         }

@@ -8,15 +8,15 @@
 
 template <class T, int N>
 __global__ void add(const T *a, const T *b, T *y, int64 count) {
-    each<N>(count, y, [](T p, T q) { return p + q; }, a, b);
+    each<N>(count, y, [](auto p, auto q) { return p + q; }, a, b);
 }
 
 template <class T, int N, class Function>
-__global__ void activation(const T *x, T *y, T parameter, int64 count) {
-    each<N>(count, y, [=](T p) { return Function::value(p, parameter); }, x);
+__global__ void activation(const T *x, T *y, Real<T> parameter, int64 count) {
+    each<N>(count, y, [=](Real<T> p) { return Function::value(p, parameter); }, x);
 }
 
 template <class T, int N, class Function>
-__global__ void activation_gradient(const T *dy, const T *x, T *dx, T parameter, int64 count) {
-    each<N>(count, dx, [=](T d, T p) { return d * Function::slope(p, parameter); }, dy, x);
+__global__ void activation_gradient(const T *dy, const T *x, T *dx, Real<T> parameter, int64 count) {
+    each<N>(count, dx, [=](Real<T> d, Real<T> p) { return d * Function::slope(p, parameter); }, dy, x);
 }

@@ -6,11 +6,11 @@
 //
 //   Exact<float>, Exact<double>   fused multiply-adds of the type
 //   TF32, BF16                    float, rounded on the way to the tensor cores
-//   Halves                        half precision on the tensor cores, float sums
+//   Halves, BFloats               numbers of 16 bits as they are stored, float sums
 //
 // Operations, of the tensor cores or the FMA units: a number of a that is read from memory is used for N, one of b for
 // M products. All reads of shared memory are packs of four numbers, or 16 bytes, without bank conflicts, but for rows of
-// 64 bytes (32 columns of half precision with k first), which have two-way ones:
+// 64 bytes (32 columns of 16 bits with k first), which have two-way ones:
 //
 //   - an operand lies as its matrix does, k last (rows of 128 bytes) or k first, in units of 16 bytes whose places in a
 //     row are permuted (`place`);
@@ -113,19 +113,18 @@ struct MatrixOperand {
 
 // ---- from shared memory to registers -------------------------------------------------------------------------------
 
-template <int N, class T>
-__device__ __forceinline__ Pack<T, N> read_pack(const unsigned char *from, T) {
-    return *reinterpret_cast<const Pack<T, N> *>(from);
-}
-
-// As whole registers: two neighbours become the pair that they are in memory at no cost.
-template <int N>
-__device__ __forceinline__ Pack<Half, N> read_pack(const unsigned char *from, Half) {
-    auto words = *reinterpret_cast<const Pack<unsigned, N / 2> *>(from);
-    Pack<Half, N> result;
+// Numbers of 16 bits come as whole registers: two neighbours become the pair that they are in memory at no cost.
+template <class T, int N>
+__device__ __forceinline__ Pack<T, N> read_pack(const unsigned char *from) {
+    if constexpr (sizeof(T) == 2) {
+        auto words = *reinterpret_cast<const Pack<unsigned, N / 2> *>(from);
+        Pack<T, N> result;
 #pragma unroll
-    for (int i = 0; i < N; ++i) result.items[i].bits = (unsigned short)(words.items[i / 2] >> (i % 2 * 16));
-    return result;
+        for (int i = 0; i < N; ++i) result.items[i].bits = (unsigned short)(words.items[i / 2] >> (i % 2 * 16));
+        return result;
+    } else {
+        return *reinterpret_cast<const Pack<T, N> *>(from);
+    }
 }
 
 // numbers[i][j] = (x + i, k + j) for i < 4, then (x + apart + i − 4, k + j).
@@ -134,7 +133,7 @@ __device__ __forceinline__ void gather(T (&numbers)[ROWS][N], const unsigned cha
     if constexpr (K_LAST) {
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
-            auto pack = read_pack<N>(from + place<T, K_LAST, X>(x + i / 4 * apart + i % 4, k), T());
+            auto pack = read_pack<T, N>(from + place<T, K_LAST, X>(x + i / 4 * apart + i % 4, k));
 #pragma unroll
             for (int j = 0; j < N; ++j) numbers[i][j] = pack.items[j];
         }
@@ -144,7 +143,7 @@ __device__ __forceinline__ void gather(T (&numbers)[ROWS][N], const unsigned cha
         for (int j = 0; j < N; ++j)
 #pragma unroll
             for (int i = 0; i < ROWS; i += WIDTH) {
-                auto pack = read_pack<WIDTH>(from + place<T, K_LAST, X>(x + i / 4 * apart + i % 4, k + j), T());
+                auto pack = read_pack<T, WIDTH>(from + place<T, K_LAST, X>(x + i / 4 * apart + i % 4, k + j));
 #pragma unroll
                 for (int m = 0; m < WIDTH; ++m) numbers[i + m][j] = pack.items[m];
             }
@@ -251,22 +250,25 @@ struct RoundToBFloat16 {
     }
 };
 
-struct HalvesAsTheyAre {
-    using Stored = Half;
+// Half or BFloat16.
+template <class T>
+struct AsTheyAre {
+    using Stored = T;
     static constexpr int REGISTERS = 2;
-    __device__ static __forceinline__ void round(const Half (&x)[4], unsigned (&registers)[2]) {
+    __device__ static __forceinline__ void round(const T (&x)[4], unsigned (&registers)[2]) {
 #pragma unroll
         for (int i = 0; i < 2; ++i) registers[i] = x[2 * i].bits | unsigned(x[2 * i + 1].bits) << 16;
     }
     template <class... Arguments>
     __device__ static __forceinline__ void multiply(Arguments &...arguments) {
-        mma_half(arguments...);
+        mma(T(), arguments...);
     }
 };
 
 using TF32 = OnTensorCores<RoundToTF32>;
 using BF16 = OnTensorCores<RoundToBFloat16>;
-using Halves = OnTensorCores<HalvesAsTheyAre>;
+using Halves = OnTensorCores<AsTheyAre<Half>>;
+using BFloats = OnTensorCores<AsTheyAre<BFloat16>>;
 
 // c += a · b over the next `terms` of k. `a` and `b` copy one step after another: `copy(to, terms left)`. `room`:
 // STAGES · Tile::STAGE_BYTES of shared memory.

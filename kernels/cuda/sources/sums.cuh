@@ -1,6 +1,6 @@
 // Sums over the rows of a matrix, column by column, always in the same order: how partial sums become one.
 #pragma once
-#include "common.cuh"
+#include "halves.cuh"
 
 // Adds up the rows of a matrix in shared memory, neighbours in a tree, into its first row. For all threads of a block.
 template <class T>
@@ -30,6 +30,6 @@ __device__ void add_rows(const T *matrix, Result *sums, int64 columns, int64 row
         __syncthreads();  // the room may still be read
         room[threadIdx.x] = sum;
         add_rows_in_place(room, ways, lanes);
-        if (way == 0 && column < columns) sums[column] = room[lane];
+        if (way == 0 && column < columns) sums[column] = stored(room[lane], Result());
     }
 }

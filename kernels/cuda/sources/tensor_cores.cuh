@@ -12,15 +12,7 @@
 //
 // The order of k is free as long as a and b have the same.
 #pragma once
-#include "common.cuh"
-
-// Numbers of 16 bits as they are stored; kernels compute with them on the tensor cores, or after `real`.
-struct Half {
-    unsigned short bits;
-};
-struct BFloat16 {
-    unsigned short bits;
-};
+#include "halves.cuh"
 
 #ifndef TOMOGRAD_EMULATION
 // Begin to copy BYTES (4, 8 or 16, at multiples of as many) from global to shared memory: the first `kept` of them,
@@ -53,27 +45,6 @@ __device__ __forceinline__ unsigned tf32(float x) {
     return result;
 }
 
-// Two numbers rounded to bfloat16 in one register, the first in its lower half.
-__device__ __forceinline__ unsigned bfloat16_pair(float first, float second) {
-    unsigned result;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(second), "f"(first));
-    return result;
-}
-
-__device__ __forceinline__ unsigned half_pair(float first, float second) {
-    unsigned result;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(second), "f"(first));
-    return result;
-}
-
-__device__ __forceinline__ float real(Half x) {
-    float result;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(x.bits));
-    return result;
-}
-
-__device__ __forceinline__ float real(BFloat16 x) { return __uint_as_float(unsigned(x.bits) << 16); }
-
 #define TOMOGRAD_MMA(NAME, SHAPE_AND_TYPES)                                                                        \
     __device__ __forceinline__ void NAME(float &c0, float &c1, float &c2, float &c3, const unsigned (&a)[4],        \
                                          const unsigned (&b)[2]) {                                                  \
@@ -86,16 +57,14 @@ TOMOGRAD_MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 TOMOGRAD_MMA(mma_bfloat16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 TOMOGRAD_MMA(mma_half, "m16n8k16.row.col.f32.f16.f16.f32")
 #undef TOMOGRAD_MMA
-#else
-__device__ inline float real(Half x) { return emulation::half(x.bits); }
-__device__ inline float real(BFloat16 x) { return emulation::bfloat16(x.bits); }
 #endif
 
-__device__ __forceinline__ float real(float x) { return x; }
-__device__ __forceinline__ double real(double x) { return x; }
-
-// A number as it is stored: `stored(x, T())`.
-__device__ __forceinline__ float stored(float x, float) { return x; }
-__device__ __forceinline__ double stored(double x, double) { return x; }
-__device__ __forceinline__ Half stored(float x, Half) { return {(unsigned short)half_pair(x, 0)}; }
-__device__ __forceinline__ BFloat16 stored(float x, BFloat16) { return {(unsigned short)bfloat16_pair(x, 0)}; }
+// c += a · b of numbers of 16 bits: `mma(BFloat16(), …)`.
+template <class... Arguments>
+__device__ __forceinline__ void mma(Half, Arguments &...arguments) {
+    mma_half(arguments...);
+}
+template <class... Arguments>
+__device__ __forceinline__ void mma(BFloat16, Arguments &...arguments) {
+    mma_bfloat16(arguments...);
+}

@@ -2,20 +2,34 @@
 
 import numpy as np
 import pytest
+from halves import HALVES, require_one_rounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomograd.kernels import reference
 from tomograd.kernels.cuda import runtime
 from tomograd.testing import compare
-from tomograd.testing.strategies import arrays, shapes
+from tomograd.testing.strategies import arrays, laid_out, shapes
 
 
-@given(dy=arrays(shapes(min_dims=1, max_dims=5), values="integers"))
-def test_channel_sum_equals_the_reference(cuda, dy):
+@given(dy=arrays(shapes(min_dims=1, max_dims=5), values="integers"), half=st.sampled_from([None, *HALVES]))
+def test_channel_sum_equals_the_reference(cuda, dy, half):
+    expected = reference.channel_sum(dy)
+    if half is not None:
+        dy = laid_out(dy.astype(half), "reversed" if dy.size % 2 else "contiguous")
     total = cuda.channel_sum(dy)
     assert total.dtype == dy.dtype
-    np.testing.assert_array_equal(total, reference.channel_sum(dy))
+    np.testing.assert_array_equal(total, expected.astype(dy.dtype))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("shape", [(3001, 1), (300, 24), (70, 333)])
+def test_halves_are_rounded_once(cuda, dtype, shape):
+    dy = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+    wide = dy.astype(np.float64)
+    require_one_rounding(cuda.channel_sum(dy), wide.sum(0), np.abs(wide).sum(0), dtype, 1)
+    tenths = np.full((20_000, 8), 0.1, dtype)
+    np.testing.assert_array_equal(cuda.channel_sum(tenths), (tenths.astype(float).sum(0)).astype(dtype))
 
 
 @given(

@@ -1,8 +1,10 @@
-"""Convolution and its two transposes on the tensor cores against the reference: all geometries, half precision, TF32
-and bfloat16, channels that fill 16 bytes and that do not, split sums."""
+"""Convolution and its two transposes on the tensor cores against the reference: all geometries, numbers of 16 bits,
+float32 rounded to TF32 and bfloat16, channels that fill 16 bytes and that do not, split sums."""
 
+import ml_dtypes
 import numpy as np
 import pytest
+from halves import HALVES, require_one_rounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +15,12 @@ from tomograd.testing.strategies import conv_cases
 
 DIGITS = {"tf32": 10, "bfloat16": 7}
 PLAIN = (1, 1), ((1, 1), (1, 1)), (1, 1), 1  # as most layers are
-arithmetics = st.sampled_from([("tf32", np.float32), ("bfloat16", np.float32), ("float32", np.float16)])
+ARITHMETICS = [("tf32", np.float32), ("bfloat16", np.float32), *(("float32", dtype) for dtype in HALVES)]
+arithmetics = st.sampled_from(ARITHMETICS)
 
 
 def check_all(cuda, name, x, weight, bias, dy, geometry, activation=None):
-    """The three of small whole numbers are the reference's, but for half precision's last rounding."""
+    """The three of small whole numbers are the reference's, but for the last rounding of halves."""
     wide = [None if a is None else a.astype(np.float64) for a in (x, weight, bias, dy)]
     with precision(name):
         y = cuda.conv(x, weight, bias, *geometry, activation)
@@ -46,11 +49,15 @@ def check_layer(cuda, arithmetic, batch, input_size, kernel_size, channels, *geo
     check_all(cuda, name, *[rng.integers(-4, 5, shape).astype(dtype) for shape in shapes], geometry, activation)
 
 
-@given(case=conv_cases(max_channels=9, max_output=3, max_batch=1), activation=st.sampled_from([None, "relu"]))
-@settings(max_examples=15)
-def test_half_precision_with_few_channels(cuda, case, activation):
-    x, weight, dy = (each.astype(np.float16) for each in (case.x, case.weight, case.dy))
-    bias = None if case.bias is None else case.bias.astype(np.float16)
+@given(
+    case=conv_cases(max_channels=9, max_output=3, max_batch=1),
+    activation=st.sampled_from([None, "relu"]),
+    dtype=st.sampled_from(HALVES),
+)
+@settings(max_examples=25)
+def test_halves_of_any_channels(cuda, case, activation, dtype):
+    x, weight, dy = (each.astype(dtype) for each in (case.x, case.weight, case.dy))
+    bias = None if case.bias is None else case.bias.astype(dtype)
     check_all(cuda, "float32", x, weight, bias, dy, case.geometry, activation)
 
 
@@ -66,14 +73,14 @@ def test_channels_of_16_bytes_in_all_geometries(cuda, case, arithmetic):
 
 
 @pytest.mark.parametrize("channels", [(4, 32), (16, 16), (20, 36), (8, 68), (64, 8), (12, 132), (36, 9)])
-@pytest.mark.parametrize("arithmetic", [("tf32", np.float32), ("bfloat16", np.float32), ("float32", np.float16)])
+@pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=str)
 def test_channels_that_tiles_fit_and_do_not(cuda, arithmetic, channels):
     check_layer(cuda, arithmetic, 1, (7, 9), (3, 3), channels, *PLAIN, activation="relu")
 
 
 def test_every_tile_of_every_arithmetic(cuda, on_gpu):
     one, three, no = (1, 1), (3, 3), ((0, 0), (0, 0))
-    for arithmetic in (("tf32", np.float32), ("bfloat16", np.float32), ("float32", np.float16)):
+    for arithmetic in ARITHMETICS:
         for size, kernel_size, channels in (
             ((5, 6), one, (8, 128)),
             ((5, 6), one, (128, 8)),
@@ -90,14 +97,59 @@ def test_every_tile_of_every_arithmetic(cuda, on_gpu):
 
 
 def test_gradients_of_weights_over_many_pixels(cuda):
-    """Sums in parts, which add up to whole numbers that float32 and half precision hold."""
+    """Sums in parts, which add up to whole numbers that float32 holds; halves are rounded at the end."""
     rng = np.random.default_rng(4)
     x, dy = (rng.integers(-1, 2, (2, 21, 29, channels)) for channels in (16, 24))
     expected = reference.conv_weight_gradient(x.astype(float), dy.astype(float), (3, 3), *PLAIN)
-    for name, dtype in (("tf32", np.float32), ("float32", np.float16)):
+    for name, dtype in (("tf32", np.float32), *(("float32", dtype) for dtype in HALVES)):
         with precision(name):
             dw = cuda.conv_weight_gradient(x.astype(dtype), dy.astype(dtype), (3, 3), *PLAIN)
-        np.testing.assert_array_equal(dw, expected)
+        np.testing.assert_array_equal(dw, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("channels", [(24, 40, 1), (7, 5, 1), (10, 15, 5), (3, 64, 1), (12, 2, 1), (6, 6, 6)])
+def test_halves_are_summed_in_float32_and_rounded_once(cuda, dtype, channels):
+    c_in, c_out, groups = channels
+    rng = np.random.default_rng(5)
+    shapes = (2, 7, 6, c_in), (3, 3, c_in // groups, c_out), (2, 4, 6, c_out), (c_out,), (c_in,)
+    x, w, dy, bias, offset = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    geometry = (2, 1), ((1, 1), (2, 2)), (1, 2), groups
+
+    def check(function, terms, *arguments):
+        wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
+        sizes = [np.abs(a) if isinstance(a, np.ndarray) else a for a in wide]
+        twin = getattr(reference, function.__name__)
+        require_one_rounding(function(*arguments), twin(*wide), twin(*sizes), dtype, terms)
+
+    check(cuda.conv, 9 * c_in // groups + 1, x, w, bias, *geometry)
+    check(cuda.conv_transpose, 9 * c_out // groups + 1, dy, w, offset, x.shape[1:-1], *geometry)
+    check(cuda.conv_weight_gradient, 2 * 4 * 6, x, dy, (3, 3), *geometry)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_halves_that_begin_in_the_middle_of_sixteen_bytes(cuda, dtype):
+    rng = np.random.default_rng(6)
+    shapes = (1, 5, 6, 16), (3, 3, 16, 8), (8,), (1, 5, 6, 8)
+    shifted = []
+    for shape in shapes:
+        room = np.zeros(np.prod(shape) + 1, dtype)
+        room[1:] = rng.integers(-4, 5, room.size - 1)
+        shifted.append(room[1:].reshape(shape))
+    check_all(cuda, "float32", *shifted, PLAIN)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_halves_beyond_the_largest_and_not_a_number(cuda, dtype):
+    largest = float(ml_dtypes.finfo(dtype).max)
+    x = np.full((1, 1, 6, 16), largest, dtype)
+    x[0, 0, 3], x[0, 0, 5] = 0, np.nan
+    w = np.zeros((1, 1, 16, 8), dtype)
+    w[..., :2, :], w[..., 2, 1] = 1, -2
+    y = cuda.conv(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1).astype(np.float32)[0, 0]
+    np.testing.assert_array_equal(y[0], [np.inf, 0, *[np.inf] * 6])
+    np.testing.assert_array_equal(y[3], 0)
+    assert np.isnan(y[5]).all()
 
 
 def test_strides_of_more_phases_than_a_launch_takes(cuda):

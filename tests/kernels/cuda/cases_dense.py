@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from halves import HALVES, require_one_rounding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ def operands(rng, sides, batch=(), transposes=(False, False), dtype=np.float32, 
     transposes=st.sampled_from(TRANSPOSES),
     bias=st.booleans(),
     activation=st.sampled_from([None, "relu"]),
-    dtype=st.sampled_from([np.float16, np.float32, np.float32, np.float64]),
+    dtype=st.sampled_from([*HALVES, np.float32, np.float32, np.float64]),
     name=st.sampled_from(["float32", "tf32", "bfloat16"]),
     layout=layouts,
     seed=seeds,
@@ -79,13 +80,20 @@ def test_the_tensor_cores_round_the_factors_and_nothing_else(cuda, name, transpo
         assert not np.array_equal(cuda.matmul(*arguments), reference.matmul(*arguments))
 
 
-def test_half_precision_is_summed_in_float32(cuda):
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("transposes", TRANSPOSES)
+@pytest.mark.parametrize("sides", [(33, 1100, 17), (1, 3, 2), (20, 8, 130)])
+def test_halves_are_summed_in_float32_and_rounded_once(cuda, dtype, transposes, sides):
     rng = np.random.default_rng(3)
-    a, b = rng.random((33, 1100)).astype(np.float16), rng.random((1100, 17)).astype(np.float16)
-    expected = a.astype(np.float64) @ b.astype(np.float64)
-    c = cuda.matmul(a, b)
-    assert c.dtype == np.float16
-    np.testing.assert_allclose(c, expected, rtol=2**-10)
+    a, b = (each.astype(dtype) for each in operands(rng, sides, (), transposes, values="normal")[:2])
+    bias = rng.standard_normal(sides[2]).astype(dtype)
+    wide = a.astype(np.float64), b.astype(np.float64), *transposes, bias.astype(np.float64)
+    sizes = reference.matmul(*(np.abs(each) if isinstance(each, np.ndarray) else each for each in wide))
+    c = cuda.matmul(a, b, *transposes, bias)
+    require_one_rounding(c, reference.matmul(*wide), sizes, dtype, sides[1] + 1)
+
+
+def test_sums_of_float16_may_be_beyond_its_largest_number(cuda):
     eights = np.full((1, 1100), 8, np.float16)
     np.testing.assert_array_equal(cuda.matmul(eights[:, :1000], eights[:, :1000], False, True), 64000)
     np.testing.assert_array_equal(cuda.matmul(eights, eights, False, True), np.inf)
@@ -109,8 +117,9 @@ def test_tiles_of_128_columns(cuda, name, transposes):
     bias = np.arange(sides[2], dtype=np.float32)
     with precision(name):
         np.testing.assert_array_equal(cuda.matmul(*arguments, bias), reference.matmul(*arguments, bias))
-        halves = arguments[0].astype(np.float16), arguments[1].astype(np.float16), *transposes
-        np.testing.assert_array_equal(cuda.matmul(*halves), reference.matmul(*arguments))
+    for dtype in HALVES:
+        halves = arguments[0].astype(dtype), arguments[1].astype(dtype), *transposes
+        np.testing.assert_array_equal(cuda.matmul(*halves), reference.matmul(*arguments).astype(dtype))
 
 
 @pytest.mark.parametrize("offset", [1, 2, 3])
@@ -160,5 +169,5 @@ def test_an_activation_that_is_unknown(cuda):
 
 def test_a_type_that_is_not_floating(cuda):
     x = np.ones((2, 2), np.int32)
-    with pytest.raises(TypeError, match="no CUDA kernel multiplies matrices of int32: expected float16, float32"):
+    with pytest.raises(TypeError, match="no CUDA kernel multiplies matrices of int32: expected float16, bfloat16"):
         cuda.matmul(x, x)

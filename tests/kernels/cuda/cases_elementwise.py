@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from halves import HALVES
 from hypothesis import given
 from hypothesis import strategies as st
 from numerics import assert_close_beside_one as close
@@ -38,6 +39,29 @@ def test_extreme_inputs(cuda, name, dtype):
 def test_an_activation_that_is_unknown(cuda):
     with pytest.raises(ValueError, match="activation name = 'gelo': expected one of relu"):
         cuda.activation(np.zeros(3, np.float32), "gelo")
+
+
+@given(x=arrays(shapes()), dtype=st.sampled_from(HALVES))
+def test_relu_and_sums_of_halves(cuda, x, dtype):
+    x = x.astype(dtype)
+    dy = np.random.default_rng(0).standard_normal(x.shape).astype(dtype)
+    y, dx, sums = cuda.activation(x, "relu"), cuda.activation_gradient(dy, x, "relu"), cuda.add(x, dy)
+    assert y.dtype == dx.dtype == sums.dtype == dtype
+    np.testing.assert_array_equal(y, np.maximum(x, dtype.type(0)))
+    np.testing.assert_array_equal(dx, np.where(x > 0, dy, dtype.type(0)))
+    np.testing.assert_array_equal(sums, (x.astype(np.float32) + dy.astype(np.float32)).astype(dtype))
+    assert cuda.add(dy, x, destination=dy) is dy
+    np.testing.assert_array_equal(dy, sums)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_relu_of_halves_that_are_not_finite(cuda, dtype):
+    x = np.array([np.nan, np.inf, -np.inf, 0, -1] * 5, dtype)
+    with np.errstate(invalid="ignore"):
+        y = reference.activation(x.astype(float), "relu")
+        slopes = reference.activation_gradient(np.ones(25), x.astype(float), "relu")
+    np.testing.assert_array_equal(cuda.activation(x[1:], "relu").astype(float), y[1:])
+    np.testing.assert_array_equal(cuda.activation_gradient(np.ones_like(x), x, "relu"), slopes)
 
 
 @given(x=arrays(shapes()), seed=st.integers(0, 9))
