@@ -4,8 +4,9 @@ A backend is a module with one function for each name in `INTERFACE`. The signat
 a call written for one backend is a call for all. The arguments are already normalised by the caller (the engine):
 
 - arrays are float32 or float64 (those of COPYING and ARITHMETIC: of any type; on a GPU those of CONVOLUTION and DENSE
-  and of relu also float16 and bfloat16, summed in float32), all of one type in a call, which the result has too; they may be non-contiguous or read-only and are never modified (except by the optimizer steps,
-  which work in place, recurrent cells, which leave their gates in z, and where there is an argument `destination`);
+  and of relu also float16 and bfloat16, summed in float32), all of one type in a call, which the result has too; they
+  may be non-contiguous or read-only and are never modified (except by the optimizer steps, which work in place,
+  recurrent cells, which leave their gates in z, and where there is an argument `destination`);
 - activations have the layout (N, *spatial, C): the batch first, one to three spatial dimensions, the channels last;
 - `strides`, `dilation_rate`, `pool_size`, `kernel_size`, `input_size`, `output_size` are tuples of one int for each
   spatial dimension, `padding` a tuple of (before, after) pairs; `kernels.geometry` makes them from what users write;
