@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..capture import check_input, same_numbers
 from ..config import Configurable
 from ..masks import checked_mask, mask_of
 from ..tensor import Array, Tensor, as_tensor, beside, from_array
@@ -135,7 +136,7 @@ def of_one_shape(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Ten
         )
     if y_pred.ndim == 1:
         y_true, y_pred = F.expand_dims(y_true, -1), F.expand_dims(y_pred, -1)
-    return F.astype(y_true, y_pred.dtype), y_pred
+    return _in_type_of(y_pred, y_true), y_pred
 
 
 def same_classes(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +151,13 @@ def same_classes(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Ten
             f"{name}: y_pred of shape {y_pred.shape} has one class only, for which the loss says nothing; for two "
             "classes in one value take BinaryCrossentropy"
         )
-    return F.astype(y_true, y_pred.dtype), y_pred
+    return _in_type_of(y_pred, y_true), y_pred
+
+
+def _in_type_of(y_pred: Tensor, y_true: Tensor) -> Tensor:
+    converted = F.astype(y_true, y_pred.dtype)
+    same_numbers(converted.array, y_true.array)
+    return converted
 
 
 def checked_axis(name: str, axis: Any) -> int:
@@ -169,7 +176,12 @@ def axis_last(name: str, axis: int, x: Tensor) -> Tensor:
 
 def require_fractions(name: str, targets: Tensor) -> None:
     """Raise ValueError for targets outside 0 … 1: a mask of 0 and 255 would train on nonsense, silently in Keras."""
-    array = targets.array
+    _require_fractions(name, targets.array)
+
+
+def _require_fractions(name: str, array: Array) -> None:
+    if check_input(array, lambda host: _require_fractions(name, host)):
+        return
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
             f"{name}: y_true holds values from {float(array.min()):g} to {float(array.max()):g}: expected 0 to 1"

@@ -142,6 +142,34 @@ def test_labels_are_checked_before_each_launch(cupy, launches):
     assert len(launches) == 3  # the last one was not launched, but asked for
 
 
+MASKS = np.random.default_rng(2).integers(0, 2, (22, 6, 6, 1))
+
+
+@NO_WARNING
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.int64, bool])
+@pytest.mark.parametrize("loss", [tg.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1), tg.losses.Dice()])
+def test_masks_are_checked_before_each_launch(cupy, launches, loss, dtype):
+    """U-Nets and classifiers of two classes; masks in the type that they come in."""
+
+    def made(jit_compile):
+        tg.random.seed(1)
+        last = layers.Conv2D(1, 1, activation=None if loss.name == "binary_crossentropy" else "sigmoid")
+        model = tg.models.Sequential([layers.Input((6, 6, 1)), layers.Conv2D(3, 3, padding="same"), last])
+        model.compile("adam", loss, jit_compile=jit_compile)
+        return model.to("cuda")
+
+    model, other, masks = made(True), made(False), MASKS.astype(dtype)
+    for _ in range(3):
+        assert model.train_on_batch(IMAGES, masks) == other.train_on_batch(IMAGES, masks)
+    assert len(launches) == 2
+    if dtype != bool:
+        before, masks[7, 2, 3] = model.get_weights(), 255
+        with pytest.raises(ValueError, match="y_true holds values from 0 to 255: expected 0 to 1"):
+            model.train_on_batch(IMAGES, masks)
+        for one, other in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @NO_WARNING
 def test_a_loss_that_is_not_finite_changes_no_trained_weight(cupy, launches):
     model, images = classifier().to("cuda"), IMAGES.copy()
