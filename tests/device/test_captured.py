@@ -146,8 +146,10 @@ MASKS = np.random.default_rng(2).integers(0, 2, (22, 6, 6, 1))
 
 
 @NO_WARNING
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.int64, bool])
-@pytest.mark.parametrize("loss", [tg.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1), tg.losses.Dice()])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "int64", "bool"])
+@pytest.mark.parametrize(
+    "loss", [tg.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1), tg.losses.Dice()]
+)
 def test_masks_are_checked_before_each_launch(cupy, launches, loss, dtype):
     """U-Nets and classifiers of two classes; masks in the type that they come in."""
 
@@ -162,7 +164,7 @@ def test_masks_are_checked_before_each_launch(cupy, launches, loss, dtype):
     for _ in range(3):
         assert model.train_on_batch(IMAGES, masks) == other.train_on_batch(IMAGES, masks)
     assert len(launches) == 2
-    if dtype != bool:
+    if dtype != "bool":
         before, masks[7, 2, 3] = model.get_weights(), 255
         with pytest.raises(ValueError, match="y_true holds values from 0 to 255: expected 0 to 1"):
             model.train_on_batch(IMAGES, masks)
