@@ -5,7 +5,7 @@ from typing import Any
 
 from .convolutions import CONVOLUTIONS
 from .gpu import enlarged
-from .networks import NETWORKS, TRAINING, runs
+from .networks import NETWORKS, TRAINING, WITH_TARGETS, runs
 from .operations import DENSES, OPERATIONS
 from .recurrences import RECURRENCES
 
@@ -57,4 +57,6 @@ def entries(section: str, on_gpu: bool = False) -> list[Entry]:
     if on_gpu:
         larger = {id(case): enlarged(case) for case, _ in pairs}
         pairs = [(larger[id(case)], which) for case, which in pairs]
+        if section == STEPS:  # what the targets are for comes first: a GPU may be lent for minutes
+            pairs.sort(key=lambda pair: (pair[1] != TRAINING, pair[0].name not in WITH_TARGETS))
     return [Entry(section, number, case, which) for number, (case, which) in enumerate(pairs)]

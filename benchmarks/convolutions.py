@@ -12,6 +12,7 @@ import numpy as np
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = PASSES = ("forward", "input gradient", "weight gradient")
 ITEM = 4  # bytes of a float32
+DRAWN = 2**22 + 15  # numbers at most that are drawn, a prime: larger arrays repeat them, out of step with their rows
 _NOTATION = re.compile(r"(?P<sizes>\d+(?:,\d+){2,4})→(?P<filters>\d+),(?P<kernel>\d+)(?P<options>(?:,[spdg]\d+|,T)*)")
 
 
@@ -124,8 +125,10 @@ class Convolution:
 
 
 def numbers(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Random float32 numbers from -1 to 1: drawn quickly, and without a tie or a zero to speak of."""
-    return 2 * generator.random(shape, np.float32) - 1
+    """Random float32 numbers from -1 to 1: drawn quickly, and without a tie or a zero to speak of. (Arrays that fill a
+    GPU repeat the first DRAWN: to draw them all would take longer than to measure what is computed from them.)"""
+    drawn = 2 * generator.random(min(prod(shape), DRAWN), np.float32) - 1
+    return np.resize(drawn, shape)
 
 
 _SOURCES = {

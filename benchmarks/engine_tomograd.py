@@ -1,6 +1,7 @@
 """The cases on tomograd: kernels called as the engine calls them, networks as a user writes them."""
 
 import math
+import warnings
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from tomograd import kernels
 from tomograd.engine.tensor import library_of
 
 from . import gpu
-from .built import Built
+from .built import Built, NotApplicable
 from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
 from .operations import GRADIENT, INFERENCE, Dense, Operation
@@ -21,32 +22,34 @@ from .recurrences import Recurrence
 if TYPE_CHECKING:
     from .calls import Call
 
-PRECISIONS = ("tf32", "bfloat16")
 EPSILON, SMOOTH, RATE = 1e-5, 1.0, 1e-3
 
 
-def facts() -> dict[str, Any]:
-    """What a report says of this engine: threads, instruction set."""
+def facts(variants: list[str]) -> dict[str, Any]:
+    """What a report says of this engine: threads, instruction set; of the GPU, where that is measured."""
+    if gpu.CUDA in variants:
+        return gpu.facts()
     from tomograd.kernels.cpu import launch, simd
 
     return {"threads": launch.threads(), "simd": simd.level().name, "vector_bytes": simd.level().bytes}
 
 
 def build(case: Any, which: str, variants: list[str]) -> Built:
-    """The case ready to run. Variants: "cuda", on the GPU; and there a precision, "tf32" or "bfloat16", and "captured",
-    training steps as CUDA graphs."""
+    """The case ready to run. Variants: "cuda", on the GPU; and there a precision, "tf32", "bfloat16" (both of products
+    of float32 numbers) or "float16" (of the arrays), and "captured", training steps as CUDA graphs."""
     on_gpu = gpu.CUDA in variants
     if isinstance(case, Classifier | Segmenter):
         built = network(case, which, on_gpu, "captured" in variants)
     elif isinstance(case, Recurrence):
         built = recurrence(case, which, gpu.placed(case.arrays()) if on_gpu else case.arrays())
     elif isinstance(case, Convolution | Dense | Operation):
-        arrays = gpu.placed(case.arrays()) if on_gpu else case.arrays()
+        halves = gpu.FLOAT16 in variants
+        arrays = gpu.placed(case.arrays(), np.float16 if halves else None) if on_gpu else case.arrays()
         built = Built(run_of(case, which, arrays), first)
     else:
         built = call(case, which)
-    precisions = [variant for variant in variants if variant in PRECISIONS]
-    return built._replace(run=in_precision(built.run, precisions[0])) if precisions else built
+    rounded = [variant for variant in variants if variant in (gpu.TF32, gpu.BFLOAT16)]
+    return built._replace(run=in_precision(built.run, rounded[0])) if rounded else built
 
 
 def run_of(case: Convolution | Dense | Operation, which: str, arrays: dict[str, Any]) -> Callable:
@@ -71,9 +74,26 @@ def first(result: Any) -> np.ndarray | None:
     return gpu.fetched(result[0] if isinstance(result, tuple) else result)
 
 
-def wait() -> None:
-    """Until the GPU has done all it was asked for."""
-    gpu.wait()
+# ---- what a worker asks on a GPU -------------------------------------------------------------------------------------
+
+_held_before = 0
+
+
+def on_gpu(variants: list[str]) -> gpu.OnGPU:
+    """How its work is timed."""
+    return gpu.OnGPU()
+
+
+def release() -> None:
+    """Give back the memory of the case before; what is held now is what `taken` begins at."""
+    global _held_before
+    gpu.release()
+    _held_before = gpu.held()
+
+
+def taken() -> int:
+    """Bytes of the GPU's memory that were taken since `release`: the pools keep what they have had, so the most."""
+    return gpu.held() - _held_before
 
 
 Arrays = dict[str, Any]
@@ -346,17 +366,31 @@ def model(case: Network, captured: bool = False) -> tg.Model:
 
 def network(case: Network, which: str, on_gpu: bool, captured: bool = False) -> Built:
     """Forward, loss, backward and Adam on one batch; or the forward pass alone."""
+    if captured and which != TRAINING:
+        raise NotApplicable("training steps are captured, inference is not")
     made = model(case, captured)
     x, y = gpu.network_arrays(case) if on_gpu else case.batch_arrays()
     if on_gpu:
         made.to(gpu.CUDA)
     parameters = sum(prod(weight.shape) for weight in made.trainable_weights)
     if which == TRAINING:
-        return Built(lambda: made.train_on_batch(x, y), parameters=parameters)
+        step = lambda: made.train_on_batch(x, y)  # noqa: E731
+        return Built(or_fail(step) if captured else step, parameters=parameters)
     x = x[:1] if which == SINGLE else x
     if on_gpu:  # the outputs stay there, as the peer's do
         return Built(tg.no_grad()(lambda: made(x, training=False)), parameters=parameters)
     return Built(lambda: made.predict_on_batch(x), parameters=parameters)
+
+
+def or_fail(step: Callable[[], Any]) -> Callable[[], Any]:
+    """The step; where it cannot be captured, and would run as it is written, it fails with the reason."""
+
+    def running() -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*not captured into a CUDA graph")
+            return step()
+
+    return running
 
 
 # ---- calls of functions ----------------------------------------------------------------------------------------------

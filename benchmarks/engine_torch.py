@@ -2,8 +2,10 @@
 
 Variants, which follow the engine's name after colons: "nchw" or "channels_last", the layout; "compile", torch.compile
 of the network with its loss, in channels_last; "fused", Adam as one fused kernel instead of PyTorch's default. "cuda",
-on the GPU, and there: "tf32", products of float32 numbers rounded to TF32 (PyTorch's default for convolutions), exact
-ones without it; "graphs", compiled into CUDA graphs. ("tuned", the allocator, is the process's environment.)
+on the GPU, and there: "captured", steps in channels_last as they are written, captured into a CUDA graph; "graphs",
+compiled into CUDA graphs (mode="reduce-overhead"); and a precision: "tf32", products of float32 numbers rounded to TF32
+(PyTorch's default for convolutions), exact ones without it; "bfloat16", arrays of that type, in networks by autocast;
+"float16", arrays of that type. ("tuned", the allocator, is the process's environment.)
 """
 
 import math
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from . import engine_torch_gpu, gpu
 from .built import Built, NotApplicable
 from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Convolution
 from .networks import SINGLE, TRAINING, Classifier, Network, Segmenter
@@ -26,27 +29,35 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the nu
 NAMES = {1: "1d", 2: "2d", 3: "3d"}
 
 
-def facts() -> dict[str, Any]:
-    """What a report says of this engine: threads, instruction set."""
+def facts(variants: list[str]) -> dict[str, Any]:
+    """What a report says of this engine: threads, instruction set; of the GPU, where that is measured."""
+    if gpu.CUDA in variants:
+        return engine_torch_gpu.facts()
     return {"threads": torch.get_num_threads(), "simd": torch.backends.cpu.get_cpu_capability()}
+
+
+def on_gpu(variants: list[str]) -> engine_torch_gpu.OnGPU:
+    """How its work is timed."""
+    engine_torch_gpu.set_up(variants)
+    return engine_torch_gpu.OnGPU()
+
+
+release, taken = engine_torch_gpu.release, engine_torch_gpu.taken
 
 
 def build(case: Any, which: str, variants: list[str]) -> Built:
     """The case ready to run in a variant. Raises NotApplicable."""
-    compiled = bool({"compile", "graphs"} & set(variants))
-    if not isinstance(case, (Classifier, Segmenter)) and compiled:
-        raise NotApplicable("torch.compile is measured on networks only")
-    if "cuda" in variants:
-        torch.set_default_device("cuda")
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "tf32" in variants
-    channels_last = "channels_last" in variants or compiled
+    whole = bool({"compile", "graphs", "captured"} & set(variants))
+    if not isinstance(case, (Classifier, Segmenter)) and whole:
+        raise NotApplicable("torch.compile and CUDA graphs are measured on networks only")
+    channels_last = "channels_last" in variants or whole
+    dtype = next((dtype for name, dtype in engine_torch_gpu.TYPES.items() if name in variants), torch.float32)
     if isinstance(case, Convolution):
-        return convolution(case, which, channels_last)
+        return convolution(case, which, channels_last, dtype)
     if isinstance(case, Dense | Operation | Recurrence) and channels_last and not case.has_layout:
         raise NotApplicable("the same in both layouts")
     if isinstance(case, Dense):
-        return dense(case, which)
+        return dense(case, which, dtype)
     if isinstance(case, Recurrence):
         return recurrence(case, which)
     if isinstance(case, Operation):
@@ -57,11 +68,6 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
 def given(array: np.ndarray) -> torch.Tensor:
     """An array as a tensor, on the GPU where that is measured."""
     return torch.from_numpy(array).to(torch.get_default_device())
-
-
-def wait() -> None:
-    """Until the GPU has done all it was asked for."""
-    torch.cuda.synchronize()
 
 
 def tensor(array: np.ndarray, channels_last: bool) -> torch.Tensor:
@@ -87,18 +93,19 @@ def array(result: Any) -> np.ndarray:
 
 
 def as_it_is(result: torch.Tensor) -> np.ndarray:
-    """A result in its own layout."""
-    return result.detach().cpu().numpy()
+    """A result in its own layout. (NumPy has no bfloat16.)"""
+    result = result.detach().cpu()
+    return (result.float() if result.dtype == torch.bfloat16 else result).numpy()
 
 
 # ---- convolutions and matrix products --------------------------------------------------------------------------------
 
 
-def convolution(case: Convolution, which: str, channels_last: bool) -> Built:
+def convolution(case: Convolution, which: str, channels_last: bool, dtype: torch.dtype = torch.float32) -> Built:
     """One pass of a convolution or of a transposed one."""
     arrays, d = case.arrays(), case.dimensions
-    x, dy = (tensor(arrays[name], channels_last) for name in ("x", "dy"))
-    weight, bias = given(arrays["weight"]).movedim((-1, -2), (0, 1)), given(arrays["bias"])
+    x, dy = (tensor(arrays[name], channels_last).to(dtype) for name in ("x", "dy"))
+    weight, bias = given(arrays["weight"]).movedim((-1, -2), (0, 1)).to(dtype), given(arrays["bias"]).to(dtype)
     weight = in_layout(weight, channels_last)
     geometry = [case.stride] * d, [case.padding] * d, [case.dilation] * d, case.transposed, [0] * d, case.groups
 
@@ -116,9 +123,10 @@ def convolution(case: Convolution, which: str, channels_last: bool) -> Built:
     return Built(run, array)
 
 
-def dense(case: Dense, which: str) -> Built:
+def dense(case: Dense, which: str, dtype: torch.dtype = torch.float32) -> Built:
     """One pass of a dense layer; PyTorch keeps its weight as (units, inputs)."""
-    x, weight, bias, dy = (given(case.arrays()[name]) for name in ("x", "weight", "bias", "dy"))
+    arrays = case.arrays()
+    x, weight, bias, dy = (given(arrays[name]).to(dtype) for name in ("x", "weight", "bias", "dy"))
     weight = weight.t().contiguous()
     run = {
         FORWARD: lambda: F.linear(x, weight, bias),
@@ -382,24 +390,36 @@ def compiled_as(function: Callable, variants: list[str]) -> Callable:
 def training_step(
     case: Network, made: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, variants: list[str]
 ) -> Callable[[], float]:
-    """Compiled are the network, its loss and their gradient; the optimizer runs as it is."""
-    adam = torch.optim.Adam(made.parameters(), fused=True if "fused" in variants else None)
+    """Compiled are the network, its loss and their gradient; the optimizer runs as it is. Captured is all of it."""
+    captured = "captured" in variants
+    adam = torch.optim.Adam(made.parameters(), fused=True if "fused" in variants else None, capturable=captured)
     many = isinstance(case, Classifier) and case.classes > 1
     criterion = torch.nn.CrossEntropyLoss() if many else torch.nn.BCEWithLogitsLoss()
 
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return criterion(made(x), y)
+        with engine_torch_gpu.autocast(variants):
+            return criterion(made(x), y)
 
     compiled = compiled_as(loss_of, variants)
 
-    def step() -> float:
+    def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         adam.zero_grad()
         loss = compiled(x, y)
         loss.backward()
         adam.step()
-        return loss.item()
+        return loss.detach()
 
-    return step
+    if not captured:
+        return lambda: step(x, y).item()
+    rooms = x.clone(), y.clone()  # a batch is copied to where the graph reads it, as tomograd's is
+    launch = engine_torch_gpu.captured(lambda: step(*rooms), adam.zero_grad)
+
+    def captured_step() -> float:
+        for room, batch in zip(rooms, (x, y), strict=True):
+            room.copy_(batch)
+        return launch().item()
+
+    return captured_step
 
 
 def inference(made: torch.nn.Module, x: torch.Tensor, variants: list[str]) -> Callable[[], torch.Tensor]:
@@ -408,7 +428,7 @@ def inference(made: torch.nn.Module, x: torch.Tensor, variants: list[str]) -> Ca
     compiled = compiled_as(made, variants)
 
     def run() -> torch.Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), engine_torch_gpu.autocast(variants):
             return compiled(x)
 
-    return run
+    return engine_torch_gpu.captured(run) if "captured" in variants else run

@@ -100,6 +100,7 @@ NETWORKS: list[Network] = [
     Segmenter("U-Net base 32", 4, (256, 256, 1), 32),
     Segmenter("3-D U-Net base 8", 1, (64, 64, 64, 1), 8),
 ]
+WITH_TARGETS = ("S1 CNN", "S2 CNN", "S3 CNN", "U-Net base 32")  # for training steps on a GPU: see targets.py
 
 
 def runs(network: Network) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from .convolutions import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT
 from .drawing import Bar, Line, Point, bars, roofline
 from .operations import GRADIENT, INFERENCE
 from .results import Report, Row, is_tuned, machine_ceilings
+from .targets import verdicts
 
 PASS_SHAPES = {
     FORWARD: "circle",
@@ -19,6 +20,7 @@ PASS_SHAPES = {
     INFERENCE: "diamond",
 }
 OTHER_SHAPE = "diamond"
+BAR_STYLES = ("default", "tuned")  # dark and light
 COLOURS = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")  # Okabe and Ito: told apart by all eyes
 STYLE = """
 main { max-width: 76rem; }
@@ -55,13 +57,17 @@ def page(reports: Sequence[Report]) -> str:
 
 def report_parts(report: Report, number: int) -> Iterator[str]:
     """The sections of one report."""
-    heading = tables.HEADINGS[report.section]
+    heading = tables.heading(report)
     yield section(heading, "".join(f"<p>{inline(text)}</p>" for text in tables.description(report).split("\n")))
+    if verdicts(report):
+        yield section(f"{heading}: targets", as_table(tables.targets(report).split("\n")))
     yield section(f"{heading}: roofline", roofline_part(report, number))
     yield section(f"{heading}: ratios to the best peer", ratio_bars(report))
     if tables.has_means(report):
         yield section(f"{heading}: geometric means", as_table(tables.ratios(report).split("\n")))
     yield section(f"{heading}: every row", as_table(tables.table(report).split("\n")))
+    if tables.has_memory(report):
+        yield section(f"{heading}: memory of the GPU, MiB", as_table(tables.memory(report).split("\n")))
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in tables.footnotes(report))
     yield section(f"{heading}: without a value", f"<ul>{reasons}</ul>" if reasons else "")
     blocks = "".join(f"<li>{escape(summary)}</li>" for summary in tables.allocator_summaries(report))
@@ -161,22 +167,23 @@ def engine_points(report: Report, engine: str, rows: Sequence[Row], number: int)
 
 
 def ratio_bars(report: Report) -> str:
-    """A pair of bars for each row: against the best default peer, and against the best tuned one."""
+    """Some bars for each row: one for each comparison with the peers."""
     drawn = []
     for row in report.rows:
         several = []
-        for name in ("default", "tuned"):
-            ratio = row.ratio(tuned=name == "tuned")
+        for style, (name, compare) in zip(BAR_STYLES, report.comparisons().items(), strict=False):
+            ratio = compare(row)
             if ratio is not None:
-                style = f"{name} behind" if ratio < 1 else name
-                several.append(Bar(ratio, style, f"{row.label} ({row.source}): {ratio:.3g}, {name} allocator"))
+                shade = f"{style} behind" if ratio < 1 else style
+                several.append(Bar(ratio, shade, f"{row.label} ({row.source}): {ratio:.3g}, {name}"))
         if several:
             drawn.append((row.label, several))
     if not drawn:
         return ""
     what = "memory" if report.section == "memory" else "time"
-    tuned = "; light: with the tuned allocator" if "tuned" in report.allocators else ""
-    label = f"best peer's {what} / tomograd's (dark{tuned}); orange: the peer is ahead"
+    names = list(report.comparisons())
+    light = f"; light: {names[1].removeprefix('ratio, ')}" if len(names) > 1 else ""
+    label = f"best peer's {what} / tomograd's (dark{light}); orange: the peer is ahead"
     return bars(drawn, 1.0, label)
 
 

@@ -16,6 +16,7 @@ TUNED = {  # glibc's malloc keeps freed memory of any size instead of giving its
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
 }
 ONE_THREAD = "one-thread"
+WORKER = ["-m", "tomograd.benchmarks.worker"]  # what Python runs; tests put another in its place
 Answer = dict[str, Any]
 
 
@@ -37,7 +38,7 @@ class Worker:
     def __init__(self, engine: str, section: str, threads: int, patience: float = PATIENCE):
         self.engine = engine
         self.facts: Answer = {}
-        self._command = [sys.executable, "-m", "tomograd.benchmarks.worker", engine, section]
+        self._command = [sys.executable, *WORKER, engine, section]
         self._environment = environment(engine, threads)
         self._patience = patience
         self._process: subprocess.Popen[str] | None = None

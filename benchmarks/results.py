@@ -4,6 +4,7 @@ The JSON of a report (`"format": "tomograd-benchmark-1"`):
 
     section       "kernels", "functions", "steps", "startup" or "memory"
     command, date (ISO 8601, UTC), threads, rounds
+    device        "cpu" or "cuda"; precision, of products there: "float32", "tf32", "bfloat16" or "float16"
     complete      false where the run was interrupted: its rows are those measured until then
     machine       {"processor": …, "cores": …, "memory": …, "caches": {"L1 data": …}, "system": …}
     versions      {"tomograd": …, "python": …, "numpy": …, …}
@@ -15,22 +16,25 @@ The JSON of a report (`"format": "tomograd-benchmark-1"`):
         unit          "s" or "B": what `values` are
         operations, bytes     of one run: null where they say nothing
         results       engine → {"values": [one for each round], "failed": why, "skipped": why, "notes": {…}};
-                      the median is what is reported
+                      the median is what is reported; of the notes "memory" are the bytes of a GPU's that a network took
         ceilings      name ("multiply-adds", "copy", "streaming copy") → {"amount": operations or bytes of one run,
                       "values": [seconds, one for each round]}, measured between the rounds of this row
 
-Ratios are the best peer's median over tomograd's: above 1, tomograd is ahead.
+Ratios are the best peer's median over tomograd's: above 1, tomograd is ahead. Variants of tomograd (such as
+"tomograd:captured") are peers where there is no other.
 """
 
 import json
 import math
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FORMAT = "tomograd-benchmark-1"
 OURS = "tomograd"
+CAPTURED = "tomograd:captured"  # its training steps as CUDA graphs
+EAGER = ("nchw", "channels_last")  # variants of a peer that run as they are written
 PEAK = "multiply-adds"
 COPIES = ("copy", "streaming copy")
 
@@ -86,8 +90,17 @@ class Row:
 
     def best(self, tuned: bool) -> float | None:
         """The best median among the peers with the default allocator, or among those with the tuned one."""
-        known = [self.median(name) for name in self.results if name != OURS and is_tuned(name) == tuned]
+        return self.quickest(name for name in peers_among(self.results) if is_tuned(name) == tuned)
+
+    def quickest(self, engines: Iterable[str]) -> float | None:
+        """The best median of these engines."""
+        known = [self.median(name) for name in engines]
         return min((value for value in known if value is not None), default=None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every engine has a value, or is not meant for this row: nothing is to be measured again."""
+        return all(result.values or result.skipped for result in self.results.values())
 
     def ratio(self, tuned: bool = False) -> float | None:
         """How many times tomograd's time (or memory) the best peer needs."""
@@ -133,6 +146,9 @@ class Row:
         return max(shares, default=None)
 
 
+Comparison = Callable[[Row], float | None]
+
+
 @dataclass
 class Report:
     """All that one run measured, and where; see the module for its form as JSON."""
@@ -149,10 +165,36 @@ class Report:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     complete: bool = True
+    device: str = "cpu"
+    precision: str = "float32"
 
     @property
     def peers(self) -> list[str]:
-        return [engine for engine in self.engines if engine != OURS]
+        return peers_among(self.engines)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    def comparisons(self) -> dict[str, Comparison]:
+        """The columns of ratios, by their headings. Beside another engine, steps on a GPU are compared twice: as they
+        are written, and as CUDA graphs, ours with the best of what the peer captures or compiles."""
+        if not self.peers:
+            return {}
+        if self.on_gpu and CAPTURED in self.engines and CAPTURED not in self.peers:
+            eager = [engine for engine in self.peers if engine.split(":")[1] in EAGER]
+            whole = [engine for engine in self.peers if engine not in eager]
+            return {
+                "ratio, eager": lambda row: quotient(row.quickest(eager), row.ours),
+                "ratio, graphs": lambda row: quotient(row.quickest(whole), row.median(CAPTURED)),
+            }
+        tuned: dict[str, Comparison] = {"ratio, tuned": lambda row: row.ratio(tuned=True)}
+        return {"ratio": Row.ratio} | (tuned if "tuned" in self.allocators else {})
+
+    @property
+    def gpu(self) -> str | None:
+        """The name of the GPU that was measured."""
+        return self.facts.get(OURS, {}).get("gpu")
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT} | asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -179,6 +221,13 @@ class Report:
             raise ValueError(f"not a report of tomograd bench: {type(error).__name__}: {error}") from error
 
 
+def peers_among(engines: Iterable[str]) -> list[str]:
+    """Those that tomograd is compared with: other engines, or its own variants where there is no other."""
+    engines = list(engines)
+    others = [engine for engine in engines if engine.split(":")[0] != OURS]
+    return others or [engine for engine in engines if engine != OURS]
+
+
 def is_tuned(engine: str) -> bool:
     """Whether the engine's process runs under the tuned allocator."""
     return "tuned" in engine.split(":")
@@ -200,8 +249,8 @@ class Summary:
 
     name: str
     rows: int
-    default: float | None  # geometric mean of the ratios to the best peer with the default allocator
-    tuned: float | None
+    means: dict[str, float | None]  # geometric means, of each of the report's comparisons
+    least: float | None  # of the first of them
     behind: int  # rows in which that peer is ahead
     failed: int  # rows that tomograd has no value for
 
@@ -211,18 +260,16 @@ def summaries(report: Report) -> Iterator[Summary]:
     parts: dict[str, list[Row]] = {"all": report.rows}
     for row in report.rows:
         parts.setdefault(f"{row.group}, {row.which}", []).append(row)
+    comparisons = report.comparisons()
     for name, rows in parts.items():
         if name != "all" and len(parts) == 2:
             continue
-        ratios = [row.ratio() for row in rows]
-        yield Summary(
-            name,
-            len(rows),
-            geometric_mean(ratios),
-            geometric_mean(row.ratio(tuned=True) for row in rows),
-            sum(ratio is not None and ratio < 1 for ratio in ratios),
-            sum(row.ours is None for row in rows),
-        )
+        means = {heading: geometric_mean(map(compare, rows)) for heading, compare in comparisons.items()}
+        first = next(iter(comparisons.values()), Row.ratio)
+        ratios = [ratio for ratio in map(first, rows) if ratio is not None]
+        behind = sum(ratio < 1 for ratio in ratios)
+        failed = sum(row.ours is None for row in rows)
+        yield Summary(name, len(rows), means, min(ratios, default=None), behind, failed)
 
 
 def machine_ceilings(report: Report) -> tuple[float | None, float | None, float | None]:

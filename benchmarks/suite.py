@@ -26,12 +26,14 @@ from .catalogue import FUNCTIONS, KERNELS, MEMORY, SECTIONS, STARTUP, STEPS, Ent
 from .processes import ONE_THREAD, TUNED, Worker, probe
 from .results import COPIES, OURS, PEAK, Ceiling, Measured, Report, Row
 
-CPU, EXACT, TF32 = "cpu", "float32", "tf32"
+CPU, EXACT = "cpu", gpu.EXACT
 ROUNDS = {KERNELS: 5, FUNCTIONS: 5, STEPS: 5, STARTUP: 3, MEMORY: 3}
 BUDGET = {KERNELS: 0.03, FUNCTIONS: 0.01, STEPS: 0.2}  # seconds of one engine in one round; at least one run
 CEILING_BUDGET = 0.02
 PAUSE = 0.015  # seconds before another engine's turn: OpenMP's threads spin for some 8 ms after their work
-TOLERANCE = 1e-3  # of the largest number: sums of up to a million float32 products differ by some 1e-5
+# Of the largest number: sums of up to a million float32 products differ by some 1e-5, and rounded factors add up to
+# a few times the distance of neighbouring numbers of their type, of which TF32 and float16 have 2^-10, bfloat16 2^-7.
+TOLERANCES = {EXACT: 1e-3, gpu.TF32: 4e-3, gpu.FLOAT16: 4e-3, gpu.BFLOAT16: 3e-2}
 STAGES = ("Python itself", "import", "first inference", "first training step")
 MOST_LABELS = 12
 _LAYOUTS = ["nchw", "channels_last"]
@@ -45,8 +47,8 @@ PEERS: dict[str, dict[str, list[str]]] = {
     },
     ONE_THREAD: {section: [ONE_THREAD] for section in SECTIONS},
 }
-PEERS_ON_GPU = {
-    "torch": {KERNELS: ["nchw", "channels_last"], STEPS: ["channels_last", "compile", "graphs"]},
+PEERS_ON_GPU: dict[str, dict[str, list[str]]] = {
+    "torch": {KERNELS: _LAYOUTS, STEPS: [*_LAYOUTS, CAPTURED, "compile", "graphs"]},
     CAPTURED: {STEPS: [CAPTURED]},
 }
 PACKAGES = {ONE_THREAD: OURS, CAPTURED: OURS}  # of peers that are not called as their package is
@@ -65,27 +67,32 @@ class Options:
     fused_adam: bool = False  # the peer's Adam in steps as one fused kernel
     command: str = ""
     device: str = CPU
-    precision: str = EXACT  # of products of float32 numbers on a GPU, of all engines
+    precision: str = EXACT  # of products on a GPU, of all engines
+    earlier: Report | None = None  # a run that was cut off: its rows are not measured again
 
     @property
     def on_gpu(self) -> bool:
         return self.device == gpu.CUDA
 
 
-def measure(options: Options, say: Say = lambda text: None) -> Report:
-    """The report of one section; an interruption (Ctrl-C) ends it early, with what is measured so far.
+def measure(options: Options, say: Say = lambda text: None, keep: Callable[[Report], None] | None = None) -> Report:
+    """The report of one section; an interruption (Ctrl-C) ends it early, with what is measured so far. `keep` is given
+    the report after every row, which may be the last.
 
-    Raises UserError for a peer that is unknown or not installed, a number of threads or rounds that cannot be, and a
-    `shape` that no row holds.
+    Raises UserError for a peer that is unknown or not installed, a number of threads or rounds that cannot be, a
+    `shape` that no row holds, and an earlier run of something else.
     """
     report = begin(options)
     measured = {STARTUP: startup_rows, MEMORY: memory_rows}.get(options.section, timed_rows)(options, report, say)
+    report.complete = False
     try:
         for row in measured:
             report.rows.append(row)
             say(line(row, report))
+            if keep is not None:
+                keep(report)
+        report.complete = True
     except KeyboardInterrupt:
-        report.complete = False
         say("interrupted: reporting what is measured")
     return report
 
@@ -102,7 +109,7 @@ def begin(options: Options) -> Report:
     _check_device(options)
     if rounds < 1:
         raise UserError(None, f"--rounds {options.rounds}: expected at least 1")
-    return Report(
+    report = Report(
         section=options.section,
         command=options.command,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -110,25 +117,41 @@ def begin(options: Options) -> Report:
         rounds=rounds,
         machine=machine.machine(),
         versions=machine.versions(PACKAGES.get(options.peer or OURS, options.peer)),
-        engines=[OURS, *peer_engines(options)],
+        engines=[OURS, *own_variants(options), *peer_engines(options)],
         allocators=allocators(options),
+        device=options.device,
+        precision=options.precision,
     )
+    if options.earlier is not None:
+        go_on_with(options.earlier, report)
+    return report
+
+
+def go_on_with(earlier: Report, report: Report) -> None:
+    """Take over what is known of an earlier run. Raises UserError if it is one of something else."""
+    for name in ("section", "device", "precision", "engines", "rounds", "threads"):
+        before, now = getattr(earlier, name), getattr(report, name)
+        if before != now:
+            raise UserError(None, f"--resume: {name} was {before} in the file, and is {now} now")
+    report.date, report.facts = earlier.date, earlier.facts
 
 
 def _check_device(options: Options) -> None:
     """Raise UserError for a device or a precision that is unknown, or with which there is nothing to measure."""
     for name, value, known in (
         ("--device", options.device, (CPU, gpu.CUDA)),
-        ("--precision", options.precision, (EXACT, TF32)),
+        ("--precision", options.precision, gpu.PRECISIONS),
     ):
         if value not in known:
-            raise UserError(None, f"{name} {value}: expected {' or '.join(known)}")
+            raise UserError(None, f"{name} {value}: expected {', '.join(known[:-1])} or {known[-1]}")
     if not options.on_gpu:
         if options.precision != EXACT:
             raise UserError(None, f"--precision {options.precision}: the CPU's products are exact; see --device")
         return
     if options.section not in (KERNELS, STEPS):
         raise UserError(None, f"--device {options.device}: {options.section} are measured on the CPU")
+    if options.precision == gpu.FLOAT16 and options.section != KERNELS:
+        raise UserError(None, f"--precision {gpu.FLOAT16}: there are kernels for such arrays, but no networks of them")
     try:
         gpu_library()
     except (ImportError, DeviceError) as error:
@@ -140,6 +163,11 @@ def process_of(engine: str, options: Options) -> str:
     if not options.on_gpu:
         return engine
     return f"{engine}:{options.device}" + ("" if options.precision == EXACT else f":{options.precision}")
+
+
+def own_variants(options: Options) -> list[str]:
+    """Those of tomograd that have columns beside a peer: its steps as graphs, where the peer's are graphs too."""
+    return [f"{OURS}:{CAPTURED}"] if options.on_gpu and options.section == STEPS and options.peer == "torch" else []
 
 
 def peer_engines(options: Options) -> list[str]:
@@ -184,51 +212,77 @@ def chosen(options: Options, labelled: list[Any]) -> list[Any]:
 
 def timed_rows(options: Options, report: Report, say: Say) -> Iterator[Row]:
     """The rows of kernels or steps."""
-    wanted = chosen(options, entries(options.section, options.on_gpu))
+    wanted = chosen(options, [entry for entry in entries(options.section, options.on_gpu) if computed(entry, options)])
+    known = {row.label: row for row in options.earlier.rows if row.settled} if options.earlier else {}
+    yield from (row for label, row in known.items() if label not in {entry.label for entry in wanted})
     with ExitStack() as stack:
         workers = {
             engine: stack.enter_context(Worker(process_of(engine, options), options.section, report.threads))
             for engine in report.engines
         }
         for position, entry in enumerate(wanted, 1):
+            if entry.label in known:
+                yield known[entry.label]
+                continue
             say(f"[{position}/{len(wanted)}] {entry.label}")
-            yield timed_row(entry, workers, report.rounds)
-            report.facts |= {engine: worker.facts for engine, worker in workers.items() if worker.facts}
+            row = timed_row(entry, workers, report.rounds, options)
+            note_facts(report, workers)
+            yield row
 
 
-def timed_row(entry: Entry, workers: dict[str, Worker], rounds: int) -> Row:
+def computed(entry: Entry, options: Options) -> bool:
+    """Whether the precision makes a difference to it: only products are rounded, and only convolutions and dense layers
+    take arrays of half precision."""
+    if options.precision == EXACT or entry.section != KERNELS:
+        return True
+    return entry.group in ("convolutions", "dense", *(["recurrent cells"] if options.precision != gpu.FLOAT16 else []))
+
+
+def note_facts(report: Report, workers: dict[str, Worker]) -> None:
+    """What the processes say of themselves. Raises UserError if a run is gone on with on another GPU."""
+    told = {engine: worker.facts for engine, worker in workers.items() if worker.facts}
+    before, now = report.gpu, told.get(OURS, {}).get("gpu")
+    if before and now and before != now:
+        raise UserError(None, f"--resume: the file has times of {before}, this is {now}")
+    report.facts = report.facts | told
+
+
+def timed_row(entry: Entry, workers: dict[str, Worker], rounds: int, options: Options) -> Row:
     """One case on all engines, and the machine's ceilings beside it."""
     row = Row(entry.label, entry.group, entry.which, entry.source)
     if entry.section == KERNELS:
         row.operations, row.bytes = entry.case.operations(entry.which), entry.case.bytes(entry.which)
-    answers = built(entry, workers, row.bytes)
+        row.bytes //= 2 if options.precision == gpu.FLOAT16 else 1
+    answers = built(entry, workers, row.bytes, options.on_gpu)
     for name, amount in answers[OURS].get("ceilings", {}).items():
         row.ceilings[name] = Ceiling(amount)
     expected = getattr(entry.case, "parameters", None)
     for engine, answer in answers.items():
-        failed = answer.get("failed") or disagreement(answer, answers[OURS], expected)
-        row.results[engine] = Measured(failed=failed, skipped=answer.get("skipped"))
-        if answer.get("parameters"):
-            row.results[engine].notes["parameters"] = answer["parameters"]
+        failed = answer.get("failed") or disagreement(answer, answers[OURS], expected, TOLERANCES[options.precision])
+        notes = {name: answer[name] for name in ("parameters", "memory") if answer.get(name)}
+        row.results[engine] = Measured(failed=failed, skipped=answer.get("skipped"), notes=notes)
     alternate(row, workers, rounds, BUDGET[entry.section])
     return row
 
 
-def built(entry: Entry, workers: dict[str, Worker], size: int | None) -> dict[str, dict[str, Any]]:
+def built(entry: Entry, workers: dict[str, Worker], size: int | None, on_gpu: bool) -> dict[str, dict[str, Any]]:
     """Every engine's answer to the request to build the case. Kernels are built at the same time; networks one after
-    the other: what one process compiled, the next finds in its cache."""
+    the other: what one process compiled, the next finds in its cache. On a GPU, too, one after the other: the peer
+    times its algorithms, and none should see another's memory come and go."""
     requests = {
         engine: {"do": "build", "number": entry.number} | ({"bytes": size} if engine == OURS and size else {})
         for engine in workers
     }
-    if entry.section != KERNELS:
+    if on_gpu or entry.section != KERNELS:
         return {engine: worker.ask(**requests[engine]) for engine, worker in workers.items()}
     for engine, worker in workers.items():
         worker.send(**requests[engine])
     return {engine: worker.receive() for engine, worker in workers.items()}
 
 
-def disagreement(answer: dict[str, Any], ours: dict[str, Any], parameters: int | None) -> str | None:
+def disagreement(
+    answer: dict[str, Any], ours: dict[str, Any], parameters: int | None, tolerance: float = TOLERANCES[EXACT]
+) -> str | None:
     """Why an engine does not compute what the case says; None if it does, as far as was looked."""
     if "skipped" in answer:
         return None
@@ -241,7 +295,7 @@ def disagreement(answer: dict[str, Any], ours: dict[str, Any], parameters: int |
         return f"gives an array of shape {answer['shape']}, tomograd one of {ours['shape']}"
     difference = float(np.abs(np.subtract(theirs, own)).max())
     scale = float(np.abs(own).max())
-    if not difference <= TOLERANCE * scale:
+    if not difference <= tolerance * scale:
         return f"gives other numbers than tomograd: they differ by {difference:.3g}, the largest is {scale:.3g}"
     return None
 
@@ -255,7 +309,8 @@ def alternate(row: Row, workers: dict[str, Worker], rounds: int, budget: float) 
     for engine, what, seconds in taken(turns):
         answer = workers[engine].ask(do="run", what=what, runs=1)
         row.results[engine].failed = row.results[engine].failed or answer.get("failed")
-        runs[engine, what] = max(1, int(seconds / max(answer.get("seconds", seconds), 1e-7)))
+        needed = answer["turn"] if "turn" in answer else answer.get("seconds", seconds)
+        runs[engine, what] = max(1, int(seconds / max(needed, 1e-7)))
     for number in range(rounds):
         first = number % max(len(turns), 1)
         for engine, what, _ in taken(turns[first:] + turns[:first]):
@@ -360,8 +415,9 @@ def line(row: Row, report: Report) -> str:
     from .tables import amount, number
 
     parts = [f"{engine} {amount(row, engine)}" for engine in report.engines]
-    ratio = row.ratio()
-    said = [f"    {row.label}: {', '.join(parts)}" + ("" if ratio is None else f"; ratio {number(ratio)}")]
+    ratios = {name: compare(row) for name, compare in report.comparisons().items()}
+    known = "; ".join(f"{name} {number(ratio)}" for name, ratio in ratios.items() if ratio is not None)
+    said = [f"    {row.label}: {', '.join(parts)}" + (f"; {known}" if known else "")]
     said += [f"    {engine}: {result.failed}" for engine, result in row.results.items() if result.failed]
     return "\n".join(said)
 

@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 
 from .results import OURS, Report, Row, machine_ceilings, summaries
+from .targets import missing, verdicts
 
 NO_PEER = "No peer was asked for (`--peer torch` does): these are tomograd's columns alone."
+PRODUCTS = {
+    "float32": "exact, of all engines",
+    "tf32": "of float32 numbers rounded to TF32, of all engines",
+    "bfloat16": "of numbers rounded to bfloat16; tomograd's arrays stay float32, the peer's are bfloat16",
+    "float16": "of float16 arrays, of all engines",
+}
 HEADINGS = {
     "kernels": "Kernels",
     "functions": "Calls of functions",
@@ -16,9 +23,13 @@ HEADINGS = {
 
 def markdown(report: Report) -> str:
     """The whole report."""
-    parts = [f"## {HEADINGS[report.section]}", description(report), table(report)]
+    parts = [f"## {heading(report)}", description(report)]
+    parts += [targets(report)] if verdicts(report) else []
+    parts.append(table(report))
     if has_means(report):
         parts.append(ratios(report))
+    if has_memory(report):
+        parts.append("Most memory of the GPU that the engines took, in MiB:\n\n" + memory(report))
     reasons = list(footnotes(report))
     if reasons:
         parts.append("Without a value:\n\n" + "\n".join(f"- {reason}" for reason in reasons))
@@ -26,6 +37,11 @@ def markdown(report: Report) -> str:
     if blocks:
         parts.append("tomograd's allocator after the steps:\n\n" + "\n".join(f"- {summary}" for summary in blocks))
     return "\n\n".join(parts) + "\n"
+
+
+def heading(report: Report) -> str:
+    """What was measured, where and how exactly."""
+    return HEADINGS[report.section] + (f" on a GPU, {report.precision}" if report.on_gpu else "")
 
 
 def description(report: Report) -> str:
@@ -39,6 +55,12 @@ def description(report: Report) -> str:
         f"{report.threads} threads{f', {simd}' if simd else ''}; {versions}.",
         f"Medians of {report.rounds} alternating rounds, each engine in a process of its own.",
     ]
+    if report.on_gpu:
+        lines += [f"{engine}: {told}." for engine, told in gpu_facts(report)]
+        lines.append(
+            "Times are the GPU's own, between events; kernels start with an empty second-level cache, steps follow "
+            f"each other. Products: {PRODUCTS[report.precision]}."
+        )
     if not report.complete:
         lines.append("**Interrupted**: the rows are those measured until then.")
     if not report.peers and report.section != "functions":
@@ -53,17 +75,56 @@ def description(report: Report) -> str:
     return "\n".join(lines)
 
 
+def gpu_facts(report: Report) -> Iterator[tuple[str, str]]:
+    """What the processes say of the GPU and of its libraries, each thing once."""
+    said: set[tuple[str, str]] = set()
+    for engine, facts in report.facts.items():
+        new = {(name, str(value)) for name, value in facts.items()} - said
+        said |= new
+        told = ", ".join(f"{name} {value}" for name, value in facts.items() if (name, str(value)) in new)
+        if told:
+            yield engine, told
+
+
+def targets(report: Report) -> str:
+    """What was to be reached, and what was; then the rows that miss it."""
+    lines = ["| target | at least | reached | rows | without a value | where | |", "| --- |" + " --- |" * 6]
+    for verdict in verdicts(report):
+        reached = "–" if verdict.reached is None else number(verdict.reached)
+        cells = [verdict.target, number(verdict.wanted), reached, str(verdict.rows), str(verdict.without)]
+        lines.append(f"| {' | '.join([*cells, escaped(verdict.where) or '–', f'**{verdict.outcome}**'])} |")
+    missed = [f"- {label}: {number(reached)}, wanted {wanted}" for label, reached, wanted in missing(report)]
+    return "\n".join(lines + (["", "Rows that miss their target:", "", *missed] if missed else []))
+
+
+def escaped(label: str) -> str:
+    """A row's label in a cell."""
+    return label.replace(" | ", ", ")
+
+
+def has_memory(report: Report) -> bool:
+    return any("memory" in result.notes for row in report.rows for result in row.results.values())
+
+
+def memory(report: Report) -> str:
+    """The memory of a GPU that each engine took for each row."""
+    lines = [f"| case | run | {' | '.join(report.engines)} |", "| --- | --- |" + " --- |" * len(report.engines)]
+    for row in report.rows:
+        case, _, which = row.label.partition(" | ")
+        notes = [row.results[engine].notes if engine in row.results else {} for engine in report.engines]
+        taken = [each.get("memory") for each in notes]
+        if any(taken):
+            shown = ["–" if size is None else number(size / 2**20) for size in taken]
+            lines.append(f"| {case} | {which} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
 def columns(report: Report) -> list[str]:
     """The headings of the table."""
     kernels = ["GF/s", "of peak", "GB/s", "of copy"] if report.section == "kernels" else []
     unit = "MiB" if report.section == "memory" else "ms"
     shown = [f"{engine} {unit}" for engine in report.engines[1:]]
-    return ["case", "run", f"tomograd {unit}", *kernels, *shown, *ratio_names(report)]
-
-
-def ratio_names(report: Report) -> list[str]:
-    names = ["ratio"] if report.peers else []
-    return [*names, "ratio, tuned"] if "tuned" in report.allocators else names
+    return ["case", "run", f"tomograd {unit}", *kernels, *shown, *report.comparisons()]
 
 
 def cells(row: Row, report: Report) -> list[str]:
@@ -78,8 +139,8 @@ def cells(row: Row, report: Report) -> list[str]:
             percent(row.copy_share()),
         ]
     shown += [amount(row, engine) for engine in report.engines[1:]]
-    values = [row.ratio(), row.ratio(tuned=True)]
-    return shown + ["–" if value is None else number(value) for value in values[: len(ratio_names(report))]]
+    values = [compare(row) for compare in report.comparisons().values()]
+    return shown + ["–" if value is None else number(value) for value in values]
 
 
 def table(report: Report) -> str:
@@ -97,13 +158,13 @@ def has_means(report: Report) -> bool:
 def ratios(report: Report) -> str:
     """The geometric means, by group."""
     lines = [
-        "Ratios: the best peer's median over tomograd's; above 1, tomograd is ahead. Geometric means:",
+        "Ratios: the best peer's median over tomograd's; above 1, tomograd is ahead. Geometric means, and the least:",
         "",
-        "| rows | number | ratio | ratio, tuned | behind | failed |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| rows | number | {' | '.join(report.comparisons())} | least | behind | failed |",
+        "| --- | --- |" + " --- |" * (len(report.comparisons()) + 3),
     ]
     for summary in summaries(report):
-        means = ["–" if mean is None else number(mean) for mean in (summary.default, summary.tuned)]
+        means = ["–" if mean is None else number(mean) for mean in (*summary.means.values(), summary.least)]
         lines.append(f"| {summary.name} | {summary.rows} | {' | '.join(means)} | {summary.behind} | {summary.failed} |")
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,7 +30,17 @@ File = Annotated[
 Device = Annotated[
     str, typer.Option(help="cpu; or cuda: kernels or steps on an NVIDIA GPU, with batches that fill it.")
 ]
-Precision = Annotated[str, typer.Option(help="Of products on a GPU, every engine's: float32 (exact) or tf32.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of products on a GPU, every engine's: float32 (exact), tf32 or bfloat16; or float16, the type of the "
+        "arrays. All but float32 keep only the kernels to which it makes a difference."
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the run that --output json --file FILE kept: measure what it lacks."),
+]
 FusedAdam = Annotated[bool, typer.Option("--fused-adam", help="Give the peer Adam as one fused kernel, too.")]
 
 app = typer.Typer(
@@ -56,8 +66,10 @@ def _timed(section: str, text: str) -> Callable[..., None]:
         file: File = None,
         device: Device = "cpu",
         precision: Precision = "float32",
+        resume: Resume = False,
     ) -> None:
-        _run(section, peer, threads, shape, rounds, output, file, device=device, precision=precision)
+        options = {"threads": threads, "rounds": rounds, "shape": shape, "device": device, "precision": precision}
+        _run(section, output, file, resume, peer=peer, **options)
 
     command.__name__, command.__doc__ = section, text
     return command
@@ -81,9 +93,11 @@ def steps(
     fused_adam: FusedAdam = False,
     device: Device = "cpu",
     precision: Precision = "float32",
+    resume: Resume = False,
 ) -> None:
     """Time training steps and inference of whole networks."""
-    _run("steps", peer, threads, shape, rounds, output, file, fused_adam, device, precision)
+    options = {"threads": threads, "rounds": rounds, "shape": shape, "device": device, "precision": precision}
+    _run("steps", output, file, resume, peer=peer, fused_adam=fused_adam, **options)
 
 
 def report(
@@ -93,14 +107,7 @@ def report(
 ) -> None:
     """Show what earlier runs measured, several on one page, without measuring again."""
     check_output(output, file, "report")
-    from tomograd.benchmarks.results import Report
-
-    reports = []
-    for path in files:
-        try:
-            reports.append(Report.from_json(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise UserError(path, str(error)) from error
+    reports = [_read(path) for path in files]
     if output == "json" and len(reports) > 1:
         raise UserError(None, "--output json shows one report at a time; give one file")
     _write(reports, output, file, "report")
@@ -131,23 +138,29 @@ def target(output: str, file: Path | None, section: str) -> Path | None:
     return file or (Path(f"tomograd-bench-{section}.html") if output == "html" else None)
 
 
-def _run(
-    section: str,
-    peer: str | None,
-    threads: int | None,
-    shape: str,
-    rounds: int | None,
-    output: str,
-    file: Path | None,
-    fused_adam: bool = False,
-    device: str = "cpu",
-    precision: str = "float32",
-) -> None:
+def _run(section: str, output: str, file: Path | None, resume: bool, **options: Any) -> None:
+    """Measure, and write the result; as JSON to a file also after every row, so that a run that is ended has its rows.
+    `options` are suite.Options's."""
     check_output(output, file, section)
     from tomograd.benchmarks import suite
 
-    options = suite.Options(section, peer, threads, rounds, shape, fused_adam, _command(), device, precision)
-    _write([suite.measure(options, suite.to_stderr)], output, file, section)
+    kept = file if output == "json" else None
+    if resume and (kept is None or section not in suite.BUDGET):
+        raise UserError(None, f"--resume needs --output json and --file; sections: {', '.join(suite.BUDGET)}")
+    earlier = _read(kept) if resume and kept is not None and kept.exists() else None
+    chosen = suite.Options(section, command=_command(), earlier=earlier, **options)
+    keep = None if kept is None else lambda report: _write([report], output, file, section, silent=True)
+    _write([suite.measure(chosen, suite.to_stderr, keep)], output, file, section)
+
+
+def _read(path: Path) -> Any:
+    """The report of a file. Raises UserError."""
+    from tomograd.benchmarks.results import Report
+
+    try:
+        return Report.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(path, str(error)) from error
 
 
 def _command() -> str:
@@ -156,7 +169,7 @@ def _command() -> str:
     return shlex.join(["tomograd", *([] if arguments[:1] == ["bench"] else ["bench"]), *arguments])
 
 
-def _write(reports: list, output: str, file: Path | None, section: str) -> None:
+def _write(reports: list, output: str, file: Path | None, section: str, silent: bool = False) -> None:
     """The reports in the form asked for."""
     from tomograd.benchmarks import page, tables
     from tomograd.engine.files import written
@@ -171,4 +184,5 @@ def _write(reports: list, output: str, file: Path | None, section: str) -> None:
         return
     with written(path) as opened:
         opened.write(text.encode())
-    print(f"written: {path}", file=sys.stderr)
+    if not silent:
+        print(f"written: {path}", file=sys.stderr)

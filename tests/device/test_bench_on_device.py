@@ -28,7 +28,19 @@ def test_batches_that_fill_a_gpu_are_the_same_cases_otherwise():
         if isinstance(one.case, Convolution):
             assert replace(other.case, batch=one.case.batch) == one.case
             assert other.case.batch <= gpu.MOST * one.case.batch
-    assert catalogue.entries("steps", on_gpu=True)[-1].case.batch == 16
+
+
+def test_the_steps_with_targets_come_first_and_fill_a_gpu():
+    steps = catalogue.entries("steps", on_gpu=True)
+    assert [(step.case.name, step.case.batch) for step in steps[:6]] == [
+        ("S1 CNN", 32), ("S2 CNN", 32), ("S3 CNN", 1024), ("U-Net base 32", 32), ("U-Net base 16", 32),
+        ("3-D U-Net base 8", 8),
+    ]  # fmt: skip
+    assert {step.which for step in steps[:6]} == {"training step"}
+    assert sorted(step.number for step in steps) == list(range(len(steps)))
+    assert {(step.case.name, step.which) for step in steps} == {
+        (step.case.name, step.which) for step in catalogue.entries("steps")
+    }
 
 
 CASES = [Convolution.of("2,3,6,5→4,3,p1"), Convolution.of("1,4,5,5→2,2,s2,T"), Dense(5, 7, 3)]
@@ -77,7 +89,8 @@ def test_every_pass_is_run():
     [
         ({"device": "gpu"}, "--device gpu: expected cpu or cuda"),
         ({"precision": "tf32"}, "--precision tf32: the CPU's products are exact"),
-        ({"device": "cuda", "precision": "half"}, "--precision half: expected float32 or tf32"),
+        ({"device": "cuda", "precision": "half"}, "--precision half: expected float32, tf32, bfloat16 or float16"),
+        ({"device": "cuda", "precision": "float16", "section": "steps"}, "--precision float16: there are kernels"),
         ({"device": "cuda", "section": "startup"}, "--device cuda: startup are measured on the CPU"),
     ],
 )

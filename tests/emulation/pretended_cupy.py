@@ -7,10 +7,12 @@ without dimensions, never numbers. `installed()` puts it in the place of the mod
 
 from __future__ import annotations
 
+import ctypes
 import importlib.machinery
 import operator
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ HAS = frozenset((Path(__file__).parent / "cupy_names.txt").read_text(encoding="u
 
 
 GPUS = 3
+LIBRARIES = "cupy_backends.cuda.libs"
 TOTAL = 80 * 2**30  # bytes of a pretended GPU's memory
 
 
@@ -67,6 +70,17 @@ def room_for(further: int) -> Iterator[None]:
         yield
     finally:
         memory.limit = TOTAL
+
+
+class _Pointer:
+    """Where an array lies."""
+
+    def __init__(self, held: np.ndarray):
+        self._held, self.ptr = held, held.ctypes.data
+
+    def copy_from_device_async(self, source: _Pointer, size: int, stream: Stream) -> None:
+        assert size <= min(self._held.nbytes, source._held.nbytes)
+        self._held.reshape(-1).view(np.uint8)[:size] = source._held.reshape(-1).view(np.uint8)[:size]
 
 
 class ndarray:
@@ -112,7 +126,7 @@ class ndarray:
     T = property(lambda self: ndarray(self._held.T, self._gpu))
     base = property(lambda self: None if self._held.base is None else ndarray(self._held.base, self._gpu))
     device = property(lambda self: _Device(self._gpu))
-    data = property(lambda self: SimpleNamespace(ptr=self._held.ctypes.data))
+    data = property(lambda self: _Pointer(self._held))
 
     @property
     def flags(self) -> SimpleNamespace:
@@ -272,12 +286,18 @@ def module() -> ModuleType:
         alloc_pinned_memory=alloc_pinned_memory,
         get_current_stream=lambda: _streams.current,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        get_elapsed_time=get_elapsed_time,
+        device=SimpleNamespace(get_cublas_handle=lambda: _HANDLE),
         runtime=SimpleNamespace(
-            getDeviceCount=lambda: GPUS, memGetInfo=lambda: (memory.limit - memory.used, memory.limit)
+            getDeviceCount=lambda: GPUS,
+            memGetInfo=lambda: (memory.limit - memory.used, memory.limit),
+            getDeviceProperties=lambda number: dict(_PROPERTIES),
+            driverGetVersion=lambda: 13000,
+            **_KINDS,
         ),
     )
     cupy.get_default_pinned_memory_pool = lambda: SimpleNamespace(malloc=lambda size: None)
-    cupy.get_default_memory_pool = lambda: SimpleNamespace(used_bytes=lambda: memory.used)
+    cupy.get_default_memory_pool = lambda: SimpleNamespace(used_bytes=lambda: memory.used, free_all_blocks=lambda: None)
     return cupy
 
 
@@ -470,14 +490,54 @@ class Event:
 
     def __init__(self, block: bool = False, disable_timing: bool = False):
         self._stream: Stream | None = None
+        self._timed = not disable_timing
 
     def record(self, stream: Stream) -> None:
-        self._stream, self._place = stream, stream.place()
+        self._stream, self._place, self.time = stream, stream.place(), time.perf_counter()
 
     def synchronize(self) -> None:
         if self._stream is None:
             raise PretenceError("an event that was never recorded")
         self._stream.run_to(self._place)
+
+
+def get_elapsed_time(first: Event, last: Event) -> float:
+    """Milliseconds."""
+    if not (first._timed and last._timed):
+        raise RuntimeError("cudaErrorInvalidResourceHandle: an event without timing")
+    return 1e3 * (last.time - first.time)
+
+
+_HANDLE = 1234
+_KINDS = {"CUDA_R_32F": 0, "CUDA_R_16F": 2, "CUDA_R_16BF": 14}
+_PROPERTIES = {"name": b"pretended", "multiProcessorCount": 3, "totalGlobalMem": TOTAL, "l2CacheSize": 2**12}
+
+
+def gemm_ex(
+    handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, a_kind: int, lda: int,
+    b: int, b_kind: int, ldb: int, beta: int, c: int, c_kind: int, ldc: int, compute: int, algorithm: int,
+) -> None:  # fmt: skip
+    """cuBLAS's product of matrices whose columns lie one after another; of square ones that are not transposed."""
+    assert (handle, transa, transb, algorithm) == (_HANDLE, 0, 0, -1) and m == n == k == lda == ldb == ldc
+    assert a_kind == b_kind == c_kind and compute in (68, 77)
+
+    def matrix(address: int) -> np.ndarray:
+        size = 4 if a_kind == _KINDS["CUDA_R_32F"] else 2
+        held = np.frombuffer((ctypes.c_byte * (m * m * size)).from_address(address), np.dtype(f"u{size}"))
+        return held.reshape(m, m).T
+
+    def numbers(bits: np.ndarray) -> np.ndarray:
+        if a_kind == _KINDS["CUDA_R_16BF"]:
+            return (bits.astype(np.uint32) << 16).view(np.float32)
+        return bits.view(f"f{bits.itemsize}").astype(np.float32)
+
+    factor, addend = (ctypes.c_float.from_address(each).value for each in (alpha, beta))
+    assert (factor, addend) == (1.0, 0.0)
+    product = numbers(np.ascontiguousarray(matrix(a))) @ numbers(np.ascontiguousarray(matrix(b)))
+    if a_kind == _KINDS["CUDA_R_16BF"]:
+        matrix(c)[...] = (product.view(np.uint32) >> 16).astype(np.uint16)
+    else:
+        matrix(c)[...] = product.astype(f"f{matrix(c).itemsize}").view(matrix(c).dtype)
 
 
 class _Streams(threading.local):
@@ -537,13 +597,17 @@ class _Device:
 @contextmanager
 def installed() -> Iterator[ModuleType]:
     """Within the `with` block `import cupy` gives the stand-in."""
-    before = sys.modules.get("cupy")
     ndarray.__module__ = "cupy"
-    sys.modules["cupy"] = module()
+    libraries = ModuleType(LIBRARIES)
+    libraries.cublas = SimpleNamespace(gemmEx=gemm_ex)
+    ours = {"cupy": module(), LIBRARIES: libraries}
+    before = {name: sys.modules.get(name) for name in ours}
+    sys.modules |= ours
     try:
         yield sys.modules["cupy"]
-    finally:  # only this one: what was imported meanwhile stays
-        if before is None:
-            del sys.modules["cupy"]
-        else:
-            sys.modules["cupy"] = before
+    finally:  # only these: what was imported meanwhile stays
+        for name, one in before.items():
+            if one is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = one
