@@ -1,4 +1,4 @@
-"""`tomograd warmup`: compiles ahead of time the CPU kernels that networks use, so that no user waits for it later."""
+"""`tomograd warmup`: compiles ahead of time the kernels that networks use, so that no user waits for it later."""
 
 import os
 import time
@@ -26,6 +26,11 @@ class Precision(StrEnum):
     float64 = "float64"
 
 
+class Device(StrEnum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def command(
     network: Annotated[
         list[Network] | None,
@@ -41,12 +46,19 @@ def command(
     training: Annotated[
         bool, typer.Option("--training/--inference", help="What training needs too, or inference alone.")
     ] = True,
+    device: Annotated[
+        Device, typer.Option(help="cuda: all kernels for the NVIDIA GPU of this machine, without other options.")
+    ] = Device.cpu,
 ) -> None:
     """Compile the CPU kernels that CNNs and U-Nets use, and keep them for this user and machine.
 
     Kernels are compiled by the sizes of images and layers; a kernel that is missing later is compiled when it is first
-    needed. Where they are kept: TOMOGRAD_CACHE, else XDG_CACHE_HOME/tomograd, else ~/.cache/tomograd.
+    needed. Where they are kept: TOMOGRAD_CACHE, else XDG_CACHE_HOME/tomograd, else ~/.cache/tomograd. Those of a GPU
+    are kept by CuPy: CUPY_CACHE_DIR, else ~/.cupy/kernel_cache.
     """
+    if device is Device.cuda:
+        others = (network, base_filters, size, channels, classes, precision, training)
+        return _of_gpu(others != (None, None, 256, 1, 1, Precision.float32, True))
     os.environ["TOMOGRAD_QUIET"] = "1"  # this command says itself what it does
     from tomograd.failures import UserError
     from tomograd.kernels.cpu import cache
@@ -66,6 +78,32 @@ def command(
 
     seconds = time.perf_counter() - started
     print(f"{kernels} kernels, {readable(size_in_bytes)}, in {cache.folder()} ({seconds:.0f} s)")
+    return None
+
+
+def _of_gpu(choosing: bool) -> None:
+    """Compile all CUDA kernels. Raises UserError where there is no GPU, where some kernels are chosen, and where one
+    does not compile."""
+    from tomograd.engine import DeviceError
+    from tomograd.engine.device import gpu_library
+    from tomograd.failures import UserError
+    from tomograd.kernels.cuda import ahead
+
+    if choosing:
+        raise UserError(None, "--device cuda compiles all kernels: the options that choose some are the CPU's")
+    started = time.perf_counter()
+    try:
+        gpu_library()
+    except (ImportError, DeviceError) as error:
+        raise UserError(None, f"--device cuda: {error}") from error
+    total, failed = len(ahead.functions()), []
+    for done, (function, reason) in enumerate(ahead.compile_all(), start=1):
+        progress.show(f"{done}/{total}  {function.file}: {function.expression}")
+        failed += [f"{function.file}: {function.expression}: {reason}"] if reason else []
+    progress.show("")
+    if failed:
+        raise UserError(None, f"{len(failed)} of {total} CUDA kernels do not compile: {failed[0]}")
+    print(f"{total} CUDA kernels ({time.perf_counter() - started:.0f} s)")
 
 
 def _networks(

@@ -55,6 +55,11 @@ class Device:
         return cupy.asnumpy(array)
 
 
+def compile(function: Function) -> None:
+    """Compile a function for the current device, if CuPy does not have it on disk."""
+    _kernel(function, cupy.cuda.Device().id)
+
+
 _of_thread = threading.local()
 
 
