@@ -71,6 +71,7 @@ OPTIMIZERS = (
     "ftrl_step",
     "blend",
     "squared_norm",
+    "limit_norm",
 )
 RESIZE = ("resize", "resize_gradient")
 AFFINE = ("affine_transform", "affine_transform_gradient")

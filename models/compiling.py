@@ -114,7 +114,7 @@ class CompiledLoss:
         self.loss = _map_specification(_get_loss, loss)
         self.loss_weights = _checked_weights(loss_weights)
         self.trackers: dict[str, Mean] = {}
-        self._values: dict[str, Tensor] = {}  # of the last call, not tracked yet
+        self.values: dict[str, Tensor] = {}  # of the last call, where there are several losses, not tracked yet
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any, names: Sequence[str]) -> Tensor:
         functions = self.functions(names, y_pred)
@@ -134,7 +134,7 @@ class CompiledLoss:
             total = value if total is None else total + value
         if total is None:
             raise ValueError("compile was given no loss for any of the outputs")
-        self._values = values if len(values) > 1 else {}
+        self.values = values if len(values) > 1 else {}
         return total
 
     def functions(self, names: Sequence[str], outputs: Any = None) -> list[Any]:
@@ -166,12 +166,12 @@ class CompiledLoss:
 
     def track(self, samples: int) -> None:
         """Add the losses of the last call to their running means."""
-        for name, value in self._values.items():
+        for name, value in self.values.items():
             self.trackers.setdefault(name, Mean(name)).update_state(float(value.item()), samples)
-        self._values = {}
+        self.values = {}
 
     def reset(self) -> None:
-        self._values = {}
+        self.values = {}
         for tracker in self.trackers.values():
             tracker.reset_state()
 

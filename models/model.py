@@ -196,9 +196,10 @@ class Model(Layer):
         uses its moving averages and leaves them as they are.) So a model that holds another one frozen can be trained
         by turns with it, each compiled while its own weights were trainable.
 
-        jit_compile: True: on a GPU, training steps on batches of a shape that was seen before are captured into a CUDA
-        graph and launched as one, with the same numbers (see `captured`); where that cannot be, and on the CPU, a
-        warning says why, and steps run as they are written. "auto" and False: they always do.
+        jit_compile: True: on a GPU, whole training steps (the optimizer's with them) on batches of a shape that was
+        seen before are captured into a CUDA graph and launched as one, with the same numbers (see `captured`); where
+        that cannot be, and on the CPU, a warning says why, and steps run as they are written. "auto" and False: they
+        always do.
         run_eagerly, auto_scale_loss: both values mean the same here: a step is run as it is written but for
         jit_compile, and no loss is of half precision. steps_per_execution: 1. ValueError for others.
         """
@@ -309,17 +310,17 @@ class Model(Layer):
             captured = None if self._captured is None else self._captured.step(x, y, sample_weight)
             if captured is None:
                 y_pred, loss = self._forward(x, y, sample_weight)
+                value = float(loss.item())
             else:
-                loss, y_pred, gradients = captured
-            value = float(loss.item())
+                value, y_pred, gradients = captured
             if not math.isfinite(value):
                 return self._lost(value, x, y_pred, (x, y, sample_weight))
             variables = trained()
             if captured is None:
                 y_pred = map_structure(Tensor.detach, y_pred)
                 gradients = self._gradients(loss, variables)
-        del loss
-        if variables:  # a model that is frozen altogether is measured, not trained
+                del loss
+        if variables and gradients is not None:  # a model that is frozen altogether is measured, not trained
             self.optimizer.apply(gradients, variables)
         return self._track(value, x, y, y_pred, sample_weight)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ... import kernels
 from .. import schedules
+from ..capture import capturing, each_launch, require_no_graph
 from ..checks import in_range, whole_number
 from ..config import Configurable, as_plain
 from ..schedules import LearningRateSchedule
-from ..tensor import Array, Tensor, library_of
+from ..tape import no_grad
+from ..tensor import Array, Tensor, as_tensor, library_of
 from ..variable import Variable
 from .clipping import clipped
 from .groups import Group, alike, place
@@ -48,6 +51,7 @@ class Optimizer(Configurable):
 
     slots: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    _rate = 0.0  # of the step that is being made
 
     def __init__(
         self,
@@ -225,10 +229,9 @@ class Optimizer(Configurable):
         arrays, variables = self._present(gradients, variables)
         if self.gradient_accumulation_steps:
             arrays, variables = self._gather(arrays, variables, self.gradient_accumulation_steps)
-        rate = self.learning_rate if variables else 0.0
-        self._calls += 1
+        each_launch(self._count)
         if variables:
-            self._step(arrays, variables, rate)
+            self._step(arrays, variables)
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Any, Variable]]) -> int:
         """One step, from (gradient, variable) pairs; the number of calls so far."""
@@ -236,32 +239,59 @@ class Optimizer(Configurable):
         self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
         return self._calls
 
-    def _step(self, gradients: list[Array], variables: Sequence[Variable], rate: float) -> None:
+    @property
+    def next_call_steps(self) -> bool:
+        """Whether the next call of `apply` makes a step: with gradient_accumulation_steps one in so many does."""
+        return (self._calls + 1) % (self.gradient_accumulation_steps or 1) == 0
+
+    def _count(self) -> None:
+        """Count a call, and take the learning rate of its step, if it makes one."""
+        self._rate = self.learning_rate if self.next_call_steps else 0.0
+        self._calls += 1
+
+    def _step(self, gradients: list[Array], variables: Sequence[Variable]) -> None:
         """Clip, update, average, constrain. `iterations` counts this step already."""
         gradients = clipped(gradients, self.clipnorm, self.clipvalue, self.global_clipnorm)
-        self.begin_step()
-        for group in self._groups(gradients, variables, rate):
-            self.update_group(group)
-        for variable in variables:
-            variable.changed()
+        groups = self._groups(gradients, variables)
+        each_launch(lambda: self._update(groups))
         if self.use_ema:
-            self._average()
+            each_launch(self._average)
         for variable in variables:
-            variable.constrain()
+            if variable.constraint is not None:
+                self._constrain(variable)
 
-    def _groups(self, gradients: Sequence[Array], variables: Sequence[Variable], rate: float) -> Iterable[Group]:
+    def _update(self, groups: Sequence[Group]) -> None:
+        """Move all weights of a step."""
+        self.begin_step()
+        for group in groups:
+            self.update_group(replace(group, learning_rate=self._rate))
+        for group in groups:
+            for variable in group.variables:
+                variable.changed()
+
+    def _constrain(self, variable: Variable) -> None:
+        """Hold a weight to its constraint; in a graph only where its loss is finite, as `blend` does."""
+        if not capturing():
+            variable.constrain()
+            return
+        with no_grad():
+            values = as_tensor(variable.constraint(variable), variable.dtype).array  # type: ignore[misc]
+        each_launch(lambda: kernels.of(values).blend([variable.array], [values], 0.0, 1.0))
+
+    def _groups(self, gradients: Sequence[Array], variables: Sequence[Variable]) -> Sequence[Group]:
+        """What one launch each can take."""
         groups: dict[Any, Group] = {}
         for gradient, variable in zip(gradients, variables, strict=True):
             decay, kept = self.decay_of(variable), self._slots_of(variable)
             key = place(gradient), decay
             if key not in groups:
-                groups[key] = Group([], [], {name: [] for name in kept}, rate, decay)
+                groups[key] = Group([], [], {name: [] for name in kept}, self._rate, decay)
             group = groups[key]
             group.variables.append(variable)
             group.gradients.append(gradient)
             for name, array in kept.items():
                 group.kept[name].append(array)
-        return groups.values()
+        return list(groups.values())
 
     def begin_step(self) -> None:
         """What a step does once, before the groups' updates."""
@@ -316,38 +346,47 @@ class Optimizer(Configurable):
         self, gradients: list[Array], variables: list[Variable], calls: int
     ) -> tuple[list[Array], list[Variable]]:
         """Adds up gradients: nothing until the last of so many calls, then the means and the weights that have one."""
-        known = []
-        for gradient, variable in zip(gradients, variables, strict=True):
-            index, total = self._index[id(variable)], self._slots_of(variable)[SUM]
-            if index in self._gathered:
-                known.append((total, gradient))
-            else:  # what is left of the last step is no part of the sum, and may be NaN
-                self._gathered.add(index)
-                total[...] = gradient
-        for sums, others in alike([total for total, _ in known], [gradient for _, gradient in known]):
-            kernels.of(sums[0]).blend(sums, others, 1.0, 1.0)
-        if (self._calls + 1) % calls:
+        indices = [self._index[id(variable)] for variable in variables]
+        totals = [self._slots_of(variable)[SUM] for variable in variables]
+        each_launch(lambda: self._add_up(indices, totals, gradients))
+        if not self.next_call_steps:
             return [], []
-        means, present = [], []
-        for index in sorted(self._gathered):
-            variable = self._variables[index]
-            total = self._slots_of(variable)[SUM]
-            total /= variable.dtype.type(calls)
-            means.append(total)
-            present.append(variable)
+        gathered = sorted(self._gathered)
+        each_launch(lambda: self._take(gathered))
+        present = [self._variables[index] for index in gathered]
+        sums = [self._slots_of(variable)[SUM] for variable in present]
+        return [library_of(total).asarray(total / total.dtype.type(calls)) for total in sums], present
+
+    def _add_up(self, indices: list[int], totals: list[Array], gradients: list[Array]) -> None:
+        """Add gradients of weights to those of the step's calls so far. What the last step has left in `totals` is no
+        part of the sum, and may be NaN."""
+        known = [index in self._gathered for index in indices]
+        if len(set(known)) > 1:
+            require_no_graph("some weights, not all, had a gradient in the calls before")
+        for keep in (False, True):
+            chosen = [number for number, had_one in enumerate(known) if had_one is keep]
+            for sums, others in alike([totals[number] for number in chosen], [gradients[number] for number in chosen]):
+                kernels.of(sums[0]).blend(sums, others, float(keep), 1.0)
+        self._gathered.update(indices)
+
+    def _take(self, gathered: list[int]) -> None:
+        """Begin anew to gather gradients, after those of these weights."""
+        if gathered != sorted(self._gathered):
+            require_no_graph("other weights had a gradient in the calls before")
         self._gathered.clear()
-        return means, present
 
     def _average(self) -> None:
         """Moves the averages of all weights, and at times the weights to them."""
         averages = [self._slots_of(variable)[AVERAGE] for variable in self._variables]
         if self.iterations == 1:
+            require_no_graph("the averages begin as the weights")
             for average, variable in zip(averages, self._variables, strict=True):
                 average[...] = variable.array
         else:
             for targets, weights in alike(averages, [variable.array for variable in self._variables]):
                 kernels.of(targets[0]).blend(targets, weights, self.ema_momentum, 1 - self.ema_momentum)
         if self.ema_overwrite_frequency and self.iterations % self.ema_overwrite_frequency == 0:
+            require_no_graph("the weights become their averages")
             self.finalize_variable_values(self._variables)
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
@@ -376,6 +415,31 @@ class Optimizer(Configurable):
             weights = variable.array.copy()
             variable.assign(average)
             average[...] = weights
+
+    # --------------------------------------------------------------------------------------- steps that a graph repeats
+
+    def why_not_repeated(self) -> str | None:
+        """Why a CUDA graph cannot repeat its steps; None if it can. What a class of the user's own does with the
+        learning rate and the count of steps is not known: a graph would go on with the first ones."""
+        if type(self).__module__.rpartition(".")[0] != __package__:
+            return f"{type(self).__name__} is an optimizer of your own"
+        return None
+
+    def counters(self) -> dict[str, Any]:
+        """What the part of a step changes that is main memory's."""
+        return {name: getattr(self, name) for name in ("_calls", *self.numbers)} | {"_gathered": set(self._gathered)}
+
+    def go_back(self, counters: Mapping[str, Any]) -> None:
+        """To what `counters` gave, as if the steps since had not been made."""
+        for name, value in counters.items():
+            setattr(self, name, value)
+
+    def settings(self) -> tuple[Any, ...]:
+        """All that decides what a step launches, beside the weights: two steps of equal settings differ in numbers."""
+        changing = {"_calls", "_rate", "_learning_rate", *self.numbers}
+        own = ((name, value) for name, value in vars(self).items() if name not in changing)
+        plain = (pair for pair in own if isinstance(pair[1], (int, float, str, type(None))))
+        return (*plain, *(array.data.ptr for array in self.arrays()), *sorted(self._undecayed))
 
     # ---------------------------------------------------------------------------------------------------------- state
 

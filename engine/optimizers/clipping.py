@@ -1,14 +1,12 @@
 """Gradients held within bounds before a step. NaN stays NaN: no comparison lets one pass as small.
 
-Norms are added up in float64: of float32 gradients all are in range, of float64 gradients those up to 1e154."""
+No norm is read: on a GPU it stays where it was added up.
+"""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from ... import kernels
+from ..device import device_of, move
 from ..tensor import Array, library_of
 from .groups import alike
 
@@ -21,21 +19,21 @@ def clipped(
     if clipvalue is not None:
         return [library_of(gradient).asarray(gradient.clip(-clipvalue, clipvalue)) for gradient in gradients]
     if clipnorm is not None:
-        norms = [kernels.of(gradient).squared_norm([gradient]) for gradient in gradients]
-        return [_scaled(gradient, clipnorm, norm) for gradient, norm in zip(gradients, norms, strict=True)]
+        return [_limited([gradient], [_squared_norm([gradient])], clipnorm)[0] for gradient in gradients]
     if global_clipnorm is not None:
-        total = sum(kernels.of(group[0]).squared_norm(group) for (group,) in alike(gradients))
-        return [_scaled(gradient, global_clipnorm, total) for gradient in gradients]
+        groups = alike(gradients, range(len(gradients)))
+        norms, limited = [_squared_norm(group) for group, _ in groups], dict[int, Array]()
+        for group, places in groups:
+            limited |= zip(places, _limited(group, norms, global_clipnorm), strict=True)
+        return [limited[place] for place in range(len(gradients))]
     return gradients
 
 
-def _scaled(gradient: Array, largest: float, squared_norm: float) -> Array:
-    """The gradient times min(1, largest / norm), and NaN where the norm is NaN or infinite."""
-    norm = math.sqrt(squared_norm)
-    if norm <= largest:
-        return gradient
-    factor = largest / norm if math.isfinite(norm) else math.nan
-    if factor < np.finfo(gradient.dtype).tiny:  # the largest gradients: in their type it would be rounded
-        return library_of(gradient).asarray((gradient.astype(np.float64) * factor).astype(gradient.dtype))
-    # NumPy makes a number of a scalar's product.
-    return library_of(gradient).asarray(gradient * gradient.dtype.type(factor))
+def _squared_norm(gradients: list[Array]) -> Array:
+    return kernels.of(gradients[0]).squared_norm(gradients)
+
+
+def _limited(gradients: list[Array], squared_norms: list[Array], largest: float) -> list[Array]:
+    """Gradients of one type in one place, made smaller by what would make the norm of all the largest one."""
+    first, *others = (move(norm, device_of(gradients[0])) for norm in squared_norms)
+    return kernels.of(gradients[0]).limit_norm(gradients, sum(others, first), largest)

@@ -6,6 +6,7 @@ a model of one large weight and a hundred small ones evenly, and nothing is copi
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -221,8 +222,12 @@ def _ftrl(arrays, first, last, numbers):
 def _blend(arrays, first, last, numbers):
     targets, sources = arrays
     keep, take = numbers
-    for i in range(first, last):
-        targets[i] = keep * targets[i] + take * sources[i]
+    if keep == 0:
+        for i in range(first, last):
+            targets[i] = take * sources[i]
+    else:
+        for i in range(first, last):
+            targets[i] = keep * targets[i] + take * sources[i]
 
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
@@ -391,9 +396,9 @@ blend = _STEPS.blend
 
 
 @twin_of(reference.squared_norm)
-def squared_norm(arrays: Sequence[np.ndarray]) -> float:
+def squared_norm(arrays: Sequence[np.ndarray]) -> np.ndarray:
     if not arrays:
-        return 0.0
+        return np.zeros(())
     arrays = _all_contiguous(arrays)
     table, bounds = _tabled(arrays)
     count = int(bounds[-1])
@@ -401,4 +406,14 @@ def squared_norm(arrays: Sequence[np.ndarray]) -> float:
     sums = np.zeros(parts)
     if count:
         run(_add_squares, parts, 1, arrays[0], Constant(1), table, bounds, sums, count, parts)
-    return float(sum(sums))
+    return np.array(sum(sums), np.float64)
+
+
+@twin_of(reference.limit_norm)
+def limit_norm(arrays: Sequence[np.ndarray], squared_norm: np.ndarray, largest: float) -> list[np.ndarray]:
+    norm = math.sqrt(squared_norm)
+    if norm <= largest:
+        return list(arrays)
+    limited = [np.empty(array.shape, array.dtype) for array in arrays]
+    blend(limited, arrays, 0.0, largest / norm if math.isfinite(norm) else math.nan)
+    return limited

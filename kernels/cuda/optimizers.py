@@ -1,5 +1,5 @@
 """Optimizer steps on the GPU: a few launches for all parameters, one pass over parameters, gradients and state, in
-place; and the sum of squares by which gradients are clipped."""
+place; and the sum of squares by which gradients are clipped, and the clipping."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..interface import twin_of
 from ..optimizer_steps import Steps
 from ..reference import optimizers as reference
+from ..repeated import current as current_numbers
 from .copying import contiguous
 from .functions import REAL, Function, Source, c_type, instances
 from .launching import THREADS, empty, is_contiguous, launch_blocks
@@ -36,6 +37,7 @@ SOURCE = Source(
     lamb_moments=REAL,
     lamb_update=REAL,
     squares=REAL,
+    limit_norm=REAL,
     sum_of_sums=("double",),
 )
 
@@ -48,6 +50,12 @@ class Parameters(ctypes.Structure):
         ("sizes", ctypes.c_longlong * MOST),
         ("chunks", ctypes.c_longlong * (MOST + 1)),
     ]
+
+
+class Repeated(ctypes.Structure):
+    """Where the launches of a graph find the step's numbers, and the loss; null where a launch is made once."""
+
+    _fields_ = [("numbers", ctypes.c_void_p), ("loss", ctypes.c_void_p)]
 
 
 def _tables(parameters: Sequence[Array], *others: Sequence[Array] | None) -> Iterator[tuple[Parameters, int, int]]:
@@ -100,11 +108,17 @@ def _run(
     """One step for all parameters: see `optimizer_steps`."""
     if not parameters:
         return
+    dtype, repeated = parameters[0].dtype, Repeated()
+    captured = current_numbers()
+    if captured is not None:
+        place = captured.take((name, kinds, dtype, len(parameters)), numbers)
+        if place is None:
+            return
+        repeated = Repeated(current().address(place), current().address(captured.loss))
     gradients = [contiguous(gradient) for gradient in gradients]  # kept until the kernels are queued
-    dtype = parameters[0].dtype
     settings = ((ctypes.c_double if dtype == np.float64 else ctypes.c_float) * len(numbers))(*numbers)
     for table, count, chunks in _tables(parameters, gradients, *kept):
-        arguments = table, ctypes.c_int(count), settings
+        arguments = table, ctypes.c_int(count), settings, repeated
         if name == "lamb":
             sums = empty((2 * chunks,), np.dtype(np.float64))
             for part in ("lamb_moments", "lamb_update"):
@@ -129,16 +143,23 @@ blend = _STEPS.blend
 
 
 @twin_of(reference.squared_norm)
-def squared_norm(arrays: Sequence[Array]) -> float:
+def squared_norm(arrays: Sequence[Array]) -> Array:
     arrays = [contiguous(array) for array in arrays]
     pieces = sum(-(-array.size // CHUNK) for array in arrays)
-    if not pieces:
-        return 0.0
-    sums = empty((pieces + 1,), np.dtype(np.float64))
-    done = 0
+    sums, done = empty((pieces + 1,), np.dtype(np.float64)), 0
     for table, count, chunks in _tables(arrays):
         arguments = table, ctypes.c_int(count), sums[done : done + chunks]
         _launch(SOURCE("squares", c_type(arrays[0].dtype)), chunks, arguments, ROOM)
         done += chunks
     _launch(SOURCE("sum_of_sums", "double"), 1, (sums, sums[pieces:], pieces), ROOM)
-    return float(current().host(sums[pieces:])[0])
+    return sums[pieces:].reshape(())
+
+
+@twin_of(reference.limit_norm)
+def limit_norm(arrays: Sequence[Array], squared_norm: Array, largest: float) -> list[Array]:
+    arrays = [contiguous(array) for array in arrays]
+    limited = [empty(array.shape, array.dtype) for array in arrays]
+    for table, count, chunks in _tables(arrays, limited):
+        arguments = table, ctypes.c_int(count), squared_norm, float(largest)
+        _launch(SOURCE("limit_norm", c_type(arrays[0].dtype)), chunks, arguments)
+    return limited

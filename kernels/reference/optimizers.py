@@ -360,14 +360,30 @@ def rmsprop_step(
 
 def blend(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], keep: float, take: float) -> None:
     """A weighted sum of two arrays, in place: t ← keep·t + take·s for each t of targets and s of sources, which are of
-    one shape: running averages of weights, sums of gradients."""
+    one shape: running averages of weights, sums of gradients. With keep = 0, t ← take·s, whatever t was, NaN too."""
     for t, s in zip(targets, sources, strict=True):
-        t *= keep
-        t += take * s
+        if keep == 0:
+            t[...] = take * s
+        else:
+            t *= keep
+            t += take * s
 
 
-def squared_norm(arrays: Sequence[np.ndarray]) -> float:
-    """Σ x² over all elements of all arrays, of any shapes → a number, added up in float64: the square of the norm by
-    which gradients are clipped."""
+def squared_norm(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Σ x² over all elements of all arrays, of any shapes → an array of no dimensions, where they lie, added up in
+    float64: the square of the norm by which gradients are clipped."""
     flat = [array.ravel().astype(np.float64) for array in arrays]
-    return float(sum(float(array @ array) for array in flat))
+    return np.array(sum(float(array @ array) for array in flat), np.float64)
+
+
+def limit_norm(arrays: Sequence[np.ndarray], squared_norm: np.ndarray, largest: float) -> list[np.ndarray]:
+    """x · min(1, largest / √squared_norm) for each x of arrays, and NaN where squared_norm is NaN or infinite. What
+    need not change may be the array itself.
+
+    squared_norm: what the function of that name gives for these arrays, or for more. largest: more than 0.
+    """
+    norm = math.sqrt(squared_norm)
+    if norm <= largest:
+        return list(arrays)
+    factor = largest / norm if math.isfinite(norm) else math.nan
+    return [np.asarray(x * x.dtype.type(factor)) for x in arrays]

@@ -379,6 +379,7 @@ class Graph:
         self._launches, self._pool = launches, pool
 
     def launch(self, stream: Stream | None = None) -> None:
+        (stream or _NULL).synchronize()  # the copies that were queued before
         for function, arguments, options, result in self._launches:
             _put(function(*arguments, **options), result)
 

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pretended_cupy
 
 from tomograd import kernels
-from tomograd.kernels import reference
+from tomograd.kernels import reference, repeated
+from tomograd.kernels.interface import OPTIMIZERS
 
 
 @contextmanager
@@ -29,7 +31,27 @@ def _on_device(kernel):
     def call(*arguments: Any, **options: Any) -> Any:
         return pretended_cupy._call(kernel, arguments, options)
 
-    return call
+    def step(*arguments: Any) -> None:
+        numbers = repeated.current()
+        if numbers is None:
+            return call(*arguments)
+        kinds = [type(each) for each in arguments]
+        own = [place for place, kind in enumerate(kinds) if kind in (int, float)]
+        place = numbers.take((kernel.__name__, len(arguments[0])), [arguments[each] for each in own])
+        if place is not None:
+            held, place, loss = (pretended_cupy._held(each) for each in (list(arguments), place, numbers.loss))
+            pretended_cupy._capturing.note(functools.partial(_repeat, kernel, held, own, kinds, place, loss))
+        return None
+
+    return step if kernel.__name__ in OPTIMIZERS and "norm" not in kernel.__name__ else call
+
+
+def _repeat(kernel, arguments, own, kinds, numbers, loss):
+    """A step of a graph, with the numbers that lie on the device now, if the loss is finite."""
+    if np.isfinite(loss):
+        for place, number in zip(own, numbers, strict=True):
+            arguments[place] = kinds[place](number)
+        kernel(*arguments)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def dense_and_elementwise(check):
     check.in_place("lion_step", lists, 0.01, 0.9, 0.99, 0.01)
     check.in_place("ftrl_step", [*lists[:2], averages[0], lists[2]], 0.1, -0.5, 0.01, 0.1, 0.2, 0.3, 0.01)
     check.in_place("blend", lists[:2], 0.9, 0.1)
-    check("squared_norm", lists[0])
+    check("limit_norm", lists[0], check("squared_norm", lists[0]), 2.0)
 
 
 def normalization(check):

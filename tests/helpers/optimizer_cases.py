@@ -66,6 +66,7 @@ STEPS = {
         "ftrl_step", (POSITIVE, SIGNED), lambda t, decay: (0.2, -0.8, 0.0, 0.5, 0.0, 0.0, decay)
     ),
     "blend": Step("blend", (), lambda t, decay: (0.75, 0.25 + decay)),
+    "blend that keeps nothing": Step("blend", (), lambda t, decay: (0.0, 0.25 + decay)),
 }
 
 
@@ -109,3 +110,21 @@ def require_what_is_not_finite_to_stay(backend: Backend, name: str, dtype: type)
     for mine, its in zip(ours, theirs, strict=True):
         for x, y in zip(mine or [], its or [], strict=True):
             np.testing.assert_allclose(x, y, rtol=64 * np.finfo(dtype).eps, atol=64 * np.finfo(dtype).eps)
+
+
+def require_norms_to_be_limited(
+    backend: Backend, shapes: Sequence[tuple[int, ...]], dtype: type, layout: str, largest: float
+) -> None:
+    """To norms above, at and below that of the arrays: as the reference has it, to the bit, from the same norm."""
+    (arrays,), _ = optimizer_states(shapes, dtype, 1)
+    arrays = [laid_out(array, layout) for array in arrays]
+    squared, before = reference.squared_norm(arrays), [array.copy() for array in arrays]
+    for limit in (largest, float(np.sqrt(squared)) or 1.0, 1e9):
+        ours = backend.limit_norm(arrays, squared, limit)
+        for mine, its, array in zip(ours, reference.limit_norm(arrays, squared, limit), before, strict=True):
+            assert (mine.dtype, mine.shape) == (dtype, array.shape)
+            np.testing.assert_array_equal(mine, its)
+    for array, as_before in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, as_before)
+    for number in (np.nan, np.inf):
+        assert all(np.isnan(array).all() for array in backend.limit_norm(arrays, np.array(number), largest))

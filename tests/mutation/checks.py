@@ -285,5 +285,8 @@ CHECKS["compare of rows added into rows"] = lambda: compare(
 
 _LONG = _rng.standard_normal(100_000).astype(np.float32)
 CHECKS["compare of squared_norm"] = lambda: compare(
-    *[lambda b=b: np.float64(kernels.backend(b).squared_norm([_LONG])) for b in ("reference", "cpu")], terms=_LONG.size
+    *[lambda b=b: kernels.backend(b).squared_norm([_LONG]) for b in ("reference", "cpu")], terms=_LONG.size
+)
+CHECKS["compare of limit_norm"] = lambda: compare(
+    *[lambda b=b: kernels.backend(b).limit_norm([_LONG], np.array(9.0), 1.0)[0] for b in ("reference", "cpu")]
 )

@@ -559,6 +559,14 @@ REFERENCE_BUGS = [
         "compare of squared_norm",
         WRONG_VALUE + "0",
     ),
+    Bug(
+        "a norm is made smaller by its square",
+        "kernels.reference.optimizers:limit_norm",
+        "largest / norm",
+        "largest / squared_norm",
+        "compare of limit_norm",
+        WRONG_VALUE + "0",
+    ),
     # rows
     Bug(
         "a row that is named twice counts once",

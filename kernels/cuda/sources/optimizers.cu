@@ -1,4 +1,5 @@
-// One step of an optimizer for up to 64 parameters at once, in place; and the sum of the squares of many arrays.
+// One step of an optimizer for up to 64 parameters at once, in place; and the sum of the squares of many arrays, with
+// the clipping to a norm that follows from it without a number's being read back.
 //
 // Bytes: each array is read once and, but for the gradient, written once. A launch takes the addresses of all arrays as
 // an argument: nothing is copied to the GPU, and a model's hundreds of small arrays take a few launches. The arrays are
@@ -78,13 +79,31 @@ __device__ __forceinline__ void update(const Parameters &all, int count, const i
 
 // ---- the steps: p, g and what the optimizer keeps -------------------------------------------------------------------
 
+// What the launches of a CUDA graph find in memory, as their arguments are the same each time: numbers in the place of
+// the settings, and the loss, for which nothing is done if it is not finite. Null where a launch is made once.
+struct Repeated {
+    const double *numbers, *loss;
+};
+
+// Whether the step is to be made; `s`: its settings, all of type T.
+template <class T, template <class> class Settings>
+__device__ __forceinline__ bool is_due(Settings<T> &s, const Repeated &repeated) {
+    if (repeated.numbers) {
+        T *settings = reinterpret_cast<T *>(&s);
+#pragma unroll
+        for (int n = 0; n < int(sizeof(s) / sizeof(T)); ++n) settings[n] = T(repeated.numbers[n]);
+    }
+    return !repeated.loss || *repeated.loss - *repeated.loss == 0;
+}
+
 template <class T>
 struct SGD {
     T rate, momentum, decay;
 };
 
 template <class T, bool MOVING, bool NESTEROV>
-__global__ void sgd(Parameters all, int count, SGD<T> s) {
+__global__ void sgd(Parameters all, int count, SGD<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     if constexpr (MOVING) {
         update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
             auto &[p, g, v] = of;
@@ -114,7 +133,8 @@ struct Adam {
 };
 
 template <class T, bool AMSGRAD>
-__global__ void adam(Parameters all, int count, Adam<T> s) {
+__global__ void adam(Parameters all, int count, Adam<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     constexpr int ARRAYS = 4 + AMSGRAD;
     int kinds[ARRAYS] = {0, 1, 2, 3};
     if (AMSGRAD) kinds[ARRAYS - 1] = 4;
@@ -133,7 +153,8 @@ struct Adamax {
 };
 
 template <class T>
-__global__ void adamax(Parameters all, int count, Adamax<T> s) {
+__global__ void adamax(Parameters all, int count, Adamax<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
         auto &[p, g, m, u] = of;
         p = p - s.decay * p;
@@ -149,7 +170,8 @@ struct Nadam {
 };
 
 template <class T>
-__global__ void nadam(Parameters all, int count, Nadam<T> s) {
+__global__ void nadam(Parameters all, int count, Nadam<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
         auto &[p, g, m, v] = of;
         p = p - s.decay * p;
@@ -164,7 +186,8 @@ struct ScheduleFree {
 };
 
 template <class T>
-__global__ void schedule_free(Parameters all, int count, ScheduleFree<T> s) {
+__global__ void schedule_free(Parameters all, int count, ScheduleFree<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
         auto &[p, g, z, v] = of;
         p = p - s.decay * p;
@@ -181,7 +204,8 @@ struct Adagrad {
 };
 
 template <class T>
-__global__ void adagrad(Parameters all, int count, Adagrad<T> s) {
+__global__ void adagrad(Parameters all, int count, Adagrad<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
         auto &[p, g, a] = of;
         p = p - s.decay * p;
@@ -196,7 +220,8 @@ struct Adadelta {
 };
 
 template <class T>
-__global__ void adadelta(Parameters all, int count, Adadelta<T> s) {
+__global__ void adadelta(Parameters all, int count, Adadelta<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
         auto &[p, g, squares, updates] = of;
         p = p - s.decay * p;
@@ -225,7 +250,8 @@ __device__ __forceinline__ T rmsprop_update(T g, T &v, T *average, const RMSprop
 }
 
 template <class T, bool MOMENTUM, bool CENTERED>
-__global__ void rmsprop(Parameters all, int count, RMSprop<T> s) {
+__global__ void rmsprop(Parameters all, int count, RMSprop<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     constexpr int ARRAYS = 3 + MOMENTUM + CENTERED;
     int kinds[ARRAYS] = {0, 1, 2};
     if (MOMENTUM) kinds[3] = 3;
@@ -244,7 +270,8 @@ struct Lion {
 };
 
 template <class T>
-__global__ void lion(Parameters all, int count, Lion<T> s) {
+__global__ void lion(Parameters all, int count, Lion<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 3>(all, count, {0, 1, 2}, [=](T (&of)[3]) {
         auto &[p, g, m] = of;
         p = p - s.decay * p;
@@ -261,7 +288,8 @@ struct FTRL {
 };
 
 template <class T, bool ROOT>
-__global__ void ftrl(Parameters all, int count, FTRL<T> s) {
+__global__ void ftrl(Parameters all, int count, FTRL<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
     update<T, 4>(all, count, {0, 1, 2, 3}, [=](T (&of)[4]) {
         auto &[p, g, a, z] = of;
         p = p - s.decay * p;
@@ -280,8 +308,11 @@ struct Blend {
 
 // The "parameter" is changed towards the "gradient".
 template <class T>
-__global__ void blend(Parameters all, int count, Blend<T> s) {
-    update<T, 2>(all, count, {0, 1}, [=](T (&of)[2]) { of[0] = s.keep * of[0] + s.take * of[1]; });
+__global__ void blend(Parameters all, int count, Blend<T> s, Repeated repeated) {
+    if (!is_due(s, repeated)) return;
+    update<T, 2>(all, count, {0, 1}, [=](T (&of)[2]) {
+        of[0] = s.keep == 0 ? s.take * of[1] : s.keep * of[0] + s.take * of[1];
+    });
 }
 
 // ---- the sum of squares ---------------------------------------------------------------------------------------------
@@ -321,6 +352,27 @@ __global__ void sum_of_sums(const T *sums, T *result, int64 count) {
     if (threadIdx.x == 0) result[0] = sum;
 }
 
+// Arrays of kind 1 become those of kind 0 times min(1, largest / norm); NaN for a norm that is not finite.
+template <class T>
+__global__ void limit_norm(Parameters all, int count, const double *squared_norm, double largest) {
+    double norm = sqrt(*squared_norm);
+    T factor = T(norm <= largest ? 1.0 : norm - norm == 0 ? largest / norm : norm - norm);
+    constexpr int N = 16 / sizeof(T);
+    each_chunk(all, count, [&](int64, int parameter, int64 first, int64 end) {
+        auto *x = static_cast<const T *>(all.arrays[0][parameter]);
+        auto *y = static_cast<T *>(all.arrays[1][parameter]);
+        bool aligned = (reinterpret_cast<unsigned long long>(x) | reinterpret_cast<unsigned long long>(y)) % 16 == 0;
+        int64 packed = aligned ? first + (end - first) / N * N : first;
+        for (int64 i = first + threadIdx.x * N; i < packed; i += blockDim.x * N) {
+            auto pack = *reinterpret_cast<const Pack<T, N> *>(x + i);
+#pragma unroll
+            for (int k = 0; k < N; ++k) pack.items[k] = factor * pack.items[k];
+            *reinterpret_cast<Pack<T, N> *>(y + i) = pack;
+        }
+        for (int64 i = packed + threadIdx.x; i < end; i += blockDim.x) y[i] = factor * x[i];
+    });
+}
+
 // ---- LAMB: the second kernel needs the lengths that the first adds up ------------------------------------------------
 
 template <class T>
@@ -335,7 +387,8 @@ struct Lamb {
 // Shrinks the parameters and moves their moments; the sums of the squares of each piece of a parameter, and of the
 // updates, in double precision: sums[2·piece] and sums[2·piece + 1].
 template <class T>
-__global__ void lamb_moments(Parameters all, int count, Lamb<T> s, double *sums) {
+__global__ void lamb_moments(Parameters all, int count, Lamb<T> s, Repeated repeated, double *sums) {
+    if (!is_due(s, repeated)) return;
     double *room = shared_memory<double>();
     each_chunk(all, count, [&](int64 chunk, int parameter, int64 first, int64 end) {
         auto *p = static_cast<T *>(all.arrays[0][parameter]), *m = static_cast<T *>(all.arrays[2][parameter]);
@@ -358,7 +411,8 @@ __global__ void lamb_moments(Parameters all, int count, Lamb<T> s, double *sums)
 
 // Goes along the updates. Each block adds up the pieces of its parameter anew, in the same order.
 template <class T>
-__global__ void lamb_update(Parameters all, int count, Lamb<T> s, const double *sums) {
+__global__ void lamb_update(Parameters all, int count, Lamb<T> s, Repeated repeated, const double *sums) {
+    if (!is_due(s, repeated)) return;
     double *room = shared_memory<double>();
     each_chunk(all, count, [&](int64, int parameter, int64 first, int64 end) {
         double of_parameter = 0, of_update = 0;

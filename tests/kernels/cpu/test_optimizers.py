@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_arguments import optimizer_states
 from numerics import assert_all_close
-from optimizer_cases import STEPS, require_the_references_steps, require_what_is_not_finite_to_stay
+from optimizer_cases import (
+    STEPS,
+    require_norms_to_be_limited,
+    require_the_references_steps,
+    require_what_is_not_finite_to_stay,
+)
 
 from tomograd.kernels import cpu, reference
 from tomograd.kernels.cpu import optimizers
@@ -45,6 +50,19 @@ def test_squared_norm_shows_what_is_not_finite(number):
     for kernels in (cpu, reference):
         np.testing.assert_equal(kernels.squared_norm(arrays), number)
     assert cpu.squared_norm([np.full(3, 1e30, np.float32)]) == pytest.approx(3e60)  # too large for float32
+
+
+@given(shapes=several, dtype=dtypes, layout=st.sampled_from(LAYOUTS), largest=st.floats(0.1, 4.0))
+def test_limit_norm(shapes, dtype, layout, largest):
+    require_norms_to_be_limited(cpu, shapes, dtype, layout, largest)
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
+def test_what_a_blend_does_not_keep_may_be_nan(kernels):
+    targets, sources = [np.full(3, np.nan)], [np.array([1.0, -0.0, np.inf])]
+    kernels.blend(targets, sources, 0.0, 1.0)
+    np.testing.assert_array_equal(targets, sources)
+    assert np.signbit(targets[0][1])
 
 
 @pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomograd.kernels.reference import adam_step, rmsprop_step, sgd_step, squared_norm
+from tomograd.kernels.reference import adam_step, limit_norm, rmsprop_step, sgd_step, squared_norm
 
 halves = st.integers(-16, 16).map(lambda n: Fraction(n, 2))
 GRADIENTS = [1.0, -2.0, 0.5, 4.0]
@@ -97,6 +97,13 @@ def test_rmsprop_in_exact_fractions_but_for_the_root(gradients, with_momentum, c
 def test_squared_norm_of_a_right_triangle():
     assert squared_norm([np.array([[3.0]], np.float32), np.array([4.0], np.float32)]) == 25
     assert squared_norm([]) == 0
+
+
+def test_limit_norm_of_a_right_triangle():
+    a, b = limit_norm([np.array([[3.0]], np.float32), np.array([4.0], np.float32)], np.array(25.0), 2.5)
+    assert (a.tolist(), b.tolist()) == ([[1.5]], [2.0])
+    assert limit_norm([a], np.array(25.0), 5.0)[0] is a
+    assert limit_norm([], np.array(0.0), 1.0) == []
 
 
 @pytest.mark.parametrize("shorter", range(4))
