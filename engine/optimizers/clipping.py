@@ -1,6 +1,7 @@
 """Gradients held within bounds before a step. NaN stays NaN: no comparison lets one pass as small.
 
-No norm is read: on a GPU it stays where it was added up.
+Norms are added up in float64: of float32 gradients all are in range, of float64 gradients those up to 1e154. None is
+read: on a GPU it stays where it was added up.
 """
 
 from __future__ import annotations

@@ -412,8 +412,11 @@ def squared_norm(arrays: Sequence[np.ndarray]) -> np.ndarray:
 @twin_of(reference.limit_norm)
 def limit_norm(arrays: Sequence[np.ndarray], squared_norm: np.ndarray, largest: float) -> list[np.ndarray]:
     norm = math.sqrt(squared_norm)
-    if norm <= largest:
+    if norm <= largest or not arrays:
         return list(arrays)
     limited = [np.empty(array.shape, array.dtype) for array in arrays]
-    blend(limited, arrays, 0.0, largest / norm if math.isfinite(norm) else math.nan)
+    first, last = reference.limiting_factors(norm, largest, arrays[0].dtype)
+    blend(limited, arrays, 0.0, first)
+    if last != 1:
+        blend(limited, limited, 0.0, last)
     return limited

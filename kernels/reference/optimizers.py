@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -385,5 +386,13 @@ def limit_norm(arrays: Sequence[np.ndarray], squared_norm: np.ndarray, largest: 
     norm = math.sqrt(squared_norm)
     if norm <= largest:
         return list(arrays)
+    factors = [limiting_factors(norm, largest, x.dtype) for x in arrays]
+    return [np.asarray(x * first * last) for x, (first, last) in zip(arrays, factors, strict=True)]
+
+
+def limiting_factors(norm: float, largest: float, dtype: np.dtype) -> tuple[Any, Any]:
+    """The quotient largest : norm as two factors of a type, the second one 1, unless a quotient that small would lose digits in it.
+    NaN for a norm that is not finite."""
     factor = largest / norm if math.isfinite(norm) else math.nan
-    return [np.asarray(x * x.dtype.type(factor)) for x in arrays]
+    power = 100 if factor < np.finfo(dtype).tiny else 0
+    return dtype.type(math.ldexp(factor, power)), dtype.type(math.ldexp(1.0, -power))

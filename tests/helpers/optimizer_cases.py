@@ -128,3 +128,6 @@ def require_norms_to_be_limited(
         np.testing.assert_array_equal(array, as_before)
     for number in (np.nan, np.inf):
         assert all(np.isnan(array).all() for array in backend.limit_norm(arrays, np.array(number), largest))
+    huge = np.full(37, np.finfo(np.float32).max, np.float32)  # whose factor float32 holds with few digits
+    limited = backend.limit_norm([huge, huge[:5]], np.array(float(huge[0]) ** 2 * 1e4), 1e-3)
+    np.testing.assert_allclose(np.concatenate(limited), 1e-5, rtol=1e-6)

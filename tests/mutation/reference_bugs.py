@@ -561,9 +561,9 @@ REFERENCE_BUGS = [
     ),
     Bug(
         "a norm is made smaller by its square",
-        "kernels.reference.optimizers:limit_norm",
+        "kernels.reference.optimizers:limiting_factors",
         "largest / norm",
-        "largest / squared_norm",
+        "largest / norm**2",
         "compare of limit_norm",
         WRONG_VALUE + "0",
     ),

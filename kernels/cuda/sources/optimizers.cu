@@ -356,7 +356,9 @@ __global__ void sum_of_sums(const T *sums, T *result, int64 count) {
 template <class T>
 __global__ void limit_norm(Parameters all, int count, const double *squared_norm, double largest) {
     double norm = sqrt(*squared_norm);
-    T factor = T(norm <= largest ? 1.0 : norm - norm == 0 ? largest / norm : norm - norm);
+    double quotient = norm <= largest ? 1.0 : norm - norm == 0 ? largest / norm : norm - norm;
+    bool small = quotient < (sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022);  // T would lose digits: two factors, as the reference
+    T factor = T(small ? quotient * 0x1p100 : quotient), last = T(small ? 0x1p-100 : 1.0);
     constexpr int N = 16 / sizeof(T);
     each_chunk(all, count, [&](int64, int parameter, int64 first, int64 end) {
         auto *x = static_cast<const T *>(all.arrays[0][parameter]);
@@ -366,10 +368,10 @@ __global__ void limit_norm(Parameters all, int count, const double *squared_norm
         for (int64 i = first + threadIdx.x * N; i < packed; i += blockDim.x * N) {
             auto pack = *reinterpret_cast<const Pack<T, N> *>(x + i);
 #pragma unroll
-            for (int k = 0; k < N; ++k) pack.items[k] = factor * pack.items[k];
+            for (int k = 0; k < N; ++k) pack.items[k] = factor * pack.items[k] * last;
             *reinterpret_cast<Pack<T, N> *>(y + i) = pack;
         }
-        for (int64 i = packed + threadIdx.x; i < end; i += blockDim.x) y[i] = factor * x[i];
+        for (int64 i = packed + threadIdx.x; i < end; i += blockDim.x) y[i] = factor * x[i] * last;
     });
 }
 
