@@ -37,7 +37,7 @@ from .functions import (
     tanh_shrink,
     threshold,
 )
-from .layers.activations import get, name_of, relu
+from .layers.activations import get, name_of, relu, same_as
 from .tensor import Tensor, as_tensor
 
 __all__ = [
@@ -89,6 +89,10 @@ def exponential(x: Any) -> Tensor:
 def linear(x: Any) -> Any:
     """x"""
     return x if isinstance(x, Deferred) else as_tensor(x)
+
+
+same_as("exponential", exponential)
+same_as("linear", linear)
 
 
 def serialize(activation: Any) -> Any:

@@ -35,11 +35,24 @@ def get(identifier: Any) -> ActivationFunction:
         return deserialize(identifier)
     if isinstance(identifier, type):
         raise TypeError(f"activation = {identifier!r}: expected a name, a callable or None; call the class first")
+    if callable(identifier) and (name := _KERAS_FORMS.get(id(identifier))) is not None:
+        return BY_NAME[name]
     return F.activation_function(identifier)
+
+
+_KERAS_FORMS: dict[int, str] = {}
+
+
+def same_as(name: str, function: Any) -> None:
+    """Say that a function, called with one argument, is the activation of this name: a layer that is given it computes,
+    and writes down, that one."""
+    _KERAS_FORMS[id(function)] = name
 
 
 def name_of(function: Any) -> str:
     """The name under which `get` finds this function. Raises NotImplementedError if it has none."""
+    if id(function) in _KERAS_FORMS:
+        return _KERAS_FORMS[id(function)]
     for name, known in BY_NAME.items():
         if known is function:
             return name
@@ -59,6 +72,9 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
         return ReLU(max_value, negative_slope, threshold)(x)
     _check_relu("relu", negative_slope, max_value, threshold)
     return _relu(as_tensor(x), negative_slope, max_value, threshold)
+
+
+same_as("relu", relu)
 
 
 def _check_relu(owner: str, negative_slope: float, max_value: float | None, threshold: float) -> None:
