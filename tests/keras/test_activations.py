@@ -4,6 +4,7 @@ import keras_oracle
 import pytest
 
 import tomograd as tg
+from tomograd.engine import activations
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -17,7 +18,7 @@ def test_values_and_gradients(case, dtype):
     keras_oracle.close(dx.numpy(), case.array("dx", dtype), dtype, "gradient", tolerance=tolerance)
 
 
-ONES = [name for name in tg.engine.activations.__all__ if name not in ("get", "serialize", "deserialize", "threshold")]
+ONES = [name for name in activations.__all__ if name not in ("get", "serialize", "deserialize", "threshold")]
 
 
 @pytest.mark.parametrize("name", ONES)
