@@ -561,9 +561,9 @@ REFERENCE_BUGS = [
     ),
     Bug(
         "a norm is made smaller by its square",
-        "kernels.reference.optimizers:limiting_factors",
-        "largest / norm",
-        "largest / norm**2",
+        "kernels.reference.optimizers:limit_norm",
+        "math.sqrt(squared_norm)",
+        "float(squared_norm)",
         "compare of limit_norm",
         WRONG_VALUE + "0",
     ),
