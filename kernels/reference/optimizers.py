@@ -391,8 +391,8 @@ def limit_norm(arrays: Sequence[np.ndarray], squared_norm: np.ndarray, largest: 
 
 
 def limiting_factors(norm: float, largest: float, dtype: np.dtype) -> tuple[Any, Any]:
-    """The quotient largest : norm as two factors of a type, the second one 1 unless the quotient is so small that it would
-    lose digits. NaN for a norm that is not finite."""
+    """The quotient largest : norm as two factors of a type, the second one 1 unless the quotient is so small that
+    it would lose digits. NaN for a norm that is not finite."""
     factor = largest / norm if math.isfinite(norm) else math.nan
     power = 100 if factor < np.finfo(dtype).tiny else 0
     return dtype.type(math.ldexp(factor, power)), dtype.type(math.ldexp(1.0, -power))
