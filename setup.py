@@ -38,8 +38,9 @@ NVRTC = ["cuda-bindings>=13,<14", "nvidia-cuda-nvrtc>=13,<14"]
 TEST = ["pytest>=8", *TESTING, "pytest-xdist>=3.5", "scikit-learn>=1.4"]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 BFLOAT16 = ["ml_dtypes>=0.5"]  # the type, for NumPy and for CuPy; imported when it is asked for
-CUDA = ["cupy-cuda13x>=14", *BFLOAT16]
-CUDA12 = ["cupy-cuda12x>=14", *BFLOAT16]
+# Before 14.2 CuPy does not find all instances of templates again that it keeps on disk.
+CUDA = ["cupy-cuda13x>=14.2", *BFLOAT16]
+CUDA12 = ["cupy-cuda12x>=14.2", *BFLOAT16]
 BENCH = ["torch>=2.4"]
 
 if __name__ == "__main__":

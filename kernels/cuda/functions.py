@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent / "sources"
+OPTIONS = ("-std=c++17", f"-I{FOLDER}")  # of the compiler, for every source
 REAL = ("float", "double")
 
 _C_TYPES = {"float16": "Half", "bfloat16": "BFloat16", "float32": "float", "float64": "double"}

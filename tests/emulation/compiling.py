@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from cuda.bindings import nvrtc
 
 from tomograd.kernels.cuda import SOURCES
-from tomograd.kernels.cuda.functions import FOLDER, Source
+from tomograd.kernels.cuda.functions import FOLDER, OPTIONS, Source
 
 ARCHITECTURES = ("sm_80", "sm_90")
+# What CuPy adds to any options (cupy.cuda.compiler): float32 numbers below 2⁻¹²⁶ become zeros.
+CUPYS_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
 _USAGE = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers",
@@ -32,7 +34,7 @@ class Usage(NamedTuple):
 def compiled(source: Source, architecture: str) -> dict[str, Usage]:
     """What each instance of a source takes, by its name expression. Raises AssertionError, with the compiler's
     messages, where the source does not compile."""
-    options = [f"--gpu-architecture={architecture}", "-std=c++17", "--ptxas-options=-v", f"-I{FOLDER}"]
+    options = [*OPTIONS, *CUPYS_OPTIONS, f"--gpu-architecture={architecture}", "--ptxas-options=-v"]
     program = _checked(nvrtc.nvrtcCreateProgram((FOLDER / source.file).read_bytes(), source.file.encode(), 0, [], []))
     expressions = [function.expression for function in source]
     for expression in expressions:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import platform
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from tomograd.kernels.cuda.functions import FOLDER, Function
 HERE = Path(__file__).parent
 MOST_SHARED = 163 * 1024  # bytes for a block of an A100, the smaller of the GPUs that kernels are compiled for
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
-FLAGS = ["-std=c++20", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-DTOMOGRAD_EMULATION"]
+FLAGS = ["-std=c++20", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=fast", "-DTOMOGRAD_EMULATION"]
 SANITIZER = ["-fsanitize=address,alignment", "-fno-sanitize-recover=alignment", "-fno-omit-frame-pointer", "-g1"]
 
 
@@ -97,14 +98,31 @@ def built(file: str) -> tuple[ctypes.CDLL, dict[str, int]]:
     expressions = [function.expression for function in sources()[file]]
     code = f'#include "{file}"\n' + "".join(
         f'extern "C" const char *launch_{number}(dim3 grid, dim3 block, long long shared, void **arguments, int count, '
-        f"int order) {{ return emulation::launch(::{expression}, grid, block, shared, arguments, count, order); }}\n"
+        f"int order) {{ return emulation::launch(::{expression}, grid, block, shared, arguments, count, order, "
+        f"{str(flushes(expression)).lower()}); }}\n"
         for number, expression in enumerate(expressions)
     )
-    flags = [*FLAGS, *(SANITIZER if SANITIZED else []), f"-I{FOLDER}", f"-I{HERE}"]
+    flags = [*FLAGS, *fused(), *(SANITIZER if SANITIZED else []), f"-I{FOLDER}", f"-I{HERE}"]
     path = _folder() / f"{Path(file).stem}-{_hash(code, *flags)}.so"
     if not path.exists():
         _build(code, flags, path)
     return ctypes.CDLL(str(path)), {expression: number for number, expression in enumerate(expressions)}
+
+
+def flushes(expression: str) -> bool:
+    """Whether an instance computes in float32, where CuPy has the compiler make zeros of numbers below 2⁻¹²⁶."""
+    return "double" not in expression
+
+
+@cache
+def fused() -> list[str]:
+    """Flags for multiplications and additions in one operation, as a GPU has them; none where this processor has no
+    such operation."""
+    if platform.machine() in ("aarch64", "arm64"):
+        return ["-fexpensive-optimizations"]  # without which -O1 joins nothing
+    information = Path("/proc/cpuinfo")
+    has_it = information.exists() and " fma " in information.read_text(encoding="utf-8", errors="replace")
+    return ["-mfma", "-fexpensive-optimizations"] if has_it else []
 
 
 def _build(code: str, flags: Sequence[str], path: Path) -> None:

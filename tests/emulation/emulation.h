@@ -10,6 +10,9 @@
 //   - threads run in order, in reverse order, or in a shuffled one (`order`): a missing barrier changes the result; in
 //     every second order a warp runs ahead of the others, as far as it can;
 //   - a cp.async is poison from its start until the wait for its group.
+//
+// What a GPU does to numbers is done to them: products and sums become one operation (the compiler's flags), and in
+// float kernels numbers below 2⁻¹²⁶ are zeros, as CuPy has it (`flushed`).
 #pragma once
 
 #include <cmath>
@@ -21,6 +24,10 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "fibers.h"
 
@@ -186,6 +193,29 @@ inline void run_block(const std::function<void()> &enter) {
     }
 }
 
+// While one lives, numbers that are too small to be normal are zeros, where they are read and where they come out.
+class Flushed {
+  public:
+#if defined(__SSE2__)
+    explicit Flushed(bool flush) : before(_mm_getcsr()) { _mm_setcsr(flush ? before | 0x8040 : before); }
+    ~Flushed() { _mm_setcsr(before); }
+
+  private:
+    unsigned before;
+#elif defined(__aarch64__)
+    explicit Flushed(bool flush) {
+        asm volatile("mrs %0, fpcr" : "=r"(before));
+        asm volatile("msr fpcr, %0" ::"r"(flush ? before | 1 << 24 : before));
+    }
+    ~Flushed() { asm volatile("msr fpcr, %0" ::"r"(before)); }
+
+  private:
+    unsigned long before;
+#else
+    explicit Flushed(bool) {}
+#endif
+};
+
 template <class... Parameters, std::size_t... Places>
 void call(void (*kernel)(Parameters...), void **arguments, std::index_sequence<Places...>) {
     kernel(*static_cast<std::remove_cv_t<std::remove_reference_t<Parameters>> *>(arguments[Places])...);
@@ -194,7 +224,8 @@ void call(void (*kernel)(Parameters...), void **arguments, std::index_sequence<P
 // Run a kernel on a grid. Returns what went wrong, "" if nothing did.
 template <class... Parameters>
 const char *launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads_, long long shared_bytes, void **arguments,
-                   int count, int order_) {
+                   int count, int order_, bool flush) {
+    Flushed flushed(flush);
     failure[0] = 0;
     if (count != int(sizeof...(Parameters))) return "the kernel has another number of parameters";
     grid = blocks, threads = threads_, order = order_;

@@ -18,7 +18,12 @@ from tomograd.kernels.cuda import launching, runtime
 from tomograd.kernels.cuda.functions import Source
 
 NAMES = ("count", "read", "write", "read_shared", "read_pack", "found", "some_wait", "dead_lock", "shuffle", "sums")
-SOURCE = Source("samples/samples.cu", reverse=("false", "true"), **dict.fromkeys(NAMES, ("int",)))
+SOURCE = Source(
+    "samples/samples.cu",
+    reverse=("false", "true"),
+    product_and_sum=("float", "double"),
+    **dict.fromkeys(NAMES, ("int",)),
+)
 
 
 @contextmanager

@@ -49,6 +49,25 @@ def test_every_thread_of_a_grid_runs_once_and_knows_its_place(order):
     np.testing.assert_array_equal(y, [*range(len(y) - 1), -1])
 
 
+@pytest.mark.skipif(not emulated.fused(), reason="the processor has no such operation")
+@pytest.mark.parametrize(("c_type", "dtype", "digits"), [("float", np.float32, 23), ("double", np.float64, 52)])
+def test_a_product_is_not_rounded_before_it_is_added(c_type, dtype, digits):
+    small = 2.0 ** -(digits // 2 + 1)  # (1 + small)² = 1 + 2·small + small²: a digit too many
+    x, y = np.array([1 + small, 1 + small, -(1 + 2 * small), 1, 1], dtype), np.zeros(2, dtype)
+    launch("product_and_sum", x, y, argument=c_type)
+    assert y[0] == small**2
+
+
+@pytest.mark.parametrize(("c_type", "dtype", "kept"), [("float", np.float32, False), ("double", np.float64, True)])
+def test_the_smallest_numbers_of_float32_are_zeros(c_type, dtype, kept):
+    limits, y = np.finfo(dtype), np.zeros(2, dtype)
+    for factors in ((limits.tiny, 0.5), (limits.smallest_subnormal, 2.0**20)):
+        expected = dtype(factors[0]) * dtype(factors[1])
+        launch("product_and_sum", np.array([0, 0, 0, *factors], dtype), y, argument=c_type)
+        assert y[1] == (expected if kept else 0) != (0 if kept else expected)
+    assert limits.tiny * dtype(0.5) != 0, "afterwards all is as before"
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("given", [0, 1, 5, 16, 31])
 def test_shuffles(order, given):

@@ -86,3 +86,9 @@ template <class T>
 __global__ void read_pack(const T *x, T *y, int64 place) {
     y[0] = reinterpret_cast<const Pack<T, 4> *>(x + place)->items[0];
 }
+
+template <class T>
+__global__ void product_and_sum(const T *x, T *y) {
+    y[0] = x[0] * x[1] + x[2];
+    y[1] = x[3] * x[4];
+}
