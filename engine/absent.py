@@ -212,7 +212,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "Config": "a dict does it",
         "FeatureSpace": _TEXT,
         "Progbar": "callbacks.ProgressBar shows a training's progress",
-        "clear_session": "there is no session to clear",
         "get_source_inputs": "a Model's inputs are its `inputs`",
         "is_keras_tensor": "ask isinstance(x, tomograd.engine.layers.Symbol)",
         "model_to_dot": "plot_model draws SVG by itself, without Graphviz",
@@ -238,7 +237,7 @@ ABSENT_AT_TOP: dict[str, str] = {
     "KerasTensor": "a symbol is a tomograd.engine.layers.Symbol",
     "applications": "weights of others are not shipped; tomograd.models has ResNet, DenseNet, CNN and UNet, and "
     "load_torch_weights",
-    "backend": "take tomograd.ops, and tomograd.utils.set_random_seed",
+    "backend": "take tomograd.ops, and set_random_seed and clear_session of tomograd.utils",
     "config": "there is nothing to configure: layers take dtype",
     "datasets": "tomograd.imaging reads files; nothing is fetched from the network",
     "distillation": "override compute_loss",

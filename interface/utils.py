@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random as python_random
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from tomograd.engine import random
 from tomograd.engine.absent import absent
+from tomograd.engine.layers.names import reset_names
+from tomograd.kernels import memory
 from tomograd.models.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from tomograd.models.plotting import plot_model
 from tomograd.models.pydataset import PyDataset
@@ -17,6 +20,7 @@ from tomograd.models.pydataset import PyDataset
 __all__ = [
     "PyDataset",
     "Sequence",
+    "clear_session",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
@@ -27,6 +31,11 @@ __all__ = [
 ]
 
 __getattr__ = absent("utils", __name__)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 Sequence = PyDataset
 """PyDataset's older name."""
@@ -69,6 +78,16 @@ def normalize(x: Any, axis: int | None = -1, order: float = 2) -> np.ndarray:
         array = array / np.where(largest == 0, 1, largest).astype(array.dtype)
     norm = np.linalg.norm(array, order, axis, keepdims=True)
     return array / np.where(norm == 0, 1, norm).astype(norm.dtype)
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Begin again with the names that layers get by themselves ("dense", "dense_1", …), as a new program does. There is
+    nothing else to clear: a model goes with the last name for it. free_memory: give memory that is kept for arrays to
+    come back to the system."""
+    reset_names()
+    if free_memory:
+        gc.collect()
+        memory.release()
 
 
 def set_random_seed(seed: int) -> None:

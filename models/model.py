@@ -528,15 +528,18 @@ class Model(Layer):
         overwrite: bool = True,
         zipped: bool | None = None,
         metadata: dict[str, str] | None = None,
+        include_optimizer: bool = True,
     ) -> None:
-        """Write weights, configuration and compile settings into one safetensors file; see `load_model`.
+        """Write weights, configuration, compile settings and the optimizer's state into one safetensors file; see
+        `load_model`.
 
         The name should end in .safetensors; endings of other formats (.keras, .h5 …) are an error. overwrite: replace a
         file that is there. metadata: further strings to keep in the file; see `read_metadata`. The file is written
-        under another name, synced and renamed: it is whole or not there. The optimizer's state is not in it (see
-        `BackupAndRestore`).
+        under another name, synced and renamed: it is whole or not there. include_optimizer: False for a model that is
+        not to be trained on, whose file is then smaller. Where a training stands in its data and its random numbers are
+        not in it (see `BackupAndRestore`).
         """
-        saving.save_model(self, filepath, overwrite, zipped, metadata)
+        saving.save_model(self, filepath, overwrite, zipped, metadata, include_optimizer)
 
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, max_shard_size: float | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..engine import checkpoints, layers, random
+from ..engine import checkpoints, layers, optimizers, random
 from ..engine.checkpoints import CheckpointError
 from ..engine.config import Configurable, custom_class, registered
 from ..engine.config import custom_objects as given_besides
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = "tomograd model 1"
 PREFIX = "tomograd."
+OPTIMIZER = "optimizer/"  # before the names of the optimizer's arrays; those of weights have no slash
 
 # Endings that promise another format than the one that is written, and what that is.
 FOREIGN = {
@@ -140,6 +141,7 @@ def save_model(
     overwrite: bool = True,
     zipped: bool | None = None,
     metadata: dict[str, str] | None = None,
+    include_optimizer: bool = True,
 ) -> None:
     """Write a built model into one safetensors file; see `Model.save`.
 
@@ -154,9 +156,12 @@ def save_model(
     for key in metadata or {}:
         if key.startswith(PREFIX):
             raise ValueError(f"metadata: keys that start with {PREFIX!r} are the file format's own, not {key!r}")
-    own = {key: value if isinstance(value, str) else json.dumps(value) for key, value in described(model).items()}
+    description = described(model)
+    own = {key: value if isinstance(value, str) else json.dumps(value) for key, value in description.items()}
     own |= {"format": FORMAT, "dtype": str(model.dtype), "layers": json.dumps(_places(model))}
-    arrays = {name: weight.numpy() for name, weight in _built(model, "save").items()}
+    arrays: dict[str, Any] = {name: weight.numpy() for name, weight in _built(model, "save").items()}
+    if include_optimizer and description["compile"] is not None and model.optimizer.built:
+        arrays |= {OPTIMIZER + key: array for key, array in model.optimizer.state().items()}
     checkpoints.save(filepath, arrays, {PREFIX + key: value for key, value in own.items()} | (metadata or {}))
 
 
@@ -197,7 +202,9 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """The model in a file that `Model.save` wrote, with its weights, and compiled as it was if `compile`.
+    """The model in a file that `Model.save` wrote, with its weights, and compiled as it was if `compile`: training goes
+    on with the optimizer's state, if that is in the file (with a new one, and a warning, where it is that of other
+    weights: of a model whose `trainable` was changed after `compile`).
 
     custom_objects: {name: class} of the program's own classes that are not registered. safe_mode: both values mean the
     same, as no code is in the file. Nothing is drawn from `tg.random`.
@@ -215,12 +222,30 @@ def load_model(
         raise CheckpointError(f"{os.fspath(filepath)}: the model in it cannot be made: {_reason(error)}") from error
     finally:
         random.set_state(state)
-    checkpoints.check_weights(arrays, model, os.fspath(filepath))
-    checkpoints.assign_weights(arrays, model)
+    weights, state = _parted(arrays)
+    checkpoints.check_weights(weights, model, os.fspath(filepath))
+    checkpoints.assign_weights(weights, model)
     if compile and description["compile"] is not None:
         with given_besides(custom_objects):
             model.compile(**description["compile"])
+        if state:
+            _resume_optimizer(model, state, description["compile"]["optimizer"], os.fspath(filepath))
     return model
+
+
+def _parted(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The weights, and the optimizer's state."""
+    state = {key.removeprefix(OPTIMIZER): array for key, array in arrays.items() if key.startswith(OPTIMIZER)}
+    return {key: array for key, array in arrays.items() if not key.startswith(OPTIMIZER)}, state
+
+
+def _resume_optimizer(model: Model, state: dict[str, np.ndarray], config: Any, source: str) -> None:
+    model.optimizer.build(model._trained.weights(model))
+    try:
+        model.optimizer.load_state(state)
+    except ValueError as error:
+        model.optimizer = optimizers.get(config)
+        warnings.warn(f"{source}: the optimizer begins anew: its state does not fit: {error}", stacklevel=3)
 
 
 def _loaded(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -272,6 +297,7 @@ def load_weights(
     """
     own = _built(model, "load")
     arrays, metadata = _loaded(filepath)
+    arrays, _ = _parted(arrays)
     source = os.fspath(filepath)
     if not (skip_mismatch or by_name):
         checkpoints.check_weights(arrays, model, source)

@@ -88,7 +88,7 @@ class Recipe:
 
 def save(model: Any, recipe: Recipe, path: Path) -> None:
     """Write the weights, the model's configuration and the recipe into one safetensors file."""
-    model.save(path, metadata={METADATA: recipe.to_json()})
+    model.save(path, metadata={METADATA: recipe.to_json()}, include_optimizer=False)
 
 
 def load(path: Path) -> tuple[Any, Recipe]:

@@ -80,3 +80,14 @@ def test_names():
     assert tg.utils.Sequence is tg.utils.PyDataset
     with pytest.raises(AttributeError, match=r"keras\.utils\.get_file is not in tomograd"):
         tg.utils.get_file  # noqa: B018
+
+
+def test_a_cleared_session_gives_names_from_the_beginning():
+    for _ in range(2):
+        tg.utils.clear_session()
+        model = tg.Sequential([tg.Input((2,)), tg.layers.Dense(3), tg.layers.Dense(1)])
+        assert [model.name, *[layer.name for layer in model.layers]] == ["sequential", "dense", "dense_1"]
+    np.ones(1) + tg.Tensor(np.ones(10**6))
+    tg.utils.clear_session(free_memory=False)
+    tg.utils.clear_session()
+    assert tg.memory.summary().cached == 0

@@ -255,3 +255,48 @@ def test_a_model_of_lists_of_one_comes_back(tmp_path):
     x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
     assert again.predict(x).shape == (5, 2)
     np.testing.assert_array_equal(again.predict([x]), model.predict(x))
+
+
+def trained(epochs, first=0, model=None):
+    generator = np.random.default_rng(3)
+    x = generator.standard_normal((12, 3)).astype(np.float32)
+    if model is None:
+        random.seed(1)
+        model = Sequential([Input((3,)), layers.Dense(4, activation="tanh"), layers.Dense(1)])
+        model.compile(optimizers.Adam(0.05, clipnorm=1.0), "mse", metrics=["mae"])
+    model.fit(x, x[:, :1], batch_size=5, epochs=epochs, initial_epoch=first, shuffle=False, verbose=0)
+    return model
+
+
+def test_training_goes_on_with_the_optimizers_state(tmp_path):
+    whole, half = trained(4), trained(2)
+    half.save(tmp_path / "m.safetensors")
+    half.save(tmp_path / "small.safetensors", include_optimizer=False)
+    again = load_model(tmp_path / "m.safetensors")
+    assert again.optimizer.iterations == half.optimizer.iterations == 6
+    for one, other in zip(trained(4, 2, again).get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    anew = load_model(tmp_path / "small.safetensors")
+    assert anew.optimizer.iterations == 0
+    assert not np.array_equal(trained(4, 2, anew).get_weights()[0], whole.get_weights()[0])
+    assert load_model(tmp_path / "m.safetensors", compile=False).optimizer is None
+
+
+def test_weights_are_read_from_a_file_that_holds_an_optimizer(tmp_path):
+    model = trained(1)
+    model.save(tmp_path / "m.safetensors")
+    for how in ({}, {"by_name": True}, {"skip_mismatch": True}):
+        other = clone_model(model)
+        other.load_weights(tmp_path / "m.safetensors", **how)
+        np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_an_optimizer_of_other_weights_begins_anew(tmp_path):
+    model = trained(1)
+    model.layers[0].trainable = False
+    model.save(tmp_path / "m.safetensors")
+    with pytest.warns(UserWarning, match="the optimizer begins anew"):
+        again = load_model(tmp_path / "m.safetensors")
+    assert again.optimizer.iterations == 0
+    assert again.optimizer.clipnorm == 1.0
+    trained(1, 0, again)
