@@ -30,11 +30,11 @@ def _add_rows(begin, end, arguments):
 
 @twin_of(reference.add_rows)
 def add_rows(x: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    if x.dtype.char not in "fd" or not x.dtype.isnative:
+    if x.dtype.char not in "fd":
         return reference.add_rows(x, rows, count)
-    n, k = x.shape
+    x, (n, k) = contiguous(x), x.shape
     y = empty((count, k), x.dtype)
     parts = max(1, min(threads(), (x.size + y.size) // GRAIN))
     if y.size:
-        run(_add_rows, parts, 1, contiguous(x), contiguous(rows), y, n, k, y.size, parts)
+        run(_add_rows, parts, 1, x, contiguous(rows), y, n, k, y.size, parts)
     return y

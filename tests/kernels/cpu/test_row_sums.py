@@ -33,6 +33,13 @@ def test_any_number_of_threads_gives_the_same_bits(count, columns):
         np.testing.assert_array_equal(cpu.add_rows(x, rows, count), expected)
 
 
+def test_numbers_in_another_order_of_bytes():
+    x, rows = np.arange(6, dtype=">f4").reshape(3, 2), np.array([1, 1, 0])
+    y = cpu.add_rows(x, rows, 2)
+    np.testing.assert_array_equal(y, [[4, 5], [2, 4]])
+    assert y.dtype == np.float32 and y.dtype.isnative
+
+
 def test_types_without_a_kernel_are_numpys():
     x = np.arange(6, dtype=np.float16).reshape(3, 2)
     np.testing.assert_array_equal(cpu.add_rows(x, np.array([1, 1, 0]), 2), np.array([[4, 5], [2, 4]], np.float16))

@@ -25,6 +25,7 @@ EXPLAINED = [Explained(*entry) for part in PARTS.values() for entry in part.ENTR
 # Modules of kernels/cpu of which a sample was tried: `survivors.py MODULE --sample 8`.
 SAMPLED = [
     "activations",
+    "affine",
     "arithmetic",
     "atomics",
     "average_pooling",
@@ -58,6 +59,7 @@ SAMPLED = [
     "packing",
     "recording",
     "resize",
+    "row_sums",
     "rows",
     "separable",
     "simd",

@@ -331,4 +331,13 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ),
         "No axis is without entries: each window has a position of the image, each pixel a neighbour.",
     ),
+    (
+        "kernels.cpu.row_sums",
+        "parts = max(1, min(threads(), (x.size + y.size) // GRAIN))",
+        (
+            "parts = max(1, max(threads(), (x.size + y.size) // GRAIN))",
+            "parts = max(1, min(threads(), (x.size + y.size) * GRAIN))",
+        ),
+        "Into how many parts the result is cut changes none of its sums: only the time.",
+    ),
 ]
