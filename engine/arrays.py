@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import memory
+from ..kernels.half_precision import is_bfloat16
 from .device import say_how_full
 
 _OF_MAIN_MEMORY = (np.ndarray, int, float, np.generic)
@@ -89,6 +90,8 @@ def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     long sums on one thread; and those over positions one number after the other in the type of x, so that of a million
     float32 numbers only two digits may be right.
     """
+    if is_bfloat16(x.dtype):  # NumPy adds them in their own eight digits: of a thousand ones it makes 256
+        return total(x.astype(np.float32), axis, keepdims).astype(x.dtype)
     first, last = min(axis, default=0), max(axis, default=-1) + 1
     if not axis or x.dtype.char not in "fd" or x.size < LARGE:
         return x.sum(axis=axis, keepdims=keepdims)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..kernels.half_precision import bfloat16, same_kind
 from . import files, random
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ DIGEST = "tomograd.sha256"
 
 _CODES = {
     "bool": "BOOL", "int8": "I8", "uint8": "U8", "int16": "I16", "uint16": "U16", "int32": "I32", "uint32": "U32",
-    "int64": "I64", "uint64": "U64", "float16": "F16", "float32": "F32", "float64": "F64",
+    "int64": "I64", "uint64": "U64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
 }  # fmt: skip
 
 
@@ -98,10 +99,13 @@ def load(path: str | os.PathLike[str], needs_digest: bool = False) -> tuple[dict
     """The arrays and the metadata of a safetensors file.
 
     Raises CheckpointError, which names the file and the reason, for a file that is missing, truncated, damaged or of
-    another kind; if `needs_digest`, also for one without a digest.
+    another kind; if `needs_digest`, also for one without a digest. Raises ImportError for arrays of bfloat16 where
+    ml_dtypes is missing.
     """
     with _opened(path) as file:
         metadata = dict(file.metadata() or {})
+        if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118
+            bfloat16()  # NumPy knows the type by its name once ml_dtypes is imported
         arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     digest = metadata.pop(DIGEST, None)
     if digest is None and needs_digest:
@@ -274,7 +278,7 @@ def check_weights(weights: Mapping[str, np.ndarray], layer: Layer, source: str) 
                 f"{source}: is of another model: weight {name} has shape {weights[name].shape} there, "
                 f"{variable.shape} here"
             )
-        if weights[name].dtype.kind != variable.dtype.kind:
+        if not same_kind(weights[name].dtype, variable.dtype):
             raise CheckpointError(
                 f"{source}: weight {name} is of type {weights[name].dtype} there, {variable.dtype} here"
             )

@@ -4,6 +4,8 @@ Types. A tensor keeps the type of a floating array; lists of Python floats becom
 tensors or arrays the wider floating type wins, and integers and booleans take the floating type that they meet
 (float32 when there is none to meet), so that no label or mask turns a float32 computation into float64. A Python
 number (np.float64 scalars are such) takes the type of what it meets. Only floating tensors can require a gradient.
+float16 and bfloat16 (`ml_dtypes.bfloat16`, by name "bfloat16") are types to store in; where they meet each other the
+result is float32.
 
 Changes in place. Every tensor counts them, together with its views; only `assign`, `x[index] = value` and `changed`
 make one. A gradient that needs an array which was changed since it was saved is an error, never a wrong number.
@@ -17,6 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..kernels.half_precision import as_dtype, is_floating, is_half
 from .device import device_of
 
 Array: TypeAlias = Any  # np.ndarray, or cupy.ndarray on a GPU
@@ -85,7 +88,7 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self.array.dtype.kind != "f":
+        if value and not is_floating(self.array.dtype):
             raise TypeError(f"a tensor of type {self.dtype} cannot require a gradient: only floating types can")
         if self.node is not None and not value:
             raise RuntimeError("requires_grad of a computed tensor cannot be turned off; use detach()")
@@ -231,7 +234,8 @@ class Tensor:
         value = beside(np.asarray(value) if not hasattr(value, "dtype") else value, self.array)
         if index is Ellipsis and value.shape != self.shape:
             raise ValueError(f"cannot assign values of shape {value.shape} to a tensor of shape {self.shape}")
-        if value.dtype.kind not in "fiub" or (value.dtype.kind == "f" and self.dtype.kind != "f"):
+        floating = is_floating(value.dtype)
+        if not (floating or value.dtype.kind in "iub") or (floating and not is_floating(self.dtype)):
             raise TypeError(f"cannot assign values of type {value.dtype} to a tensor of type {self.dtype}")
         self.array[index] = value
         self.changed()
@@ -462,8 +466,8 @@ def _to_array(data: Any, dtype: Any) -> Array:
         if array.dtype == np.float64 and not _holds_arrays(data):
             array = array.astype(np.float32)
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
-    if array.dtype.kind not in "fiub":
+        array = array.astype(as_dtype(dtype), copy=False)
+    if array.dtype.kind not in "fiub" and not is_floating(array.dtype):
         raise TypeError(
             f"a tensor holds floating, integer or boolean numbers, not {array.dtype} (given a {type(data).__name__})"
         )
@@ -512,14 +516,16 @@ def common_dtype(x: np.dtype, y: np.dtype) -> np.dtype:
     """The type in which two arrays meet: the wider floating type, which integers take; NumPy's rule for the rest."""
     if x == y:
         return x
-    if (x.kind == "f") != (y.kind == "f"):
-        return x if x.kind == "f" else y
+    if is_floating(x) != is_floating(y):
+        return x if is_floating(x) else y
+    if is_half(x) and is_half(y):
+        return np.dtype(np.float32)
     return np.result_type(x, y)
 
 
 def number_dtype(number: float, dtype: np.dtype) -> np.dtype:
     """The type that a Python number takes where it meets an array of type `dtype`."""
-    if dtype.kind == "f" or isinstance(number, bool):
+    if is_floating(dtype) or isinstance(number, bool):
         return dtype
     if isinstance(number, float):
         return np.dtype(np.float32)
@@ -534,7 +540,7 @@ def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     elif isinstance(y, (int, float)):
         x = as_tensor(x)
         dtype = x.array.dtype
-        y = from_array(np.array(y, dtype=dtype if dtype.kind == "f" else number_dtype(y, dtype)))
+        y = from_array(np.array(y, dtype=dtype if is_floating(dtype) else number_dtype(y, dtype)))
     elif isinstance(x, (int, float)):
         y, x = operands(y, x)
     else:

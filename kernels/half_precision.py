@@ -27,6 +27,11 @@ def is_floating(dtype: np.dtype) -> bool:
     return dtype.kind == "f" or is_bfloat16(dtype)
 
 
+def same_kind(x: np.dtype, y: np.dtype) -> bool:
+    """Whether both are floating, or of one other kind of NumPy's."""
+    return x.kind == y.kind or (is_floating(x) and is_floating(y))
+
+
 def bfloat16() -> np.dtype:
     """The type bfloat16. Raises ImportError, saying what to install, where ml_dtypes is missing."""
     try:

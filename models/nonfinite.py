@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.layers.symbolic import flatten
+from ..kernels.half_precision import is_floating
 from .metrics.base import to_array
 
 if TYPE_CHECKING:
@@ -42,5 +43,5 @@ def blame(model: Model, x: Any, y_pred: Any, data: Batch) -> str:
 def _not_finite(structure: Any) -> int:
     """How many values in floating arrays are NaN or infinite."""
     arrays = [to_array(leaf) for leaf in flatten(structure) if leaf is not None]
-    floating = [array for array in arrays if array.dtype.kind == "f"]
+    floating = [array for array in arrays if is_floating(array.dtype)]
     return sum(int(array.size - np.isfinite(array).sum()) for array in floating)

@@ -23,6 +23,7 @@ from ..engine.config import custom_objects as given_besides
 from ..engine.layers.base import Layer
 from ..engine.layers.nesting import read_layers_with
 from ..engine.layers.symbolic import flatten
+from ..kernels.half_precision import same_kind
 
 if TYPE_CHECKING:
     from .model import Model
@@ -368,7 +369,7 @@ def _mismatch(paths: dict[str, str], own: dict[str, Any], given: dict[str, np.nd
         here, there = own[path], given[short]
         if here.shape != there.shape:
             return f"has a weight {short} of shape {here.shape} here, {there.shape} there"
-        if here.dtype.kind != there.dtype.kind:
+        if not same_kind(here.dtype, there.dtype):
             return f"has a weight {short} of type {here.dtype} here, {there.dtype} there"
     return None
 

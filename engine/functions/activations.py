@@ -17,7 +17,7 @@ import numpy as np
 from ... import kernels
 from ..tape import Function, Fused
 from ..tensor import Array, Axis, Tensor, as_tensor
-from .arguments import floating, normalize_axes, normalize_axis
+from .arguments import floating, floating_or_half, normalize_axes, normalize_axis
 from .arithmetic import clip, logaddexp, minimum, where
 from .broadcasting import sum
 from .elementwise import abs, exp, expm1
@@ -89,7 +89,7 @@ class ReLUGradient(Function):
 
 def relu(x: Any) -> Tensor:
     """max(x, 0); its derivative at 0 is 0."""
-    return ReLU()(*floating("relu", x=x))
+    return ReLU()(*floating_or_half("relu", x=x))
 
 
 def applied_relu(y: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ...kernels.half_precision import is_floating, is_half
 from ..capture import check_input
 from ..tensor import Tensor, as_tensor
 
@@ -59,7 +60,7 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int, argument: str = 
 def as_floating(x: Any) -> Tensor:
     """As a tensor of a floating type: integers and booleans become float32."""
     x = as_tensor(x)
-    return x if x.array.dtype.kind == "f" else as_tensor(x, np.float32)
+    return x if is_floating(x.array.dtype) else as_tensor(x, np.float32)
 
 
 def floating(function: str, **arguments: Any) -> list[Any]:
@@ -67,6 +68,15 @@ def floating(function: str, **arguments: Any) -> list[Any]:
 
     Raises TypeError if one is neither float32 nor float64, or if they differ in type.
     """
+    return _floating(function, arguments, halves=False)
+
+
+def floating_or_half(function: str, **arguments: Any) -> list[Any]:
+    """The same for a function whose kernels on a GPU also take numbers that are stored as float16 or bfloat16."""
+    return _floating(function, arguments, halves=True)
+
+
+def _floating(function: str, arguments: dict[str, Any], halves: bool) -> list[Any]:
     tensors = {name: None if value is None else as_tensor(value) for name, value in arguments.items()}
     first = None
     for name, tensor in tensors.items():
@@ -74,7 +84,13 @@ def floating(function: str, **arguments: Any) -> list[Any]:
             continue
         dtype = tensor.array.dtype
         if dtype != np.float32 and dtype != np.float64:
-            raise TypeError(f"{function}: {name} must be float32 or float64, not {dtype}; convert it with .astype")
+            if not halves or not is_half(dtype):
+                raise TypeError(f"{function}: {name} must be float32 or float64, not {dtype}; convert it with .astype")
+            if isinstance(tensor.array, np.ndarray):
+                raise TypeError(
+                    f"{function}: in main memory {name} must be float32 or float64, not {dtype}; convert it with "
+                    '.astype, or move it to a GPU with .to("cuda")'
+                )
         if first is None:
             first = name, dtype
         elif dtype != first[1]:

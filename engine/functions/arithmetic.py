@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.half_precision import is_floating
 from .. import arrays
 from ..arrays import apply, compute
 from ..tape import Function
@@ -239,7 +240,7 @@ def multiply(x: Any, y: Any) -> Tensor:
 def divide(x: Any, y: Any) -> Tensor:
     """x / y; of two integers too the result is floating (float32)."""
     x, y = operands(x, y)
-    if x.array.dtype.kind != "f":
+    if not is_floating(x.array.dtype):
         x, y = astype(x, np.float32), astype(y, np.float32)
     return Divide()(x, y)
 
@@ -261,7 +262,7 @@ def negative(x: Any) -> Tensor:
 
 def power(x: Any, y: Any) -> Tensor:
     """xʸ. NaN for a negative x unless y is an integer, as in NumPy. 0⁰ is 1, and its gradient in x is 0."""
-    if isinstance(y, (int, float)) and isinstance(x, Tensor) and x.array.dtype.kind == "f":
+    if isinstance(y, (int, float)) and isinstance(x, Tensor) and is_floating(x.array.dtype):
         return square(x) if y == 2 else ConstantPower()(x, exponent=y)
     return Power()(*operands(x, y))
 

@@ -20,7 +20,7 @@ from ...kernels import geometry
 from ..tape import Function
 from ..tensor import Array, Tensor
 from .activations import applied_relu, split_activation
-from .arguments import floating, remembered
+from .arguments import floating_or_half, remembered
 from .linear_algebra import channel_sum
 
 Gradients = tuple[Tensor | None, ...]
@@ -120,9 +120,10 @@ def conv(
     padding: "valid", "same", an int, an int for each dimension, or a (before, after) pair for each dimension.
     groups: input and output channels are cut into this many groups, each convolved by itself.
     activation: a name or a function; "relu" is computed in the convolution's own kernel.
+    On a GPU also float16 and bfloat16, with sums in float32; gradients are of the same type.
     Raises ValueError for shapes, groups, padding or activation that do not fit, TypeError for types.
     """
-    x, weight, bias = floating("conv", x=x, weight=weight, bias=bias)
+    x, weight, bias = floating_or_half("conv", x=x, weight=weight, bias=bias)
     fused, after = split_activation(activation)
     windows = _conv_windows(x.shape, weight.shape, _shape(bias), strides, padding, dilation_rate, groups)
     y = Conv()(x, weight, bias, activation=fused, **windows)
@@ -178,7 +179,7 @@ def conv_transpose(
     padding given in numbers, (i − 1)·s + k − before − after + p_o as in PyTorch (k the dilated kernel's size).
     Raises as `conv` does.
     """
-    x, weight, bias = floating("conv_transpose", x=x, weight=weight, bias=bias)
+    x, weight, bias = floating_or_half("conv_transpose", x=x, weight=weight, bias=bias)
     given = strides, padding, output_padding, dilation_rate, groups
     return ConvTranspose()(x, weight, bias, **_transpose_windows(x.shape, weight.shape, _shape(bias), *given))
 

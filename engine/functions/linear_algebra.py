@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
+from ...kernels.half_precision import is_floating
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, common_dtype, from_array, operands
 from .activations import relu_gradient, split_activation
-from .arguments import floating, require_shape
+from .arguments import floating_or_half, require_shape
 from .broadcasting import broadcast_to
 from .shaping import expand_dims, reshape, squeeze
 
@@ -80,7 +81,7 @@ class ChannelSum(Function):
 
 def channel_sum(x: Any) -> Tensor:
     """The sum over all axes but the last: (…, C) → (C,)."""
-    return ChannelSum()(*floating("channel_sum", x=x))
+    return ChannelSum()(*floating_or_half("channel_sum", x=x))
 
 
 def matmul(x: Any, y: Any) -> Tensor:
@@ -96,8 +97,8 @@ def matmul(x: Any, y: Any) -> Tensor:
             f"matmul: shapes {x.shape} and {y.shape} do not fit: {a.shape[-1]} columns on the left, "
             f"{b.shape[-2]} rows on the right"
         )
-    if a.array.dtype.kind == "f":
-        c = _stacked(*floating("matmul", x=a, y=b))
+    if is_floating(a.array.dtype):
+        c = _stacked(*floating_or_half("matmul", x=a, y=b))
     else:
         c = from_array(np.matmul(a.array, b.array))
     gone = ([-2] if x.ndim == 1 else []) + ([-1] if y.ndim == 1 else [])
@@ -132,9 +133,10 @@ def dense(x: Any, weight: Any, bias: Any = None, activation: str | Callable | No
     """f(x·W + b): x (…, C_in), weight (C_in, C_out), bias (C_out,) or None → (…, C_out).
 
     activation: a name or a function; "relu" is computed in the product's own kernel.
-    Raises ValueError for shapes that do not fit, TypeError for differing or non-floating types.
+    On a GPU also float16 and bfloat16, with sums in float32. Raises ValueError for shapes that do not fit, TypeError
+    for differing or non-floating types.
     """
-    x, weight, bias = floating("dense", x=x, weight=weight, bias=bias)
+    x, weight, bias = floating_or_half("dense", x=x, weight=weight, bias=bias)
     fused, after = split_activation(activation)
     if not x.ndim or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
         raise ValueError(

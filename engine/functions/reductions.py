@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.half_precision import is_half
 from ..arrays import compute, total
 from ..tensor import Array, Axis, Tensor, as_tensor, from_array, library_of
 from .arguments import as_floating, normalize_axes, normalize_axis
@@ -77,8 +78,8 @@ def _variance(x: Array, axis: tuple[int, ...], ddof: int, keepdims: bool) -> Arr
 
 
 def _wide(x: Array) -> Array:
-    """float16 numbers as float32: a sum of a thousand may be beyond the largest of them."""
-    return x.astype(np.float32) if x.dtype == np.float16 else x
+    """Numbers of 16 bits as float32: a sum of a thousand may be beyond the largest of them, or lose its digits."""
+    return x.astype(np.float32) if is_half(x.dtype) else x
 
 
 def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
+from ...kernels.half_precision import as_dtype, is_floating
 from ..arrays import empty_like
 from ..device import checked, device_of, is_on, move
 from ..tape import Function, recording
@@ -159,14 +160,16 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
 
 
 def astype(x: Any, dtype: Any) -> Tensor:
-    """x in another type. Differentiable between floating types; to integers and booleans it is a constant."""
+    """x in another type ("bfloat16" needs ml_dtypes). Differentiable between floating types; to integers and booleans
+    it is a constant."""
     x = as_tensor(x)
-    dtype = np.dtype(dtype)
+    dtype = as_dtype(dtype)
     if x.array.dtype == dtype:
         return x
-    if dtype.kind not in "fiub":
+    floating = is_floating(dtype)
+    if not floating and dtype.kind not in "iub":
         raise TypeError(f"astype: a tensor holds floating, integer or boolean numbers, not {dtype}")
-    return AsType()(x, dtype=dtype) if dtype.kind == "f" else from_array(x.array.astype(dtype))
+    return AsType()(x, dtype=dtype) if floating else from_array(x.array.astype(dtype))
 
 
 def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.half_precision import is_floating
 from .. import constraints, initializers, regularizers
 from .. import functions as F
 from ..checks import not_supported
@@ -363,8 +364,7 @@ class Layer(Tracked):
         if not (isinstance(leaf, Tensor) or is_array(leaf)):
             raise TypeError(f"{self.name}: expected a tensor or an array as input, got {type(leaf).__name__} {leaf!r}")
         tensor = as_tensor(leaf)
-        kind = tensor.dtype.kind
-        if tensor.dtype != self.dtype and (kind == "f" or self.casts_integers):
+        if tensor.dtype != self.dtype and (self.casts_integers or is_floating(tensor.dtype)):
             return with_mask(F.astype(tensor, self.dtype), mask_of(tensor))
         return tensor
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.half_precision import is_half
 from .. import functions as F
 from ..capture import check_input, same_numbers
 from ..config import Configurable
@@ -50,13 +51,14 @@ class Loss(Configurable):
         A mask that travels with y_pred (see `engine.masks`) leaves values out, of a sum and of what a mean divides by,
         as in Keras; its axes are matched with the leading ones of the values.
 
-        Raises ValueError for shapes that do not fit and for a mean over nothing.
+        Predictions of 16 bits are taken as float32. Raises ValueError for shapes that do not fit and for a mean over
+        nothing.
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
         if (mask := mask_of(y_pred)) is not None:
             y_true = _beside(y_true, y_pred)
             y_true, y_pred = _zero_where_masked(y_true, mask), _zero_where_masked(y_pred, mask)
-        if y_pred.dtype.kind != "f" or self.dtype not in (None, str(y_pred.dtype)):
+        if y_pred.dtype.kind != "f" or is_half(y_pred.dtype) or self.dtype not in (None, str(y_pred.dtype)):
             y_pred = F.astype(y_pred, self.dtype or np.float32)
         y_true, y_pred = self.aligned(_beside(y_true, y_pred), y_pred)
         values, valid = self.call(y_true, y_pred), self.valid(y_true, y_pred)

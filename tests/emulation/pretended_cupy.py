@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from tomograd.kernels.half_precision import is_floating
+
 # The functions of NumPy that CuPy 14.2 has under the same name.
 HAS = frozenset((Path(__file__).parent / "cupy_names.txt").read_text(encoding="utf-8").split())
 
@@ -330,7 +332,7 @@ class Stream:
             raise PretenceError("a copy from memory that is not pinned waits for the GPU")
         with self._lock:
             kind = target.dtype.kind
-            target[...] = np.nan if kind == "f" else np.iinfo(target.dtype).max if kind in "iu" else True
+            target[...] = np.nan if is_floating(target.dtype) else np.iinfo(target.dtype).max if kind in "iu" else True
             self._queue.append((target, source, source.copy()))
 
     def place(self) -> int:
@@ -433,7 +435,7 @@ class _Capturing(threading.local):
             raise RuntimeError("cudaErrorIllegalState: no capture")
         self.active = False
         for array in self._made.values():
-            if array.dtype.kind == "f" and array.flags.writeable:
+            if is_floating(array.dtype) and array.flags.writeable:
                 array[...] = np.nan
         for owner, before in self._before.values():
             if owner.flags.writeable:

@@ -14,7 +14,10 @@ import pretended_cupy
 
 from tomograd import kernels
 from tomograd.kernels import reference, repeated
-from tomograd.kernels.interface import OPTIMIZERS
+from tomograd.kernels.half_precision import is_half
+from tomograd.kernels.interface import CONVOLUTION, DENSE, OPTIMIZERS
+
+TAKE_HALVES = (*CONVOLUTION, *DENSE, "activation", "activation_gradient")  # on a GPU
 
 
 @contextmanager
@@ -27,9 +30,10 @@ def reference_device() -> Iterator[Any]:
 
 def _on_device(kernel):
     """A kernel of arrays on the device, which takes no others."""
+    compute = _of_halves(kernel) if kernel.__name__ in TAKE_HALVES else kernel
 
     def call(*arguments: Any, **options: Any) -> Any:
-        return pretended_cupy._call(kernel, arguments, options)
+        return pretended_cupy._call(compute, arguments, options)
 
     def step(*arguments: Any) -> None:
         numbers = repeated.current()
@@ -52,6 +56,23 @@ def _repeat(kernel, arguments, own, kinds, numbers, loss):
         for place, number in zip(own, numbers, strict=True):
             arguments[place] = kinds[place](number)
         kernel(*arguments)
+
+
+def _of_halves(kernel):
+    """The kernel, which computes with halves as float32 and rounds at the end, as the CUDA kernels do."""
+
+    def compute(*arguments: Any, **options: Any) -> Any:
+        dtype = next(each.dtype for each in arguments if isinstance(each, np.ndarray))
+        if not is_half(dtype):
+            return kernel(*arguments, **options)
+        wide = [_widened(each) for each in arguments]
+        return kernel(*wide, **{name: _widened(each) for name, each in options.items()}).astype(dtype)
+
+    return compute
+
+
+def _widened(value: Any) -> Any:
+    return value.astype(np.float32) if isinstance(value, np.ndarray) else value
 
 
 @contextmanager

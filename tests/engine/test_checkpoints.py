@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_what_was_saved_is_loaded(file):
     assert os.listdir(file.parent) == [file.name]
 
 
-types = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_, ">f8"])
+types = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.int32, np.uint8, np.bool_, ">f8"])
 
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)
@@ -206,6 +207,22 @@ def test_other_programs_files_have_no_digest_and_are_read(tmp_path):
     theirs = load_file(str(tmp_path / "ours"))
     assert theirs.keys() == ARRAYS.keys()
     assert all(np.array_equal(theirs[name], ARRAYS[name]) for name in ARRAYS)
+
+
+def test_arrays_of_bfloat16(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    array = np.array([[1, -2.5, 3e38], [0, np.inf, 1e-40]], ml_dtypes.bfloat16)
+    arrays = {"x": array, "part": array[:, ::2], "none": array[:0], "y": np.ones(3)}
+    checkpoints.save(tmp_path / "ours", arrays)
+    save_file({"x": array}, str(tmp_path / "theirs"))
+    assert b'"dtype":"BF16"' in (tmp_path / "ours").read_bytes()
+    for found in (checkpoints.load(tmp_path / "ours")[0], load_file(str(tmp_path / "ours"))):
+        assert {name: (x.dtype, x.tobytes()) for name, x in found.items()} == {
+            name: (x.dtype, x.tobytes()) for name, x in arrays.items()
+        }
+    theirs = checkpoints.load(tmp_path / "theirs")[0]["x"]
+    assert theirs.dtype == array.dtype and theirs.tobytes() == array.tobytes()
 
 
 def test_the_same_arrays_give_the_same_bytes(tmp_path):
@@ -371,6 +388,19 @@ def test_another_model_is_refused_and_nothing_changes(tmp_path):
         checkpoints.restore_state(arrays, metadata, run.net)
     for name, weight in run.net.named_weights().items():
         np.testing.assert_array_equal(weight.numpy(), before[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_weights_stored_in_16_bits_are_a_float32_models(tmp_path, dtype):
+    net = Run().net
+    stored = {name: weight.numpy().astype(dtype) for name, weight in net.named_weights().items()}
+    checkpoints.save(tmp_path / "weights", stored)
+    weights, _ = checkpoints.load(tmp_path / "weights")
+    checkpoints.check_weights(weights, net, "weights")
+    checkpoints.assign_weights(weights, net)
+    for name, weight in net.named_weights().items():
+        assert weight.dtype == np.float32
+        np.testing.assert_array_equal(weight.numpy(), stored[name].astype(np.float32))
 
 
 def test_a_state_without_an_optimizer():
