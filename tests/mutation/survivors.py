@@ -38,6 +38,7 @@ import hypothesis.extra.numpy  # noqa: F401
 import numpy  # noqa: F401
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 from code_exchange import can_be_exchanged, changes, compiled, exchange, functions_run, key, living_functions
 from explained import why
 from hypothesis import Phase, settings
@@ -58,15 +59,37 @@ TESTS_OF = {
     "kernels.reference": [*_GRADIENTS, *_KERNELS, "kernels/reference", "kernels/cpu/test_{name}.py"],
     "kernels": ["kernels/test_{name}.py", "kernels/test_interface.py", "kernels/reference"],
     "kernels.cpu": ["kernels/cpu", "testing/test_registry.py", *_KERNELS],
+    "kernels.cuda": ["kernels/cuda/test_launching.py", "kernels/cuda/cases_{name}.py"],  # emulated
+}
+
+# Of launchers without a file of cases by their name: whose they are.
+CASES_OF = {
+    "correlation": ["convolution", "convolution_tensor_cores"],
+    "cross_entropy": ["losses"],
+    "depthwise": ["convolution"],
+    "dice": ["losses"],
+    "few_channels": ["convolution"],
+    "launching": ["elementwise", "pooling", "normalization"],
+    "layer_normalization": ["normalization"],
+    "lines": ["normalization", "losses"],
+    "output_tiles": ["convolution"],
+    "rows": ["softmax", "normalization"],
+    "weight_tensor_cores": ["convolution_tensor_cores"],
+    "weight_tiles": ["convolution"],
 }
 
 
 def tests_of(module: str) -> list[str]:
-    """The paths of the tests that belong to a module. Raises LookupError where none are known."""
+    """The paths of the tests that belong to a module. Raises LookupError where none are known.
+
+    The cases of CUDA kernels run emulated on the CPU, not under the address sanitizer: a mutant that reads what it
+    should not, and lives, may be found by `test_emulated.py`.
+    """
     folder, _, name = module.rpartition(".")
     if folder not in TESTS_OF:
         raise LookupError(f"{module}: tests are known for modules of {', '.join(TESTS_OF)}")
-    paths = [TESTS / path.format(name=name) for path in TESTS_OF[folder]]
+    names = CASES_OF.get(name, [name]) if folder == "kernels.cuda" else [name]
+    paths = dict.fromkeys(TESTS / path.format(name=each) for path in TESTS_OF[folder] for each in names)
     return [str(path) for path in paths if path.exists()]
 
 
@@ -220,7 +243,10 @@ class Exchanging:
 
 def _passes(item: pytest.Item) -> bool:
     signal.alarm(LIMIT)
-    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+    with catch_warnings_for_item(
+        item.config, item.ihook, "runtest", item=item
+    ):  # else nobody sees a test's own filters
+        return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
 # ---- the whole -------------------------------------------------------------------------------------------------------
