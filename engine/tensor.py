@@ -232,6 +232,7 @@ class Tensor:
         if isinstance(value, Tensor):
             value = value.array
         value = beside(np.asarray(value) if not hasattr(value, "dtype") else value, self.array)
+        index = functions.indexing.index_beside(index, self.array)
         if index is Ellipsis and value.shape != self.shape:
             raise ValueError(f"cannot assign values of shape {value.shape} to a tensor of shape {self.shape}")
         floating = is_floating(value.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..tensor import Tensor, beside, from_array
 from .arguments import floating, integer_array, require_in_range
-from .indexing import take
+from .indexing import Index
 
 
 def embedding(indices: Any, weight: Any) -> Tensor:
@@ -22,7 +22,7 @@ def embedding(indices: Any, weight: Any) -> Tensor:
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}: expected (V, D)")
     require_in_range("embedding", "the index", indices, weight.shape[0], "rows in weight")
-    return take(weight, indices, 0)
+    return Index()(weight, index=(indices,))  # as `take`, whose look at the indices is done
 
 
 def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Tensor:

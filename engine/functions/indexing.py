@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import kernels
 from ..arrays import zeros_like
+from ..capture import check_input
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, beside, library_of
 from .arguments import integer_array, normalize_axis, require_in_range
@@ -133,14 +134,35 @@ def as_index(index: Any) -> Any:
 
 
 def index_beside(index: Any, x: Array) -> Any:
-    """An index whose arrays lie where x does."""
-    if type(index) is tuple:
-        return tuple([index_beside(part, x) for part in index])
-    return beside(index, x)
+    """An index of x whose arrays lie where x does. Raises IndexError for integers out of range where NumPy will not:
+    on a GPU, where they would begin anew."""
+    if isinstance(x, np.ndarray):
+        return index
+    _require_in_range(index if type(index) is tuple else (index,), x.shape)
+    return tuple([beside(part, x) for part in index]) if type(index) is tuple else beside(index, x)
+
+
+def _require_in_range(parts: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+    """Raise IndexError for an array of integers with one that names no element of its axis."""
+    axis, hidden = 0, len(shape) - sum(_axes_of(part) for part in parts if part is not Ellipsis)
+    for part in parts:
+        if hasattr(part, "dtype") and part.dtype.kind in "iu" and axis < len(shape):
+            _require_below(part, axis, shape[axis])
+        axis += hidden if part is Ellipsis else _axes_of(part)
+
+
+def _require_below(values: Array, axis: int, size: int) -> None:
+    if check_input(values, lambda host: _require_below(host, axis, size)) or not values.size:
+        return
+    for extreme in (int(values.min()), int(values.max())):
+        if not -size <= extreme < size:
+            raise IndexError(f"index {extreme} is out of bounds for axis {axis} with size {size}")
 
 
 def index(x: Any, index: Any) -> Tensor:
-    """x[index] for every index that NumPy takes: integers, slices, None, …, integer and boolean arrays or tensors."""
+    """x[index] for every index that NumPy takes: integers, slices, None, …, integer and boolean arrays or tensors.
+
+    On a GPU, integers that lie there are read back, to look whether they are in range."""
     x = as_tensor(x)
     return Index()(x, index=index_beside(as_index(index), x.array))
 
@@ -149,8 +171,7 @@ def take(x: Any, indices: Any, axis: int) -> Tensor:
     """Slices of x along an axis, picked by integers of any shape, whose axes stand in the axis's place."""
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim)
-    indices = beside(integer_array("take", "indices", indices), x.array)
-    return Index()(x, index=(slice(None),) * axis + (indices,))
+    return Index()(x, index=index_beside((slice(None),) * axis + (integer_array("take", "indices", indices),), x.array))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:

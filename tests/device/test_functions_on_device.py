@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pretended_device import reference_device
 
+import tomograd as tg
 from tomograd.engine import Tensor, grad
 from tomograd.testing.registry import ENTRIES, checks
 
@@ -131,3 +132,20 @@ class TestTwoPlaces:
         assert x[np.array([1, 0])].to("cpu").tolist() == [[3, 4, 5], [0, 1, 2]]
         assert x[:, [2, 0]].device == "cuda:0"
         assert x[np.array([True, False])].to("cpu").tolist() == [[0, 1, 2]]
+
+    def test_indices_out_of_range(self, cupy):
+        x = Tensor(cupy.asarray(np.arange(6.0).reshape(2, 3)))
+        wrong = (np.array([0, 2]), [[-3, 0]], (slice(None), [1, 3]), (..., [-4]), (None, [0], [5]), Tensor([2]))
+        for index in (*wrong, Tensor(cupy.asarray(np.array([1, 2])))):
+            with pytest.raises(IndexError, match=r"index -?\d is out of bounds for axis \d with size \d"):
+                x[index]
+            with pytest.raises(IndexError, match="is out of bounds for axis"):
+                x[index] = 0.0
+        with pytest.raises(IndexError, match="index 3 is out of bounds for axis 1 with size 3"):
+            tg.functional.take(x, [[3, 0]], 1)
+        assert x.to("cpu").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+    def test_parts_are_overwritten_there(self, cupy):
+        x = Tensor(cupy.asarray(np.zeros((2, 3))))
+        x[[-1]], x[:, np.array([True, False, False])], x[..., Tensor([2, 2])] = 1.0, 2.0, 3.0
+        assert x.to("cpu").tolist() == [[2, 0, 3], [2, 1, 3]]

@@ -24,9 +24,30 @@ import numpy as np
 
 from tomograd.kernels.half_precision import is_floating
 
-# The functions of NumPy that CuPy 14.2 has under the same name.
-HAS = frozenset((Path(__file__).parent / "cupy_names.txt").read_text(encoding="utf-8").split())
+# The functions of NumPy that CuPy 14.2 has under the same name; some of them NumPy has no longer.
+_NAMES = (Path(__file__).parent / "cupy_names.txt").read_text(encoding="utf-8").split()
+HAS = frozenset(name for name in _NAMES if hasattr(np, name))
 
+_LIKE, _REDUCED, _UFUNC = "dtype order shape", "axis keepdims out", "out dtype casting"
+_ALONG = ("sort", "argsort", "cumsum", "take_along_axis", "concatenate", "stack", "expand_dims")
+# The keywords that CuPy's functions and methods take, of those that the package gives keywords (a ufunc's: _UFUNC).
+KEYWORDS = {
+    "functions": {
+        **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like"), _LIKE),
+        **dict.fromkeys(("argmax", "argmin", "sum", "mean", "max", "min", "any", "all", "prod"), _REDUCED),
+        **dict.fromkeys(_ALONG, "axis"),
+        "arange": "dtype",
+        "einsum": "optimize",
+    },
+    "methods": {
+        **dict.fromkeys(("argmax", "argmin", "sum", "mean", "max", "min", "any", "all", "prod"), _REDUCED),
+        "astype": "copy order",
+        "copy": "order",
+        "cumsum": "axis",
+    },
+}
+# Functions that give numbers in NumPy, and arrays without dimensions in CuPy, which nothing has to wait for.
+_LATE = frozenset(("count_nonzero", "allclose", "array_equal", "array_equiv"))
 
 GPUS = 3
 LIBRARIES = "cupy_backends.cuda.libs"
@@ -145,6 +166,10 @@ class ndarray:
 
     def set(self, values: np.ndarray, stream: Stream | None = None) -> None:
         """At once; or, as a copy engine does, when the stream comes to it, from what the buffer holds then."""
+        if not isinstance(values, np.ndarray) or (values.dtype, values.shape) != (self.dtype, self.shape):
+            raise TypeError(f"an array of {self.dtype}, {self.shape} is set to {values!r}, of another type or shape")
+        if not (self._held.flags.c_contiguous or self._held.flags.f_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
         if stream is None:
             _refuse_in_capture("an array is copied from main memory")
             self._held[...] = values
@@ -158,22 +183,19 @@ class ndarray:
         return (self[place] for place in range(len(self)))
 
     def __getitem__(self, index: Any) -> ndarray:
-        return _call(lambda x, i: np.asarray(x[i]), (self, index), {})
+        return _call(lambda x, i: np.asarray(x[i]), (self, _in_bounds(self.shape, index)), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        _call(operator.setitem, (self, index, value), {})
+        _call(operator.setitem, (self, _in_bounds(self.shape, index), value), {})
 
     def __bool__(self) -> bool:
         return bool(self.get())
 
-    def __int__(self) -> int:
+    def __int__(self) -> int:  # and no __index__
         return int(self.get())
 
     def __float__(self) -> float:
         return float(self.get())
-
-    def __index__(self) -> int:
-        return operator.index(self.get())
 
     def item(self, *place: int) -> Any:
         return self.get().item(*place)
@@ -208,6 +230,7 @@ def _give_methods() -> None:
         setattr(ndarray, name, _method(name))
     special = [f"__{name}__" for name in _OTHERS.split()]
     special += [f"__{kind}{name}__" for name in _ARITHMETIC.split() for kind in ("", "r", "i")]
+    special.remove("__imatmul__")  # which CuPy has not
     for name in special:
         in_place = name.startswith("__i") and name != "__invert__"
         setattr(ndarray, name, _in_place(_method(name)) if in_place else _method(name))
@@ -216,13 +239,46 @@ def _give_methods() -> None:
 _give_methods()
 
 
+def _in_bounds(shape: tuple[int, ...], index: Any) -> Any:
+    """An index whose arrays of integers begin anew beyond the ends of their axes: CuPy raises no IndexError."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    taken = [part._held.ndim if isinstance(part, ndarray) and part.dtype.kind == "b" else 1 for part in parts]
+    named = sum(n for part, n in zip(parts, taken, strict=True) if part is not None and part is not Ellipsis)
+    axis = 0
+    for place, (part, n) in enumerate(zip(parts, taken, strict=True)):
+        if part is Ellipsis:
+            axis += len(shape) - named
+        elif part is not None:
+            if isinstance(part, ndarray) and part.dtype.kind in "iu" and axis < len(shape) and shape[axis]:
+                parts[place] = ndarray(part._held.astype(np.int64) % shape[axis], part._gpu)
+            axis += n
+    return tuple(parts) if isinstance(index, tuple) else parts[0]
+
+
+def _refuse_keywords(function: Callable, options: dict) -> None:
+    """Raise TypeError for what NumPy's function takes, and CuPy's of this name does not."""
+    if isinstance(function, np.ufunc):
+        known = _UFUNC
+    elif getattr(function, "__objclass__", None) is np.ndarray:
+        known = KEYWORDS["methods"].get(function.__name__, "")
+    elif getattr(np, getattr(function, "__name__", ""), None) is function:
+        known = KEYWORDS["functions"].get(function.__name__, "")
+    else:
+        return
+    if unknown := options.keys() - known.split():
+        raise TypeError(f"CuPy's {function.__name__} may not take {', '.join(sorted(unknown))}: see KEYWORDS")
+
+
 def _call(function: Callable, arguments: tuple, options: dict) -> Any:
     """A function of NumPy's arrays for arrays on the device; its results lie where its arguments do."""
+    _refuse_keywords(function, options)
     gpus = {array._gpu for array in _arrays_in((arguments, options))}
     if len(gpus) > 1:
         raise ValueError(f"arrays on different devices: {sorted(gpus)}")
     held, named = [_held(value) for value in arguments], {name: _held(value) for name, value in options.items()}
     result = _capturing.recorded(function, held, named) if _capturing.active else function(*held, **named)
+    if getattr(function, "__name__", "") in _LATE:
+        result = np.asarray(result)
     return _wrapped(result, gpus.pop() if gpus else None)
 
 
