@@ -129,9 +129,12 @@ def __getattr__(name: str) -> Any:
     elif name in _NAMES:
         value = getattr(import_module(_NAMES[name]), name)
     elif name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        value = version("tomograd")
+        try:
+            value = version("tomograd")
+        except PackageNotFoundError:  # used from a checkout
+            value = "not installed"
     else:
         from tomograd.engine.absent import ABSENT_AT_TOP
 

@@ -54,10 +54,10 @@ def _with_strides(array: np.ndarray) -> cupy.ndarray:
     memory = cupy.zeros(before + after + array.itemsize, np.uint8)
     device = cupy.ndarray(array.shape, array.dtype, memory.data + before, strides=array.strides)
     if 0 not in array.strides:  # else elements share a place: the bytes of one of each are enough
-        device[...] = cupy.asarray(np.ascontiguousarray(array))
+        device[...] = cupy.asarray(np.array(array, order="C"))
     elif array.size:
         once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)
-        device[once] = cupy.asarray(np.ascontiguousarray(array[once]))
+        device[once] = cupy.asarray(np.array(array[once], order="C"))
     return device
 
 
