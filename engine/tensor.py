@@ -13,6 +13,7 @@ make one. A gradient that needs an array which was changed since it was saved is
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -203,8 +204,17 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles keep the values and requires_grad, not the history and not the gradient."""
-        return type(self), (self._on_cpu(), self._requires_grad)
+        """Copies and pickles keep the values and requires_grad, not the history and not the gradient. A pickle is for
+        main memory; a deep copy lies where the tensor does."""
+        return self._made_of(self._on_cpu())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        make, (array, *others) = self._made_of(self.array)
+        return make(array, *copy.deepcopy(others, memo))
+
+    def _made_of(self, array: Array) -> tuple[Any, tuple[Any, ...]]:
+        """What makes such a tensor of an array, and with which arguments."""
+        return type(self), (array, self._requires_grad)
 
     # ---------------------------------------------------------------------------------------------- changes in place
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .device import is_on, move
 from .tape import no_grad
-from .tensor import Tensor
+from .tensor import Array, Tensor
 
 
 class Variable(Tensor):
@@ -80,5 +80,5 @@ class Variable(Tensor):
     def __repr__(self) -> str:
         return f"<Variable {self.name}: shape {self.shape}, {self.dtype}{'' if self.trainable else ', not trainable'}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._on_cpu(), self.name, self._requires_grad, None, self.constraint)
+    def _made_of(self, array: Array) -> tuple[Any, tuple[Any, ...]]:
+        return type(self), (array, self.name, self._requires_grad, None, self.constraint)

@@ -114,6 +114,12 @@ class Model(Layer):
             self.optimizer.follow()
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """For copies, and for pickles, whose weights are in main memory: the model computes where they are."""
+        vars(self).update(state)
+        if self._device is not None:
+            self._device = next((weight.device for weight in self.weights), self._device)
+
     @property
     def device(self) -> str:
         """Where the model computes."""

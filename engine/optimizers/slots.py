@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,17 @@ class Slots:
     def all(self) -> list[Array]:
         """Those of all variables."""
         return [array for arrays in self._arrays for array in arrays.values()]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickles, which are for main memory as the variables' are."""
+        return vars(self) | {"_arrays": [{name: move(a, "cpu") for name, a in own.items()} for own in self._arrays]}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Slots:
+        """Where they lie."""
+        made = memo[id(self)] = object.__new__(Slots)
+        made.variables, made.initial = copy.deepcopy(self.variables, memo), dict(self.initial)
+        made._arrays = [{name: array.copy() for name, array in own.items()} for own in self._arrays]
+        return made
 
     def follow(self) -> None:
         """Take them to where the variables lie, after these were moved."""

@@ -4,8 +4,10 @@ The device is pretended: CuPy's stand-in with the reference's kernels. The same 
 must give the same numbers.
 """
 
+import copy
 import gc
 import importlib.util
+import pickle
 import re
 
 import numpy as np
@@ -248,3 +250,36 @@ class TestWithoutGPU:
     def test_another_name(self):
         with pytest.raises(ValueError, match="device = 'tpu'"):
             classifier().to("tpu")
+
+
+def trained_there():
+    model = tg.models.Sequential([layers.Input((4,)), layers.Dense(3), layers.Dense(1)])
+    model.compile(tg.optimizers.Adam(0.1), "mse")
+    model.to("cuda").train_on_batch(np.ones((2, 4)), np.ones((2, 1)))
+    return model
+
+
+def test_a_deep_copy_lies_where_the_model_does(cupy):
+    model = trained_there()
+    other = copy.deepcopy(model)
+    assert {weight.device for weight in other.weights} == {"cuda:0"}
+    assert other.device == "cuda:0"
+    for own, copied in zip(model.optimizer.arrays(), other.optimizer.arrays(), strict=True):
+        assert own.data.ptr != copied.data.ptr
+        np.testing.assert_array_equal(own.get(), copied.get())
+    assert not any(a.array.data.ptr == b.array.data.ptr for a, b in zip(model.weights, other.weights, strict=True))
+    for step in range(3):
+        x, y = np.full((2, 4), float(step)), np.ones((2, 1))
+        assert other.train_on_batch(x, y) == model.train_on_batch(x, y)
+    tensor = copy.deepcopy(tg.Tensor([1.0, 2.0], requires_grad=True).to("cuda").detach())
+    assert (tensor.device, tensor.numpy().tolist()) == ("cuda:0", [1.0, 2.0])
+
+
+def test_a_pickle_is_for_main_memory(cupy):
+    model, x = trained_there(), np.ones((2, 4))
+    other = pickle.loads(pickle.dumps(model))
+    assert {weight.device for weight in other.weights} == {other.device} == {"cpu"}
+    assert all(isinstance(array, np.ndarray) for array in other.optimizer.arrays())
+    with kernels.using("reference"):
+        np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+        other.train_on_batch(x, np.ones((2, 1)))
