@@ -13,6 +13,7 @@ the captured one is due, a `DifferentStepError` says so before anything is drawn
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -26,6 +27,7 @@ from . import random
 from .device import Array, gpu_library
 
 Check = Callable[[np.ndarray], None]
+HostValues = Callable[[Sequence[np.ndarray]], np.ndarray]  # of an array, from the inputs' numbers in main memory
 ROOM = 512  # numbers that the optimizer's launches in a graph may take: they take ten at most, for each type of weights
 
 
@@ -55,12 +57,18 @@ class Graph:
     def __init__(self, function: Callable[[], Any], inputs: Sequence[Array]) -> None:
         self.inputs = list(inputs)
         self._makers: list[Callable[[], np.ndarray]] = []
-        self._checks: list[tuple[int, tuple[int, ...], Check]] = []
-        self._same: list[tuple[Array, Array]] = []  # arrays with the same numbers, in another type
+        self._constants: list[tuple[Array, np.ndarray]] = []  # and their values
+        self._checks: list[tuple[HostValues, tuple[int, ...], Check]] = []
+        self._known: list[tuple[Array, HostValues]] = []  # arrays whose numbers main memory has too
+        for index, array in enumerate(self.inputs):
+            self._known.append((array, operator.itemgetter(index)))
         self._host_parts: list[Callable[[], None]] = []
         self._numbers: repeated.Numbers | None = None
+        self.launches = 0
         cupy = gpu_library()
-        self._cupy, self._pool, self._filled = cupy, cupy.cuda.MemoryPool(), _Filled(cupy)
+        self._cupy, self._pool = cupy, cupy.cuda.MemoryPool()
+        self._filled = _Filled(cupy)
+        self._given = _OwnMemory(cupy)
         stream = cupy.cuda.Stream(non_blocking=True)
         with cupy.cuda.using_allocator(self._pool.malloc), stream, self._noting(), _no_copies(cupy):
             stream.begin_capture()
@@ -72,6 +80,8 @@ class Graph:
                     raise
                 raise CaptureError(str(error) or type(error).__name__) from error
             self._graph = stream.end_capture()
+        for array, value in self._constants:
+            array.set(value)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -88,7 +98,15 @@ class Graph:
     def feed(self, make: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: Any) -> Array:
         """An array that make() gives before each launch."""
         self._makers.append(make)
-        return self._filled.add(shape, dtype)
+        array = self._given.empty(shape, dtype)
+        self._filled.add(array)
+        return array
+
+    def constant(self, value: np.ndarray) -> Array:
+        """An array that is the same at each launch."""
+        array = self._given.empty(value.shape, value.dtype)
+        self._constants.append((array, np.array(value)))
+        return array
 
     @contextmanager
     def steps(self, loss: Array) -> Iterator[None]:
@@ -110,29 +128,73 @@ class Graph:
 
     def check(self, values: Array, check: Check) -> None:
         """Note a check of an input's numbers. Raises CaptureError for other numbers."""
-        for converted, original in self._same:
-            if converted.data.ptr == values.data.ptr and converted.size == values.size:
-                values = original.reshape(values.shape)
-        for index, array in enumerate(self.inputs):
+        known = self._known_values(values)
+        if known is None:
+            raise CaptureError("numbers that the GPU computes are looked at in main memory")
+        self._checks.append((known, values.shape, check))
+
+    def derive(self, values: Array, source: Array, how: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Note that `values` are how(source), if main memory has the source's numbers."""
+        known = self._known_values(source)
+        if known is not None:  # the array is kept, so that no other one comes to lie there
+            self._known.append((values, lambda arrays: how(known(arrays))))
+
+    def _known_values(self, values: Array) -> HostValues | None:
+        """What gives the numbers of an array from those of the inputs."""
+        for array, known in self._known:
             if values.data.ptr == array.data.ptr and values.size == array.size and values.dtype == array.dtype:
-                self._checks.append((index, values.shape, check))
-                return
-        raise CaptureError("numbers that the GPU computes are looked at in main memory")
+                return known
+        return None
 
     def launch(self, arrays: Sequence[np.ndarray]) -> None:
         """Launch on the current stream. arrays: the inputs' numbers in main memory, to be checked.
 
         Raises DifferentStepError where an optimizer's step would be another one than that which was captured.
         """
-        for index, shape, check in self._checks:
-            check(arrays[index].reshape(shape))
+        for values, shape, check in self._checks:
+            with np.errstate(invalid="ignore"):  # labels that are NaN are for the check to see
+                host = values(arrays)
+            check(host.reshape(shape))
         if self._numbers is not None:
             with repeated.renewed(self._numbers):
                 for host_part in self._host_parts:
                     host_part()
+        self.launches += 1
         stream = self._cupy.cuda.get_current_stream()
         self._filled.fill((make() for make in self._makers), stream)
         self._graph.launch(stream)
+
+
+class _OwnMemory:
+    """Memory for arrays that are filled before a launch. None of it may be memory that another array of the graph has
+    left: whatever wrote to that one would write there at each launch."""
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy, self._pool = cupy, cupy.cuda.MemoryPool()
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        with self._cupy.cuda.using_allocator(self._pool.malloc):
+            return self._cupy.empty(shape, dtype)
+
+
+class Later:
+    """An array of main memory that is drawn before each launch of a graph. example: one of its shape and type."""
+
+    def __init__(self, value: Callable[[], np.ndarray], example: np.ndarray) -> None:
+        self.value, self.example = value, example
+
+
+class _Draws:
+    """What draw() gives, once for each launch of a graph: when it is first asked for."""
+
+    def __init__(self, graph: Graph, draw: Callable[[], Any]) -> None:
+        self._graph, self._draw = graph, draw
+        self._launch = 0
+
+    def __call__(self) -> Any:
+        if self._launch != self._graph.launches:
+            self._launch, self._drawn = self._graph.launches, self._draw()
+        return self._drawn
 
 
 class _Filled:
@@ -146,9 +208,8 @@ class _Filled:
         self._buffers: list[np.ndarray] = []
         self._copied: Any = None  # the event after the copies for the launch before
 
-    def add(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        self._arrays.append(self._cupy.empty(shape, dtype))
-        return self._arrays[-1]
+    def add(self, array: Array) -> None:
+        self._arrays.append(array)
 
     def fill(self, values: Iterable[np.ndarray], stream: Any) -> None:
         """Queue the copies of as many arrays as there are."""
@@ -205,17 +266,52 @@ def require_no_graph(step: str) -> None:
 
 def fed(make: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: Any, x: Array) -> Array:
     """make(), which has this shape and type, where x lies; in a capture an array that is made before each launch."""
-    if _current.graph is None:
-        from .tensor import beside
-
-        return beside(make(), x)
+    if _current.graph is None or isinstance(x, np.ndarray):
+        return _beside(make(), x)
     return _current.graph.feed(make, shape, dtype)
 
 
-def same_numbers(converted: Array, original: Array) -> None:
-    """Note that one array is the other in another type: a check of it is one of the other."""
-    if _current.graph is not None and not isinstance(converted, np.ndarray):
-        _current.graph._same.append((converted, original))
+def drawn(draw: Callable[[], Any], generator: random.Generator) -> Any:
+    """draw(), nested dicts of arrays that it makes of numbers of the generator; in a capture they hold a `Later` for
+    each array, which `placed` takes. Raises CaptureError where there is anything else in a dict: a graph repeats it."""
+    if _current.graph is None:
+        return draw()
+    draws = _Draws(_current.graph, draw)
+    with random.tried(generator):
+        return _later(draws, draw())
+
+
+def _later(value: Callable[[], Any], example: Any) -> Any:
+    if isinstance(example, dict):
+        return {key: _later(_entry(value, key), entry) for key, entry in example.items()}
+    if not isinstance(example, np.ndarray):
+        raise CaptureError(f"random numbers decide on {example!r}, which is no array")
+    return Later(value, example)
+
+
+def _entry(value: Callable[[], Any], key: Any) -> Callable[[], Any]:
+    return lambda: value()[key]
+
+
+def placed(numbers: Any, how: Callable[[np.ndarray], np.ndarray], x: Array) -> Array:
+    """how(numbers) where x lies, of an array of main memory or of a Later."""
+    if not isinstance(numbers, Later):
+        return _beside(how(numbers), x)
+    example = how(numbers.example)
+    return fed(lambda: how(numbers.value()), example.shape, example.dtype, x)
+
+
+def constant(value: np.ndarray, x: Array) -> Array:
+    """An array of main memory where x lies, of numbers that shapes and settings decide: a graph is given them once."""
+    if _current.graph is None or isinstance(x, np.ndarray):
+        return _beside(value, x)
+    return _current.graph.constant(value)
+
+
+def _beside(value: np.ndarray, x: Array) -> Array:
+    from .tensor import beside
+
+    return beside(value, x)
 
 
 def check_input(values: Array, check: Check) -> bool:
@@ -224,6 +320,13 @@ def check_input(values: Array, check: Check) -> bool:
         return False
     _current.graph.check(values, check)
     return True
+
+
+def derived(values: Array, source: Array, how: Callable[[np.ndarray], np.ndarray]) -> Array:
+    """`values`, which are how(source): where the source is an input of a graph, they may be checked as it may."""
+    if _current.graph is not None and not isinstance(source, np.ndarray):
+        _current.graph.derive(values, source, how)
+    return values
 
 
 @contextmanager

@@ -117,6 +117,19 @@ def before_drawing(first: Callable[[], None], everywhere: bool = False) -> Itera
         _waiting.first = None
 
 
+@contextmanager
+def tried(generator: Generator) -> Iterator[None]:
+    """Within it this thread draws from a generator on trial: at once, whatever `before_drawing` says, and afterwards
+    nothing has been drawn."""
+    first, _waiting.first = getattr(_waiting, "first", None), None
+    state = generator.state()
+    try:
+        yield
+    finally:
+        generator.set_state(state)
+        _waiting.first = first
+
+
 def generator() -> Generator:
     """The generator from which the engine draws where no other is given."""
     return _default

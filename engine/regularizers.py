@@ -14,6 +14,7 @@ import numpy as np
 
 from . import functions as F
 from .absent import absent
+from .capture import constant
 from .config import Configurable, make, serialize
 from .lengths import unit_length
 from .tensor import Tensor, as_tensor
@@ -95,7 +96,7 @@ class OrthogonalRegularizer(Regularizer):
         cosines = F.abs(F.matmul(unit, F.transpose(unit)))
         number = len(vectors)
         off_diagonal = np.ones((number, number), weight.dtype) - np.eye(number, dtype=weight.dtype)
-        pairs = F.sum(cosines * as_tensor(off_diagonal).to(weight.device))
+        pairs = F.sum(cosines * as_tensor(constant(off_diagonal, weight.array)))
         return pairs * (self.factor / max(number * (number - 1), 1))
 
 

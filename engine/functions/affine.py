@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
+from ..capture import Later, placed
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, beside
 from .arguments import floating
@@ -66,16 +67,29 @@ def affine_transform(
     images = x if x.ndim == 4 else reshape(x, (1, *x.shape))
     if 0 in images.shape[1:3]:
         raise ValueError(f"affine_transform: x has shape {x.shape}: there are no pixels to see")
-    rows, columns = _places(_maps(transform, len(images)), *images.shape[1:3])
+    rows, columns = _seen_places(transform, images)
     y = AffineTransform()(
         images,
-        rows=beside(rows, x.array),
-        columns=beside(columns, x.array),
+        rows=rows,
+        columns=columns,
         interpolation=interpolation,
         fill_mode=fill_mode,
         fill_value=float(fill_value),
     )
     return y if x.ndim == 4 else reshape(y, x.shape)
+
+
+def _seen_places(transform: Any, images: Tensor) -> tuple[Array, Array]:
+    """(rows, columns) for the kernels, where the images lie."""
+    count, height, width, _ = images.shape
+    x = images.array
+    if isinstance(transform, Later):  # in a graph
+        return (
+            placed(transform, lambda maps: _places(_maps(maps, count), height, width)[0], x),
+            placed(transform, lambda maps: _places(_maps(maps, count), height, width)[1], x),
+        )
+    rows, columns = _places(_maps(transform, count), height, width)
+    return beside(rows, x), beside(columns, x)
 
 
 def _maps(transform: Any, images: int) -> np.ndarray:

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Array, Tensor, beside, from_array, library_of
+from ..capture import constant
+from ..tensor import Array, Tensor, beside, from_array
 from .activations import softmax
 from .arguments import constant_array, floating, normalize_axes
 from .arithmetic import where
@@ -36,8 +37,7 @@ def masked_softmax(x: Any, mask: Any = None, axis: int | Sequence[int] = -1) -> 
         return softmax(x, axis)
     shown = _boolean("masked_softmax", mask, x)
     any_shown = shown.any(axis=normalize_axes(axis, x.ndim), keepdims=True)
-    library = library_of(shown)
-    hidden = library.where(any_shown, library.asarray(-np.inf, x.dtype), library.asarray(0.0, x.dtype))
+    hidden = np.where(any_shown, x.dtype.type(-np.inf), x.dtype.type(0.0))
     return where(shown, softmax(where(shown, x, from_array(hidden)), axis), 0.0)
 
 
@@ -95,7 +95,7 @@ def visible(mask: Any, scores: Tensor, is_causal: bool) -> Array | None:
     if not is_causal:
         return mask
     queries, keys = scores.shape[-2:]
-    earlier = beside(np.arange(keys) <= np.arange(queries)[:, np.newaxis], scores.array)
+    earlier = constant(np.arange(keys) <= np.arange(queries)[:, np.newaxis], scores.array)
     return earlier if mask is None else earlier & _boolean("attention_weights", mask, scores)
 
 

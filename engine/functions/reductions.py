@@ -16,7 +16,7 @@ from ..arrays import compute, total
 from ..tensor import Array, Axis, Tensor, as_tensor, from_array, library_of
 from .arguments import as_floating, normalize_axes, normalize_axis
 from .broadcasting import Reduction, sum
-from .indexing import take_along_axis
+from .indexing import TakeAlongAxis
 from .shaping import concatenate, reshape, transpose
 
 Gradient = tuple[Tensor]
@@ -156,7 +156,7 @@ def _extreme(name: str, arg_extreme: Any, x: Any, axis: Axis, keepdims: bool) ->
         return from_array(getattr(x.array, name)(axis=axes, keepdims=keepdims))
     candidates, result_shape = _reduced_last(x, axes, keepdims)
     first = np.expand_dims(arg_extreme(candidates.array, axis=-1), -1)
-    return reshape(take_along_axis(candidates, first, -1), result_shape)
+    return reshape(TakeAlongAxis()(candidates, indices=first, axis=candidates.ndim - 1), result_shape)
 
 
 def _reduced_last(x: Tensor, axes: tuple[int, ...], keepdims: bool) -> tuple[Tensor, tuple[int, ...]]:

@@ -14,6 +14,7 @@ import numpy as np
 from ... import kernels
 from ...kernels.half_precision import as_dtype, is_floating
 from ..arrays import empty_like
+from ..capture import constant, derived
 from ..device import checked, device_of, is_on, move
 from ..tape import Function, recording
 from ..tensor import Array, Axis, Tensor, as_tensor, common_dtype, from_array
@@ -169,7 +170,9 @@ def astype(x: Any, dtype: Any) -> Tensor:
     floating = is_floating(dtype)
     if not floating and dtype.kind not in "iub":
         raise TypeError(f"astype: a tensor holds floating, integer or boolean numbers, not {dtype}")
-    return AsType()(x, dtype=dtype) if floating else from_array(x.array.astype(dtype))
+    result = AsType()(x, dtype=dtype) if floating else from_array(x.array.astype(dtype))
+    derived(result.array, x.array, lambda host: host.astype(dtype))
+    return result
 
 
 def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
@@ -244,7 +247,8 @@ def pad(x: Any, pad_width: int | Sequence[Any], mode: str = "constant", constant
         if any(pair):
             if not x.shape[axis]:
                 raise ValueError(f"pad: axis {axis} is empty, mode {mode!r} finds nothing there to repeat")
-            x = take(x, np.pad(np.arange(x.shape[axis]), pair, mode=mode), axis)  # type: ignore[call-overload]
+            places = np.pad(np.arange(x.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
+            x = take(x, constant(places, x.array), axis)
     return x
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from ...kernels.geometry import per_dimension
 from .. import functions as F
-from ..tensor import Tensor, from_array, library_of
+from ..capture import constant
+from ..tensor import Tensor, from_array
 from .spatial import Sizes, SpatialLayer
 
 __all__ = [
@@ -81,7 +82,7 @@ class AdaptiveAveragePooling(_AdaptivePooling):
         starts, ends = windows(x.shape[axis], out)
         positions = np.arange(x.shape[axis])[:, np.newaxis]
         shares = ((positions >= starts) & (positions < ends)) / (ends - starts)
-        matrix = from_array(library_of(x.array).asarray(shares, x.dtype))
+        matrix = from_array(constant(shares.astype(x.dtype), x.array))
         return F.moveaxis(F.matmul(F.moveaxis(x, axis, -1), matrix), -1, axis)
 
 
@@ -114,7 +115,7 @@ class AdaptiveMaxPooling(_AdaptivePooling):
         longest = int((ends - starts).max())
         # A shorter window names its last position again: the first of equals gets the gradient, so this counts once.
         indices = np.minimum(starts[:, np.newaxis] + np.arange(longest), ends[:, np.newaxis] - 1)
-        return F.max(F.take(x, indices, axis), axis=axis + 1)
+        return F.max(F.take(x, constant(indices, x.array), axis), axis=axis + 1)
 
 
 class AdaptiveMaxPooling1D(AdaptiveMaxPooling):

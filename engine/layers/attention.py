@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..capture import constant
 from ..checks import not_supported
 from ..functions.attention import visible
 from ..functions.linear_algebra import matmul_transposed
@@ -401,7 +402,7 @@ class MultiHeadAttention(Layer):
         if self.sliding_window is None:
             return None
         distance = np.abs(np.arange(queries[0])[:, np.newaxis] - np.arange(keys[0]))
-        return beside(distance < self.sliding_window, x.array)
+        return constant(distance < self.sliding_window, x.array)
 
     # ----------------------------------------------------------------------------------------------------------- shapes
 

@@ -22,9 +22,10 @@ import numpy as np
 
 from .. import functions as F
 from .. import random
+from ..capture import Later, capturing, drawn, placed
 from ..functions.affine import FILL_MODES, INTERPOLATIONS
 from ..random import Generator
-from ..tensor import Tensor, as_tensor, beside
+from ..tensor import Tensor, as_tensor
 from .base import Layer
 from .core import positive
 from .preprocessing import part_of_ratio
@@ -73,11 +74,19 @@ class RandomLayer(Layer):
         if not (training or self._changes_in_inference):
             changed = {**given, "images": images}
         else:
-            draw = self.get_random_transformation(given, training)
+            draw = self._drawn(given, images.shape, training)
             changed = {**given, "images": self.transform_images(images, draw, training)}
             if "segmentation_masks" in given:
                 changed["segmentation_masks"] = self._masks(given["segmentation_masks"], images, draw, training)
         return changed if isinstance(inputs, dict) else changed["images"]
+
+    def _drawn(self, given: Any, shape: tuple[int, ...], training: bool) -> Draw:
+        """What is drawn; in a graph before each launch, if all that it depends on are the images' shapes."""
+        if not (capturing() and type(self).__module__ == __name__):
+            return self.get_random_transformation(given, training)
+        blank = np.broadcast_to(np.zeros((), self.dtype), shape)
+        generator = self.generator or random.generator()
+        return drawn(lambda: self.get_random_transformation({"images": blank}, training), generator)
 
     _changes_in_inference = False  # whether images change outside of training, too
 
@@ -101,11 +110,14 @@ class RandomLayer(Layer):
         generator = self.generator or random.generator()
         return generator.uniform(low, high, (images.shape[0] if images.ndim == 4 else 1,), np.float64)
 
-    def _each(self, numbers: np.ndarray, images: Tensor) -> Tensor:
+    def _each(self, numbers: Any, images: Tensor) -> Tensor:
         """A number for each image as a tensor that broadcasts against the images."""
         shape = (-1, 1, 1, 1) if images.ndim == 4 else (1, 1, 1)
-        kind = np.bool_ if numbers.dtype == np.bool_ else self.dtype
-        return as_tensor(beside(numbers.reshape(shape).astype(kind), images.array))
+
+        def factors(numbers: np.ndarray) -> np.ndarray:
+            return numbers.reshape(shape).astype(np.bool_ if numbers.dtype == np.bool_ else self.dtype)
+
+        return as_tensor(placed(numbers, factors, images.array))
 
     # ------------------------------------------------------------------------------------- what a subclass defines
 
@@ -179,7 +191,7 @@ class RandomFlip(RandomLayer):
 
     def transform_images(self, images: Tensor, transformation: Draw, training: bool = True) -> Tensor:
         for axis, flips in transformation["flips"].items():
-            if flips.any():
+            if isinstance(flips, Later) or flips.any():
                 images = F.where(self._each(flips, images), F.flip(images, axis), images)
         return images
 
@@ -215,8 +227,7 @@ class _AffineLayer(RandomLayer):
         exact = np.dtype(np.float32 if masks.dtype.itemsize <= 2 or masks.dtype == np.float32 else np.float64)
         return F.astype(self._seen(F.astype(masks, exact), transformation["maps"], "nearest"), masks.dtype)
 
-    def _seen(self, images: Tensor, maps: np.ndarray, interpolation: str) -> Tensor:
-        maps = maps if images.ndim == 4 else maps[0]
+    def _seen(self, images: Tensor, maps: Any, interpolation: str) -> Tensor:
         return F.affine_transform(images, maps, interpolation, self.fill_mode, self.fill_value)
 
 

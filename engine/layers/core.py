@@ -12,9 +12,10 @@ import numpy as np
 
 from .. import constraints, initializers, regularizers
 from .. import functions as F
+from ..capture import constant
 from ..checks import not_supported
 from ..masks import mask_of, with_mask
-from ..tensor import Tensor, as_tensor, beside
+from ..tensor import Tensor, as_tensor
 from . import activations
 from .base import Layer
 from .shapes import all_shapes, map_shapes
@@ -164,7 +165,7 @@ class Rescaling(Layer):
         return inputs * self._factor(self.scale, inputs) + self._factor(self.offset, inputs)
 
     def _factor(self, value: Any, inputs: Tensor) -> Any:
-        return float(value) if np.ndim(value) == 0 else beside(np.asarray(value, self.dtype), inputs.array)
+        return float(value) if np.ndim(value) == 0 else constant(np.asarray(value, self.dtype), inputs.array)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

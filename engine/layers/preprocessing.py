@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..capture import constant
 from ..tensor import Tensor, as_tensor, is_array
+from ..variable import Variable
 from .base import Layer
 from .core import positive
 from .spatial import channels_last
@@ -135,9 +137,15 @@ class Normalization(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         shape = tuple(size if axis in self.axes else 1 for axis, size in enumerate(inputs.shape))
-        mean, variance = (F.reshape(F.to_device(v, inputs.device), shape) for v in (self.mean, self.variance))
+        mean, variance = (F.reshape(self._beside(v, inputs), shape) for v in (self.mean, self.variance))
         deviation = F.maximum(F.sqrt(variance), _LEAST_DEVIATION)
         return inputs * deviation + mean if self.invert else (inputs - mean) / deviation
+
+    def _beside(self, numbers: Tensor, inputs: Tensor) -> Tensor:
+        """The mean or variance where the inputs lie."""
+        if isinstance(numbers, Variable):
+            return F.to_device(numbers, inputs.device)
+        return as_tensor(constant(numbers.array, inputs.array))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

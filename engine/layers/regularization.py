@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import functions as F
 from .. import random, regularizers
+from ..capture import fed
 from ..functions.activations import SELU_ALPHA, SELU_SCALE
-from ..tensor import Tensor, beside, from_array
+from ..tensor import Tensor, from_array
 from .base import Layer
 from .spatial import channels_last, require_spatial
 
@@ -38,8 +41,8 @@ class _Random(Layer):
 
     def _normal(self, mean: float, stddev: float, like: Tensor) -> Tensor:
         """Normal numbers of a tensor's shape and type, where it lies."""
-        generator = self.generator or random.generator()
-        return from_array(beside(generator.normal(mean, stddev, like.shape, like.dtype), like.array))
+        generator, shape, dtype = self.generator or random.generator(), like.shape, like.dtype
+        return from_array(fed(lambda: generator.normal(mean, stddev, shape, dtype), shape, dtype, like.array))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
@@ -103,11 +106,12 @@ class AlphaDropout(_Random):
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training or self.rate == 0.0:
             return inputs
-        generator = self.generator or random.generator()
-        drawn = generator.uniform(shape=_noise_shape(self.noise_shape, inputs.shape, self.name))
+        generator, rate = self.generator or random.generator(), self.rate
+        shape = _noise_shape(self.noise_shape, inputs.shape, self.name)
+        kept = fed(lambda: generator.uniform(shape=shape) >= rate, shape, np.bool_, inputs.array)
         limit = SELU_ALPHA * SELU_SCALE
         a = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
-        return a * F.where(beside(drawn >= self.rate, inputs.array), inputs, -limit) + a * limit * self.rate
+        return a * F.where(kept, inputs, -limit) + a * limit * self.rate
 
 
 class GaussianNoise(_Random):

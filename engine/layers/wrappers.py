@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import functions as F
+from ..capture import capturing
 from ..config import serialize
 from ..functions.linear_algebra import matmul_transposed
 from ..initializers import TruncatedNormal
@@ -291,7 +292,8 @@ class SpectralNormalization(Wrapper):
         with no_grad():
             u: Tensor = self.vector_u
             size = F.max(F.abs(self.kernel))
-            if not size.item():
+            some = size != 0
+            if not capturing() and not some.item():
                 return
             kernel = self.kernel / size  # so that products of the smallest and the largest entries are in range
             matrix = F.reshape(kernel, (-1, kernel.shape[-1]))
@@ -299,8 +301,8 @@ class SpectralNormalization(Wrapper):
                 v = unit_length(matmul_transposed(u, matrix))
                 u = unit_length(F.matmul(v, matrix))
             largest = matmul_transposed(F.matmul(v, matrix), u)
-            self.kernel.assign((kernel / largest[0, 0]).array)
-            self.vector_u.assign(u.array)
+            self.kernel.assign(F.where(some, kernel / largest[0, 0], self.kernel))
+            self.vector_u.assign(F.where(some, u, self.vector_u))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)

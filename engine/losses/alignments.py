@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..capture import constant
 from ..functions.arguments import require_in_range
-from ..tensor import Tensor, as_tensor, beside
+from ..tensor import Tensor, as_tensor
 from .base import Loss
 from .cross_entropies import whole_numbers
 
@@ -67,7 +68,7 @@ class CTC(Loss):
         count = places.shape[1]
         at_places = np.broadcast_to(places[:, None], (len(labels), steps, count))
         log_p = _steps(F.take_along_axis(F.log_softmax(y_pred), at_places, -1))
-        starts = beside(np.arange(count) < 2, y_pred.array)
+        starts = constant(np.arange(count) < 2, y_pred.array)
         alpha = F.where(starts, log_p[0], _NEVER)
         for of_step in log_p[1:]:
             before = F.pad(alpha, ((0, 0), (2, 0)), constant_values=_NEVER)

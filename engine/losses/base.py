@@ -8,10 +8,10 @@ import numpy as np
 
 from ...kernels.half_precision import is_half
 from .. import functions as F
-from ..capture import check_input, same_numbers
+from ..capture import check_input
 from ..config import Configurable
 from ..masks import checked_mask, mask_of
-from ..tensor import Array, Tensor, as_tensor, beside, from_array
+from ..tensor import Array, Tensor, as_tensor, beside, from_array, is_array
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 
@@ -89,11 +89,10 @@ class Loss(Configurable):
             raise ValueError(f"{self.name}: a mean over no values: y_pred is empty")
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             counted = weights.array if valid is None else weights.array * valid
-            divisor = float(counted.sum(dtype=np.float64)) * (values.size / counted.size)
+            divisor = counted.sum(dtype=np.float64) * (values.size / counted.size)
         else:
-            divisor = float(values.size if valid is None else np.count_nonzero(valid))
-        # Nothing counts (every label is the ignored class, or every weight is 0): 0, as in Keras.
-        return total * (1.0 / divisor if divisor else 0.0)
+            divisor = values.size if valid is None else np.count_nonzero(valid)
+        return total * _reciprocal(divisor, total)
 
 
 class MeanLoss(Loss):
@@ -138,7 +137,7 @@ def of_one_shape(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Ten
         )
     if y_pred.ndim == 1:
         y_true, y_pred = F.expand_dims(y_true, -1), F.expand_dims(y_pred, -1)
-    return _in_type_of(y_pred, y_true), y_pred
+    return F.astype(y_true, y_pred.dtype), y_pred
 
 
 def same_classes(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,13 +152,7 @@ def same_classes(name: str, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Ten
             f"{name}: y_pred of shape {y_pred.shape} has one class only, for which the loss says nothing; for two "
             "classes in one value take BinaryCrossentropy"
         )
-    return _in_type_of(y_pred, y_true), y_pred
-
-
-def _in_type_of(y_pred: Tensor, y_true: Tensor) -> Tensor:
-    converted = F.astype(y_true, y_pred.dtype)
-    same_numbers(converted.array, y_true.array)
-    return converted
+    return F.astype(y_true, y_pred.dtype), y_pred
 
 
 def checked_axis(name: str, axis: Any) -> int:
@@ -178,16 +171,22 @@ def axis_last(name: str, axis: int, x: Tensor) -> Tensor:
 
 def require_fractions(name: str, targets: Tensor) -> None:
     """Raise ValueError for targets outside 0 … 1: a mask of 0 and 255 would train on nonsense, silently in Keras."""
-    _require_fractions(name, targets.array)
-
-
-def _require_fractions(name: str, array: Array) -> None:
-    if check_input(array, lambda host: _require_fractions(name, host)):
+    array = targets.array
+    if check_input(array, lambda host: require_fractions(name, as_tensor(host))):
         return
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
             f"{name}: y_true holds values from {float(array.min()):g} to {float(array.max()):g}: expected 0 to 1"
         )
+
+
+def _reciprocal(divisor: Any, total: Tensor) -> Any:
+    """1/divisor in double precision, then in the total's type: not read where it was counted on a GPU. 0 where nothing
+    counts (every label is the ignored class, or every weight is 0), as in Keras."""
+    if not is_array(divisor) or isinstance(divisor, np.ndarray):
+        return 1.0 / float(divisor) if divisor else 0.0
+    nothing = divisor == 0
+    return from_array(((1.0 - nothing) / (divisor + nothing)).astype(total.dtype))
 
 
 def _beside(given: Tensor, prediction: Tensor) -> Tensor:

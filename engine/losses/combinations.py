@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from .. import functions as F
+from ..capture import derived
 from ..tensor import Array, Tensor, as_tensor
 from .base import Loss, of_one_shape, require_fractions
 from .cross_entropies import checked_class, labels_of_rows, normalized
@@ -61,16 +62,22 @@ class DiceCrossentropy(Loss):
         if y_pred.ndim < 2:
             raise ValueError(f"{self.name}: y_pred has shape {y_pred.shape}: expected (N, *spatial, C), C = 1 or more")
         several = y_pred.shape[-1] > 1
-        ignored = None
         if several and y_true.shape in (y_pred.shape[:-1], (*y_pred.shape[:-1], 1)):
             labels = labels_of_rows(self.name, -1, y_true, y_pred)[0].array
             ignored = self._ignored(labels)
-            labels = labels if ignored is None else labels * ~ignored
+            if ignored is not None:
+                labels = derived(labels * ~ignored, labels, lambda host: host * (host != self.ignore_class))
             y_true = F.one_hot(labels, y_pred.shape[-1], y_pred.dtype)
-        elif several and self.ignore_class is not None:
+            return self._flat(y_true, y_pred, ignored)
+        if several and self.ignore_class is not None:
             raise ValueError(f"{self.name}: ignore_class needs class indices, but y_true has shape {y_true.shape}")
         y_true, y_pred = of_one_shape(self.name, y_true, y_pred)
-        ignored = ignored if several else self._ignored(y_true.array)
+        ignored = self._ignored(y_true.array)
+        require_fractions(self.name, y_true if ignored is None else F.where(ignored, 0.0, y_true))
+        return self._flat(y_true, y_pred, ignored)
+
+    def _flat(self, y_true: Tensor, y_pred: Tensor, ignored: Array | None) -> tuple[Tensor, Tensor]:
+        """Both as (N, positions, C)."""
         channels = y_pred.shape[-1]
         shape = (y_pred.shape[0], math.prod(y_pred.shape[1:-1]), channels)
         if ignored is not None:
@@ -94,7 +101,6 @@ class DiceCrossentropy(Loss):
 
     def _parts(self, y_true: Tensor, y_pred: Tensor, kept: Array | None) -> tuple[Tensor, Tensor]:
         """1 − Dice of each image (N,), and the cross-entropy of each position (N, positions)."""
-        require_fractions(self.name, y_true)
         if y_pred.shape[-1] == 1:
             p = F.sigmoid(y_pred) if self.from_logits else y_pred
             entropy = F.squeeze(F.binary_cross_entropy(y_pred, y_true, from_logits=self.from_logits), -1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import functions as F
 from ..arrays import total
+from ..capture import capturing, check_input, derived
 from ..functions.arguments import require_in_range
 from ..tensor import Array, Tensor, as_tensor
 from .base import Loss, MeanLoss, axis_last, checked_axis, require_examples, require_fractions, same_classes
@@ -113,9 +114,10 @@ class SparseCategoricalCrossentropy(Loss):
             return self._cross_entropy(y_pred, labels)
         # The predictions at ignored positions must not matter, were they infinite or NaN: then they are replaced.
         # Finite logits (if their sum is finite, so are they) have a finite loss, whose slope will be 0.
-        if not (self.from_logits and _finite_sum(y_pred.array)):
+        if capturing() or not (self.from_logits and _finite_sum(y_pred.array)):
             y_pred = F.where(valid[..., None], y_pred, 1.0 / y_pred.shape[-1])
-        return F.where(valid, self._cross_entropy(y_pred, labels * valid), 0.0)
+        kept = derived(labels * valid, labels, lambda host: host * (host != self.ignore_class))
+        return F.where(valid, self._cross_entropy(y_pred, kept), 0.0)
 
     def _cross_entropy(self, predictions: Tensor, labels: Array) -> Tensor:
         predictions = predictions if self.from_logits else normalized(predictions)
@@ -191,7 +193,9 @@ def whole_numbers(name: str, labels: Array) -> Array:
     if labels.dtype.kind in "iu":
         return labels
     with np.errstate(invalid="ignore"):
-        whole = labels.astype(np.int64)
+        whole = derived(labels.astype(np.int64), labels, lambda host: host.astype(np.int64))
+    if check_input(labels, lambda host: whole_numbers(name, host)):
+        return whole
     if not (whole == labels).all():
         wrong = labels[whole != labels].ravel()[0]
         raise ValueError(f"{name}: y_true holds {wrong}: expected whole numbers, the indices of classes")

@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 from .. import functions as F
+from ..capture import check_input
 from ..functions.losses import EPSILON
-from ..tensor import Tensor
+from ..tensor import Array, Tensor
 from .base import Loss, MeanLoss, same_classes
 
 
@@ -167,8 +168,15 @@ def _signed(name: str, targets: Tensor) -> Tensor:
     """Targets of −1 and 1, from such or from 0 and 1, as a whole. (Keras passes on any others; here ValueError.)"""
     array = targets.array
     ones = array == 1
+    if check_input(array, lambda host: _require_signs(name, host)):
+        return F.where((ones | (array == 0)).all(), 2.0 * targets - 1.0, targets)
     if (ones | (array == 0)).all():
         return 2.0 * targets - 1.0
-    if not (ones | (array == -1)).all():
-        raise ValueError(f"{name}: y_true must hold 0 and 1, or -1 and 1, and nothing else")
+    _require_signs(name, array)
     return targets
+
+
+def _require_signs(name: str, array: Array) -> None:
+    ones = array == 1
+    if not ((ones | (array == 0)).all() or (ones | (array == -1)).all()):
+        raise ValueError(f"{name}: y_true must hold 0 and 1, or -1 and 1, and nothing else")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..capture import constant
 from ..functions.losses import EPSILON
-from ..tensor import Tensor, as_tensor, beside
+from ..tensor import Tensor, as_tensor
 from .base import Loss, MeanLoss, axis_last, checked_axis, require_fractions
 from .cross_entropies import checked_smoothing, classes_last, normalized, smoothed
 
@@ -105,8 +106,10 @@ class CategoricalFocalCrossentropy(Loss):
         else:
             p = F.clip(normalized(y_pred), EPSILON, 1.0 - EPSILON)
             log_p, rest = F.log(p), 1.0 - p
-        weights = as_tensor(beside(np.asarray(self.alpha, y_pred.dtype), y_pred.array)) if np.ndim(self.alpha) else None
-        entropy = -(targets * log_p) * (self.alpha if weights is None else weights)
+        weights = self.alpha
+        if np.ndim(weights):
+            weights = as_tensor(constant(np.asarray(weights, y_pred.dtype), y_pred.array))
+        entropy = -(targets * log_p) * weights
         return F.sum(_focus(rest, self.gamma) * entropy, -1)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..capture import constant
 from ..lengths import unit_length
-from ..tensor import Array, Tensor, as_tensor, beside
+from ..tensor import Array, Tensor, as_tensor
 from .base import Loss, axis_last, checked_axis, of_one_shape
 
 
@@ -93,7 +94,7 @@ class Circle(Loss):
         negative = ~positive
         if self.remove_diagonal:
             row, column = (np.arange(size) for size in positive.shape)
-            positive = positive & beside(row[:, None] != column, positive)
+            positive = positive & constant(row[:, None] != column, positive)
         return positive, negative
 
 

@@ -381,7 +381,8 @@ def limit_norm(arrays: Sequence[np.ndarray], squared_norm: np.ndarray, largest: 
     """x · min(1, largest / √squared_norm) for each x of arrays, and NaN where squared_norm is NaN or infinite. What
     need not change may be the array itself.
 
-    squared_norm: what the function of that name gives for these arrays, or for more. largest: more than 0.
+    arrays: of any shapes; the result has one of its shape for each. squared_norm (): what the function of that name
+    gives for these arrays, or for more. largest: more than 0.
     """
     norm = math.sqrt(squared_norm)
     if norm <= largest:

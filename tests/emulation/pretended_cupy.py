@@ -387,8 +387,7 @@ class Stream:
         if _base(source) not in _pinned:
             raise PretenceError("a copy from memory that is not pinned waits for the GPU")
         with self._lock:
-            kind = target.dtype.kind
-            target[...] = np.nan if is_floating(target.dtype) else np.iinfo(target.dtype).max if kind in "iu" else True
+            _spoil(target)
             self._queue.append((target, source, source.copy()))
 
     def place(self) -> int:
@@ -438,8 +437,16 @@ class Graph:
 
     def launch(self, stream: Stream | None = None) -> None:
         (stream or _NULL).synchronize()  # the copies that were queued before
+        for array in self._pool:  # where one is, others of the graph may have been before it
+            _spoil(array)
         for function, arguments, options, result in self._launches:
             _put(function(*arguments, **options), result)
+
+
+def _spoil(array: np.ndarray) -> None:
+    """Numbers that show."""
+    kind = array.dtype.kind
+    array[...] = np.nan if is_floating(array.dtype) else np.iinfo(array.dtype).max if kind in "iu" else True
 
 
 def _put(values: Any, places: Any) -> None:
@@ -459,8 +466,10 @@ class _Capturing(threading.local):
 
     def begin(self) -> None:
         self.active, self._launches = True, []
+        self._allocator = _allocator.current
         self._before: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # what was there before, and its numbers
         self._made: dict[int, np.ndarray] = {}
+        self._others: set[int] = set()  # those of another pool
 
     def recorded(self, function: Callable, arguments: list, options: dict) -> Any:
         if _allocator.current is None:
@@ -473,6 +482,10 @@ class _Capturing(threading.local):
         if type(result) is float:
             raise RuntimeError("cudaErrorStreamCaptureUnsupported: a number is read back while the stream is capturing")
         result = np.asarray(result) if isinstance(result, np.generic) else result
+        if function is np.empty:  # indices may lie there when it is launched: of these, 0 is one for now
+            result.fill(0)
+        if _allocator.current is not self._allocator:
+            self._others.add(id(_owner(result)))
         self._made |= {id(o): o for o in map(_owner, _numpy_arrays(result)) if id(o) not in self._before}
         if function not in (np.empty, np.empty_like):  # which launch nothing
             self._launches.append((function, arguments, options, result))
@@ -491,12 +504,13 @@ class _Capturing(threading.local):
             raise RuntimeError("cudaErrorIllegalState: no capture")
         self.active = False
         for array in self._made.values():
-            if is_floating(array.dtype) and array.flags.writeable:
-                array[...] = np.nan
+            if array.flags.writeable:
+                _spoil(array)
         for owner, before in self._before.values():
             if owner.flags.writeable:
                 owner[...] = before
-        return Graph(self._launches, list(self._made.values()))
+        own = [each for identity, each in self._made.items() if identity not in self._others and each.flags.writeable]
+        return Graph(self._launches, own)
 
 
 def _owner(array: np.ndarray) -> np.ndarray:
