@@ -66,11 +66,12 @@ class Graph:
         self._numbers: repeated.Numbers | None = None
         self.launches = 0
         cupy = gpu_library()
-        self._cupy, self._pool = cupy, cupy.cuda.MemoryPool()
-        self._filled = _Filled(cupy)
-        self._given = _OwnMemory(cupy)
+        self._cupy, self._filled = cupy, _Filled(cupy)
+        # Of arrays that are filled before a launch, and of all others. None of the first may lie where another one did:
+        # whatever wrote to that one would write there at each launch.
+        self._given, self._own = _Memory(cupy), _Memory(cupy)
         stream = cupy.cuda.Stream(non_blocking=True)
-        with cupy.cuda.using_allocator(self._pool.malloc), stream, self._noting(), _no_copies(cupy):
+        with self._own.in_use(), stream, self._noting(), _no_copies(cupy):
             stream.begin_capture()
             try:
                 self.result = function()
@@ -98,13 +99,15 @@ class Graph:
     def feed(self, make: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: Any) -> Array:
         """An array that make() gives before each launch."""
         self._makers.append(make)
-        array = self._given.empty(shape, dtype)
+        with self._given.in_use():
+            array = self._cupy.empty(shape, dtype)
         self._filled.add(array)
         return array
 
     def constant(self, value: np.ndarray) -> Array:
         """An array that is the same at each launch."""
-        array = self._given.empty(value.shape, value.dtype)
+        with self._given.in_use():
+            array = self._cupy.empty(value.shape, value.dtype)
         self._constants.append((array, np.array(value)))
         return array
 
@@ -165,16 +168,22 @@ class Graph:
         self._graph.launch(stream)
 
 
-class _OwnMemory:
-    """Memory for arrays that are filled before a launch. None of it may be memory that another array of the graph has
-    left: whatever wrote to that one would write there at each launch."""
+class _Memory:
+    """A pool whose memory stays for as long as it does. CuPy's give back what no array holds any more when the GPU is
+    full, or when a stream has no array left; but launches that were captured use it at each launch of their graph."""
 
     def __init__(self, cupy: Any) -> None:
-        self._cupy, self._pool = cupy, cupy.cuda.MemoryPool()
+        kept: list[Any] = []
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        with self._cupy.cuda.using_allocator(self._pool.malloc):
-            return self._cupy.empty(shape, dtype)
+        def allocate(size: int) -> Any:
+            kept.append(cupy.cuda.Memory(size))
+            return cupy.cuda.MemoryPointer(kept[-1], 0)
+
+        self._cupy, self._pool = cupy, cupy.cuda.MemoryPool(allocate)
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Within it this thread's arrays lie there."""
+        return self._cupy.cuda.using_allocator(self._pool.malloc)
 
 
 class Later:

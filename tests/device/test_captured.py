@@ -4,6 +4,8 @@ The pretended device notes launches while a stream captures, undoes what they di
 """
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -496,6 +498,21 @@ class TestGraph:
         graph.launch([])
         np.testing.assert_array_equal(graph.result.get(), [6, 6, 6])
         assert float(total) == 3.0 + 15.0
+
+    def test_its_memory_is_given_back_with_it_and_not_before(self, cupy):
+        """What CuPy's pool gives back when a GPU is full, launches of the graph go on to use."""
+        x = tg.Tensor(np.arange(3.0)).to("cuda")
+        graph = capture.Graph(lambda: (x + x).array, [x.array])
+        for memory in (graph._own, graph._given):
+            pointer = memory._pool.allocator(512)
+            block = weakref.ref(pointer.mem)
+            assert block().size == 512
+            del pointer
+            gc.collect()
+            assert block() is not None
+        del graph, memory
+        gc.collect()
+        assert block() is None
 
     def test_what_is_drawn_is_drawn_before_each_launch(self, cupy):
         x = tg.Tensor(np.zeros(4)).to("cuda")

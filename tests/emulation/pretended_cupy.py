@@ -338,7 +338,9 @@ def module() -> ModuleType:
         Device=_Device,
         Event=Event,
         Stream=Stream,
-        MemoryPool=lambda: SimpleNamespace(malloc=lambda size: None),
+        Memory=Memory,
+        MemoryPointer=lambda memory, offset: SimpleNamespace(mem=memory, ptr=id(memory) + offset),
+        MemoryPool=lambda allocator=None: SimpleNamespace(malloc=lambda size: None, allocator=allocator),
         using_allocator=_allocator.using,
         set_pinned_memory_allocator=set_pinned_memory_allocator,
         alloc_pinned_memory=alloc_pinned_memory,
@@ -371,6 +373,13 @@ def _made_on_device(function: Any) -> Any:
 
 class PretenceError(AssertionError):
     """What would go wrong on a GPU, at times."""
+
+
+class Memory:
+    """A block of the GPU's."""
+
+    def __init__(self, size: int):
+        self.size = size
 
 
 class Stream:
