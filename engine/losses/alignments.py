@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
-from ..capture import constant
+from ..capture import check_input, constant
 from ..functions.arguments import require_in_range
-from ..tensor import Tensor, as_tensor
+from ..functions.indexing import TakeAlongAxis
+from ..tensor import Array, Tensor, as_tensor
 from .base import Loss
 from .cross_entropies import whole_numbers
 
@@ -46,17 +47,23 @@ class CTC(Loss):
             )
         labels = whole_numbers(self.name, y_true.array)
         require_in_range(self.name, "the label", labels, y_pred.shape[2], "classes, the blank 0 among them")
+        steps = y_pred.shape[1]
+        if not check_input(labels, lambda host: self._require_room(host, steps)):
+            self._require_room(labels, steps)
+        return as_tensor(labels), y_pred
+
+    def _require_room(self, labels: Array, steps: int) -> None:
+        """Raise ValueError for labels behind a blank, and for more of them than so many steps can say."""
         if ((labels[:, 1:] != 0) & (labels[:, :-1] == 0)).any():
             raise ValueError(f"{self.name}: y_true holds a 0, the blank, before a label: it may only fill up the end")
         repeated = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] > 0)
         needed = (labels > 0).sum(axis=1) + repeated.sum(axis=1)
-        if needed.size and int(needed.max()) > y_pred.shape[1]:
+        if needed.size and int(needed.max()) > steps:
             row = int(needed.argmax())
             raise ValueError(
                 f"{self.name}: the labels of example {row} need {int(needed[row])} steps (a repeated one a blank "
-                f"before it), but y_pred has {y_pred.shape[1]}"
+                f"before it), but y_pred has {steps}"
             )
-        return as_tensor(labels), y_pred
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         labels, steps = y_true.array, y_pred.shape[1]
@@ -67,7 +74,7 @@ class CTC(Loss):
         may_skip[:, 2:] = places[:, 2:] != places[:, :-2]  # of blanks, two are alike
         count = places.shape[1]
         at_places = np.broadcast_to(places[:, None], (len(labels), steps, count))
-        log_p = _steps(F.take_along_axis(F.log_softmax(y_pred), at_places, -1))
+        log_p = _steps(TakeAlongAxis()(F.log_softmax(y_pred), indices=at_places, axis=2))
         starts = constant(np.arange(count) < 2, y_pred.array)
         alpha = F.where(starts, log_p[0], _NEVER)
         for of_step in log_p[1:]:
@@ -75,7 +82,7 @@ class CTC(Loss):
             stay_or_go = F.logaddexp(alpha, before[:, 1:-1])
             alpha = F.logaddexp(stay_or_go, F.where(may_skip, before[:, :-2], _NEVER)) + of_step
         length = (labels > 0).sum(axis=1)[:, None]
-        ends = [F.take_along_axis(alpha, place, 1) for place in (2 * length, abs(2 * length - 1))]
+        ends = [TakeAlongAxis()(alpha, indices=place, axis=1) for place in (2 * length, abs(2 * length - 1))]
         return -F.squeeze(F.logaddexp(ends[0], F.where(length > 0, ends[1], _NEVER)), 1)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .. import functions as F
 from ..capture import derived
 from ..tensor import Array, Tensor, as_tensor
@@ -73,7 +75,11 @@ class DiceCrossentropy(Loss):
             raise ValueError(f"{self.name}: ignore_class needs class indices, but y_true has shape {y_true.shape}")
         y_true, y_pred = of_one_shape(self.name, y_true, y_pred)
         ignored = self._ignored(y_true.array)
-        require_fractions(self.name, y_true if ignored is None else F.where(ignored, 0.0, y_true))
+        checked = y_true
+        if ignored is not None:
+            checked = F.where(ignored, 0.0, y_true)
+            derived(checked.array, y_true.array, lambda host: np.where(host == self.ignore_class, 0, host))
+        require_fractions(self.name, checked)
         return self._flat(y_true, y_pred, ignored)
 
     def _flat(self, y_true: Tensor, y_pred: Tensor, ignored: Array | None) -> tuple[Tensor, Tensor]:
