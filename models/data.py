@@ -13,6 +13,7 @@ import numpy as np
 from ..engine import random
 from ..engine.layers.symbolic import flatten, map_structure
 from ..engine.tensor import Tensor, is_array
+from .data_memory import give_back, has_hooks, memory_of, same_memory
 from .metrics.base import to_array
 from .prefetching import DEPTH
 from .pydataset import PyDataset
@@ -24,12 +25,13 @@ class Source:
     """What gives passes over the data: `iterate(number, skip)` is pass `number` without its first `skip` batches.
 
     ahead: how many batches are worth making ready on a thread. one_pass: whether there is only one. on_host: whether
-    the batches lie in main memory, as far as is known.
+    the batches lie in main memory, as far as is known. by_number: whether a pass can begin at any batch.
     """
 
     ahead = 0
     one_pass = False
     on_host = True
+    by_number = False
 
     def __len__(self) -> int:
         """The batches of a pass; TypeError if that is not known."""
@@ -37,6 +39,27 @@ class Source:
 
     def iterate(self, number: int, skip: int) -> Iterator[Batch]:
         raise NotImplementedError
+
+    def memory(self) -> Any:
+        """What the data set itself draws and orders by, at this moment; None for data that draw nothing."""
+        return None
+
+    def has_drawn_since(self, memory: Any) -> bool:
+        """Whether making batches has changed what `memory` told, or may have."""
+        return False
+
+    def begin_pass(self, number: int, remembers: bool) -> tuple[Iterator[Batch], Any]:
+        """Pass `number` from its beginning on, and, if it is to be remembered, what it is drawn from."""
+        memory = self.memory() if remembers else None
+        return self.iterate(number, 0), memory
+
+    def go_on(self, number: int, drawn: int, since: int, memory: Any, again: bool) -> Iterator[Batch]:
+        """Pass `number` without its first `drawn` batches, of which the last were drawn after the memory was taken, at
+        `since`. again: they have to be drawn again for the others to be the same."""
+        return self.iterate(number, drawn)
+
+    def give_back(self, memory: Any, final: bool) -> None:
+        """Let the data set be what it was; final=False: before its methods are called for the epochs since."""
 
     def begin_epoch(self) -> None:
         """Before the first batch of an epoch."""
@@ -88,6 +111,8 @@ class NumberedSource(Source):
     Raises ValueError for one without batches.
     """
 
+    by_number = True
+
     def __init__(self, data: Any, shuffle: bool = False, labelled: bool = True) -> None:
         self.data, self.shuffle, self.labelled = data, shuffle, labelled
         self.ahead = data.max_queue_size if isinstance(data, PyDataset) and data.workers else 0
@@ -114,6 +139,28 @@ class NumberedSource(Source):
             return self._endless(skip)
         order = random.generator().permutation(count) if self.shuffle else range(count)
         return (self._batch(int(place)) for place in order[skip:])
+
+    def memory(self) -> Any:
+        return memory_of(self.data)
+
+    def has_drawn_since(self, memory: Any) -> bool:
+        return memory is not None and (has_hooks(self.data) or not same_memory(memory, self.memory()))
+
+    def give_back(self, memory: Any, final: bool) -> None:
+        give_back(self.data, memory, final)
+
+    def begin_pass(self, number: int, remembers: bool) -> tuple[Iterator[Batch], Any]:
+        """What the data set does with the pass's number is part of what is remembered."""
+        batches = self.iterate(number, 0)
+        return batches, self.memory() if remembers else None
+
+    def go_on(self, number: int, drawn: int, since: int, memory: Any, again: bool) -> Iterator[Batch]:
+        batches = self.iterate(number, since if again else drawn)
+        if memory is not None:
+            give_back(self.data, memory)
+        for _ in range(since, drawn if again else since):
+            next(batches, None)
+        return batches
 
     def _endless(self, place: int) -> Iterator[Batch]:
         while True:
@@ -169,6 +216,18 @@ class IterableSource(Source):
             if next(iterator, self) is self:
                 raise ValueError(f"the data ended after {dropped} batches; the run to go on with had seen {skip}")
         return self._walk(iterator)
+
+    def memory(self) -> Any:
+        return None if self.one_pass else memory_of(self.batches)
+
+    def go_on(self, number: int, drawn: int, since: int, memory: Any, again: bool) -> Iterator[Batch]:
+        """What was drawn before is drawn again in any case: an iterator cannot begin in the middle."""
+        if memory is not None:
+            give_back(self.batches, memory, numbers=False)
+        return self.iterate(number, drawn)
+
+    def give_back(self, memory: Any, final: bool) -> None:
+        give_back(self.batches, memory, final, numbers=False)
 
     def _walk(self, iterator: Iterator[Any]) -> Iterator[Batch]:
         try:

@@ -47,6 +47,10 @@ class Feed:
         self._pass, self._drawn = 0, 0
         self._epochs, self._within = 0, False  # how many have ended, and whether one has begun
         self._start: dict[str, Any] | None = None  # the random state at the start of this pass; None between passes
+        self.remembers = False  # whether `state` will be asked for: then what the data set draws by is kept
+        self._first: Any = None  # the data set's memory before its first epoch
+        self._memory: Any = None  # that from which the pass is drawn on, after so many batches
+        self._since = 0
         self._iterator: Iterator[Batch] | Ahead | None = None
         self.sender: Sender | None = None  # what `prepare` sends batches to a GPU by
 
@@ -65,8 +69,11 @@ class Feed:
     def epoch(self, done: int = 0) -> Iterator[Batch]:
         """The batches of an epoch of which `done` were taken already."""
         if not self._within:
+            if self.remembers and self._first is None:
+                self._first = self.source.memory()
             self.source.begin_epoch()
             self._within = True
+            self._remember()
         if self.steps_per_epoch is None:
             while (batch := self._next(None)) is not None:
                 done += 1
@@ -96,7 +103,9 @@ class Feed:
         if self._iterator is None:
             self._start = random.state()
             self._drawn = 0
-            self._open(0)
+            batches, memory = self.source.begin_pass(self._pass, self.remembers)
+            self._memory, self._since = memory, 0
+            self._open(batches)
         if left is not None and isinstance(self._iterator, Ahead):
             self._iterator.allow(left)
         batch = next(self._iterator, None)  # type: ignore[arg-type]
@@ -106,13 +115,17 @@ class Feed:
             self._drawn += 1
         return batch
 
-    def _open(self, skip: int) -> None:
-        self._iterator = self.source.iterate(self._pass, skip)
-        if self.prepare is not None:
-            self._iterator = _each(self._iterator, self.prepare)
+    def _open(self, batches: Iterator[Batch]) -> None:
+        self._iterator = batches if self.prepare is None else _each(batches, self.prepare)
         depth = depth_for(self.ahead)
         if depth > 0:
             self._iterator = Ahead(self._iterator, depth)
+
+    def _remember(self) -> None:
+        """Keep what the data set draws by between two epochs, where nothing is drawn ahead: what its methods change
+        there no batches drawn again would. An iterable goes on from the beginning of its pass."""
+        if self.remembers and (self._iterator is None or self.source.by_number):
+            self._memory, self._since = self.source.memory(), self._drawn
 
     def _end_pass(self) -> None:
         if self._iterator is not None:
@@ -120,8 +133,14 @@ class Feed:
             self._pass, self._start = self._pass + 1, None
 
     def state(self) -> dict[str, Any]:
-        """The place: numbers that JSON knows."""
+        """The place: numbers and arrays, nested."""
+        if not self._within:
+            self._remember()
         return {
+            "first": self._first,
+            "memory": self._memory,
+            "since": self._since,
+            "again": self._within and self.source.has_drawn_since(self._memory),
             "pass": self._pass,
             "drawn": self._drawn,
             "start": self._start,
@@ -138,6 +157,11 @@ class Feed:
         self.close()
         self._pass, self._drawn, self._start = state["pass"], state["drawn"], state["start"]
         self.known_steps = state["steps"]
+        memory, since, again = (state.get(key) for key in ("memory", "since", "again"))
+        self._first, self._memory, self._since = state.get("first"), memory, since or 0
+        told = self._epochs == state["epochs"] and self._within == state["within"]
+        if self._first is not None and not told:
+            self.source.give_back(self._first, final=False)
         for _ in range(self._epochs, state["epochs"]):
             if not self._within:
                 self.source.begin_epoch()
@@ -149,7 +173,9 @@ class Feed:
         self._within = state["within"]
         if self._start is not None:
             random.set_state(self._start)
-            self._open(self._drawn)
+            self._open(self.source.go_on(self._pass, self._drawn, self._since, memory, bool(again)))
+        elif memory is not None:
+            self.source.give_back(memory, final=True)
 
 
 def _each(batches: Iterator[Batch], prepare: Callable[[Batch], Batch]) -> Iterator[Batch]:

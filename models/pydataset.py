@@ -12,8 +12,14 @@ class PyDataset:
 
     on_epoch_begin and on_epoch_end are called around each epoch, the latter after its last step (Keras 3 also calls it
     once before the first epoch). `fit` takes the batches in a new order every epoch, drawn from `tg.random`, unless
-    shuffle=False. What the data set itself draws should come from a generator of its own with a seed: a run that goes
-    on from a backup calls the methods for the epochs that are done, and finds the data set as it was.
+    shuffle=False.
+
+    A run that goes on from a backup (`BackupAndRestore`) has to find the data set as it was. A data set that draws
+    numbers or orders may define `get_state()`, which gives all of that in numbers, strings, arrays of numbers, lists
+    and dicts, and `set_state(state)`, which takes it. Without them the run keeps the generators among the attributes,
+    those of numpy.random and random, and the order of attributes that are lists or arrays of one axis; and it calls the
+    methods for the epochs that are done, so that what they change otherwise is as it was, too. If making batches
+    changed any of it, those of the epoch that are done are made again. Where that does not suffice there is a warning.
 
     workers: 1: the next batches are made ready on one thread while a step runs; 0: there is no thread. max_queue_size:
     how many of them. An endless data set overrides `num_batches` by None.

@@ -46,6 +46,7 @@ class TrainingRun:
     def run(self, validate: Callable[[int], Logs]) -> None:
         """All epochs that are left. `validate` gives logs to add to an epoch's."""
         backups = [callback for callback in self.callbacks.callbacks if isinstance(callback, BackupAndRestore)]
+        self.feed.remembers = bool(backups)
         for backup in backups:  # before others begin to write: a backup of another run ends here
             backup.resume(self)
         self.callbacks.on_train_begin()

@@ -116,9 +116,10 @@ class BackupAndRestore(Callback):
     and a new random state.) It is written after every epoch or after every `save_freq` steps, atomically.
 
     Data: arrays need nothing. An iterable must give the same batches again when it is iterated again: drawn from
-    `tg.random`, or with a method `set_epoch(epoch)`, which `fit` calls before each pass, or always the same. The
-    batches before the one to go on from are drawn and dropped. Callbacks that remember something (that define `state`)
-    must be the same; those of one's own that do not are begun anew.
+    `tg.random` or generators among its attributes, or with a method `set_epoch(epoch)`, which `fit` calls before each
+    pass, or always the same; or it defines `get_state()` and `set_state(state)`. The batches before the one to go on
+    from are drawn and dropped. What a data set by number (`PyDataset`) needs stands there. Callbacks that remember
+    something (that define `state`) must be the same; those of one's own that do not are begun anew.
 
     double_checkpoint: keep the last two states. A backup carries a digest of its bytes: one that was damaged is never
     gone on from. Then the one before it is taken, with a warning, if there is one; else that is a CheckpointError.
