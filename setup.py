@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-FOLDERS = ["engine", "kernels", "models", "imaging", "benchmarks", "testing"]
+FOLDERS = ["files", "engine", "kernels", "models", "imaging", "benchmarks", "testing"]
 
 
 def packages() -> dict[str, str]:

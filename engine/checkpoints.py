@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import files
 from ..kernels.half_precision import bfloat16, same_kind
-from . import files, random
+from . import random
 
 if TYPE_CHECKING:
     from .layers.base import Layer

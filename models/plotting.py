@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from ..engine.files import written
 from ..engine.layers.base import Layer
 from ..engine.layers.operations import Operation
 from ..engine.tensor import as_tensor
+from ..files import written
 from .summary import graph_nodes, is_model
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ def _command() -> str:
 def _write(reports: list, output: str, file: Path | None, section: str, silent: bool = False) -> None:
     """The reports in the form asked for."""
     from tomograd.benchmarks import page, tables
-    from tomograd.engine.files import written
+    from tomograd.files import written
 
     if output == "json":
         text = reports[0].to_json()

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tomograd.engine.files import written
 from tomograd.failures import UserError
+from tomograd.files import written
 
 
 @dataclass(frozen=True)

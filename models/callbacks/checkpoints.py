@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...engine import files
+from ... import files
 from ...engine.checkpoints import CheckpointError
 from ..saving import check_target
 from .base import Callback, Logs

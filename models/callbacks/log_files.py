@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ...engine import files
+from ... import files
 
 
 class LogFile:

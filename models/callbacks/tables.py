@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine import files
+from ... import files
 from .base import Callback, Logs
 from .log_files import LogFile
 

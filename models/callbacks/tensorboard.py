@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine import files
+from ... import files
 from ...engine.checks import not_supported
 from . import event_files
 from .base import Callback, Logs

@@ -25,8 +25,8 @@ from pathlib import Path
 import event_reader
 import numpy as np
 
-from tomograd import kernels
-from tomograd.engine import files, layers, losses, optimizers, random
+from tomograd import files, kernels
+from tomograd.engine import layers, losses, optimizers, random
 from tomograd.models import Input, Sequential, callbacks, load_model
 
 EPOCHS, SAMPLES, BATCH = 4, 22, 4

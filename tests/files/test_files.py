@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tomograd.engine import files
+from tomograd import files
 
 UNFINISHED = re.compile(r"\.x\.[0-9a-f]{8}\.tomograd\.tmp")
 
@@ -58,7 +58,7 @@ def test_the_old_file_goes_on_under_another_name(tmp_path, monkeypatch):
 
 LEFT = """
 import os, sys
-from tomograd.engine import files
+from tomograd import files
 with files.written(sys.argv[1]) as file:
     file.write(b"half")
     print("writing", flush=True)
@@ -92,7 +92,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
 
 FULL = """
 import resource, sys
-from tomograd.engine import files
+from tomograd import files
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with files.written(sys.argv[1]) as file:
