@@ -15,7 +15,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 try:
     import fcntl
@@ -32,7 +32,7 @@ class UnfinishedFile:
         self.target = target
         while True:
             self.path = target.with_name(_unfinished_name(target.name))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             self._handle: int | None = os.open(self.path, flags, 0o666)
             _lock(self._handle, wait=True)
             if self.path.exists():  # nobody took it for an unfinished file before it was locked
@@ -42,6 +42,12 @@ class UnfinishedFile:
     def write(self, data: Any) -> None:
         """Add `data`, an object that is contiguous bytes."""
         write_whole(self._open_handle(), data)
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[BinaryIO]:
+        """The same as a file of Python's, for libraries that go back and forth in what they write."""
+        with open(self._open_handle(), "w+b", closefd=False) as file:
+            yield file
 
     def finish(self) -> None:
         """Bring the content to the disk, and give the file its name."""

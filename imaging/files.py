@@ -1,15 +1,14 @@
-"""Opening files with errors that name them, and writing files that are whole or not there at all."""
+"""Opening files, and writing them whole, with errors that name them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
+from .. import files
 from .errors import ImagingError
 
 
@@ -52,48 +51,14 @@ def why(error: OSError) -> str:
 
 @contextlib.contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write `path` through a temporary file beside it: fsync, then rename, so that no reader ever sees half a file.
+    """A file to write to; at the end of the block it becomes `path`, whole (see `tomograd.files`). A link is written
+    through.
 
-    If the block raises, the temporary file is removed and what stood at `path` stays as it was.
+    If the block raises, what stood at `path` stays as it was. Raises ImagingError where it cannot be written to.
     """
-    target = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    except OSError as error:
-        raise ImagingError(path, f"cannot be written: {error.strerror or error}") from error
-    try:
-        with os.fdopen(handle, "w+b") as file:
+        with files.written(path) as unfinished, unfinished.stream() as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
     except OSError as error:
-        _remove(name)
-        raise ImagingError(path, f"cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        _remove(name)
-        raise
-    _sync_folder(target.parent)
-
-
-def _umask() -> int:
-    """The process's file mode mask. mkstemp makes files for their owner alone; a result is for everyone allowed."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _remove(name: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; some file systems and Windows cannot, which is no error."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        reason = error.strerror or str(error)
+        raise ImagingError(path, reason if "cannot be written" in reason else f"cannot be written: {reason}") from error

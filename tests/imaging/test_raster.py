@@ -1,6 +1,8 @@
 """PNG, TIFF, JPEG and BMP: what is written is read, and what is damaged is refused."""
 
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from tomograd.imaging import ImagingError, read, write_png
+from tomograd.imaging.files import written
 
 GENERATOR = np.random.default_rng(1)
 GREY = GENERATOR.integers(0, 256, (13, 17), np.uint8)
@@ -208,12 +211,40 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ImagingError, match="cannot be written: No space left"):
+    with pytest.raises(ImagingError, match=r"a\.png: cannot be written \(No space left on device\); what stood there"):
         write_png(path, GREY[::-1])
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_writing_into_a_missing_folder(tmp_path):
-    with pytest.raises(ImagingError, match="cannot be written"):
+    with pytest.raises(ImagingError, match="cannot be written: there is no folder"):
         write_png(tmp_path / "missing" / "a.png", GREY)
+    with pytest.raises(ImagingError, match="cannot be written: is a folder"):
+        write_png(tmp_path, GREY)
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    script = (
+        "import os, signal, sys\nfrom tomograd.imaging.files import written\n"
+        "with written(sys.argv[1]) as file:\n    file.write(b'half')\n    file.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    path = tmp_path / "a.png"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.read_bytes() == b"half"
+    (tmp_path / ".a.png.part").write_text("a user's")
+    write_png(path, GREY)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".a.png.part", "a.png"]
+    assert np.array_equal(read(path).pixels.squeeze(), GREY)
+
+
+def test_libraries_may_go_back_in_what_they_write(tmp_path):
+    with written(tmp_path / "a") as file:
+        file.write(b"-----")
+        file.seek(1)
+        assert file.read(2) == b"--"
+        file.seek(0)
+        file.write(b"+")
+    assert (tmp_path / "a").read_bytes() == b"+----"
