@@ -159,6 +159,131 @@ def test_recurrent_networks_and_embeddings():
     close(model, x, y)
 
 
+def attention(heads=(2, 4)):
+    x = inputs = Input((5, 8))
+    x = layers.Add()([x, layers.MultiHeadAttention(heads[0], 8 // heads[0], name="own")(x, x)])
+    x = layers.LayerNormalization(**EPSILON, name="norm")(x)
+    cross = layers.MultiHeadAttention(heads[1], 8 // heads[1], use_bias=False, name="other")
+    x = cross(x, x[:, :, :6], x[:, :, :5])
+    x = layers.SeparableConv1D(6, 3, padding="same", depth_multiplier=2, name="mixed")(x)
+    return Model(inputs, layers.SpectralNormalization(layers.Dense(4), name="answer")(x))
+
+
+def test_attention_a_separable_convolution_and_spectral_normalisation():
+    path, x, y, _ = stored("attention")
+    model = attention()
+    found = load_torch_weights(model, path)
+    assert found == {"own": "attend", "norm": "norm", "other": "cross", "mixed": "mix.0 + mix.1", "answer": "out"}
+    close(model, x, y)
+    with pytest.raises(CheckpointError, match="'cross' does not fit layer 'own': the module has no in_proj_bias"):
+        load_torch_weights(attention(), path, {"own": "cross"})
+    gated = Model(inputs := Input((5, 8)), layers.MultiHeadAttention(2, 4, use_gate=True, name="own")(inputs, inputs))
+    with pytest.raises(CheckpointError, match="a gate is nothing that PyTorch has"):
+        load_torch_weights(gated, path, {"own": "attend"})
+    wide = Model(inputs := Input((5, 8)), layers.MultiHeadAttention(2, 3, name="own")(inputs, inputs))
+    with pytest.raises(CheckpointError, match=r"query_dense.kernel has shape \(8, 2, 3\), the module's gives \(8, 8\)"):
+        load_torch_weights(wide, path, {"own": "attend"})
+    bare = Model(
+        inputs := Input((5, 8)), layers.SeparableConv1D(6, 3, depth_multiplier=2, use_bias=False, name="m")(inputs)
+    )
+    with pytest.raises(CheckpointError, match="its modules have a bias, the layer has none"):
+        load_torch_weights(bare, path, {"m": "mix.0 + mix.1"}, strict=False)
+
+
+def test_a_linear_layer_may_have_the_name_of_a_part_of_attention(tmp_path):
+    model = Sequential([Input((3,)), layers.Dense(2)])
+    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
+    checkpoints.save(tmp_path / "w.safetensors", {"out_proj.weight": kernel, "out_proj.bias": np.zeros(2, np.float32)})
+    assert load_torch_weights(model, tmp_path / "w.safetensors") == {model.layers[0].name: "out_proj"}
+    np.testing.assert_array_equal(model.get_weights()[0], kernel.T)
+
+
+def separable():
+    x = inputs = Input((5, 4, 3))
+    conv = layers.Conv2D(4, 3, padding="same")
+    x = layers.SpectralNormalization(conv, name="first")(x)
+    x = layers.SeparableConv2D(4, 3, padding="same", activation="relu", name="block")(x)
+    x = layers.Conv2D(4, 1, name="c")(x)
+    more = {"padding": "same", "depth_multiplier": 2}
+    x = layers.SeparableConv2D(4, (1, 3), activation="relu", name="a", **more)(x)
+    return Model(inputs, layers.SeparableConv2D(4, (1, 3), name="b", **more)(x))
+
+
+def test_separable_convolutions_beside_others_of_the_same_shapes():
+    path, x, y, names = stored("separable")
+    for given in (None, names):
+        model = separable()
+        found = load_torch_weights(model, path, given)
+        assert found == {
+            "first": "first", "block": "block.depthwise + block.channels", "c": "plain",
+            "a": "rows.0 + rows.1", "b": "rows.3 + rows.4",
+        }  # fmt: skip
+        close(model, x, y)
+        (u,) = (value for name, value in model.named_weights().items() if name.endswith("vector_u"))
+        assert u.shape == (1, 4)
+    other = separable()
+    load_torch_weights(other, path, {"a": "rows.3 + rows.4", "b": "rows.0 + rows.1"})
+    assert not np.allclose(other.predict(x), y, atol=1e-3)
+    with pytest.raises(CheckpointError, match="given to two layers"):
+        load_torch_weights(separable(), path, {"a": "rows.0 + rows.1", "b": "rows.0 + rows.1"})
+    with pytest.raises(CheckpointError, match=r"without counterpart are layer 'extra' \(SeparableConv2D"):
+        model = separable()
+        longer = layers.SeparableConv2D(2, 3, name="extra")(model.output)
+        load_torch_weights(Model(model.input, longer), path)
+
+
+def test_recurrent_nets_of_several_layers_both_ways():
+    path, x, y, _ = stored("stacked")
+    model = Sequential(
+        [
+            Input((5, 4)),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.Bidirectional(layers.GRU(2, return_sequences=True, use_bias=False)),
+            layers.Bidirectional(layers.SimpleRNN(3, return_sequences=True)),
+            layers.RMSNormalization(epsilon=1e-6),
+        ]
+    )
+    found = list(load_torch_weights(model, path).values())
+    assert found[:4] == ["lstm.l0", "lstm.l0_reverse", "lstm.l1", "lstm.l1_reverse"]
+    assert found[4:] == ["gru.l0", "gru.l0_reverse", "rnn.l0", "rnn.l0_reverse", "scale"]
+    close(model, x, y)
+
+
+def test_convolutions_of_one_and_three_dimensions():
+    path, x, y, _ = stored("volumes")
+    inputs = Input((3, 2, 3, 1))
+    volume = layers.Conv3D(3, (3, 1, 3), padding="same")(inputs)
+    volume = layers.ReLU()(layers.BatchNormalization(**EPSILON)(volume))
+    volume = layers.Conv3DTranspose(2, (1, 2, 2), strides=(1, 2, 2))(volume)  # (N, 3, 4, 6, 2)
+    line = layers.Reshape((6, 24))(layers.Permute((3, 1, 2, 4))(volume))
+    line = layers.Conv1DTranspose(2, 2, strides=2)(layers.Conv1D(3, 3, padding="same")(line))
+    model = Model(inputs, line)
+    load_torch_weights(model, path)
+    close(model, x, y)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.EinsumDense("abc,cd->abd", (None, 3), name="odd"),
+        layers.Normalization(name="odd"),
+        layers.AdditiveAttention(name="odd"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_that_pytorch_has_not_are_named(layer, tmp_path):
+    inputs = Input((5, 4))
+    model = Model(inputs, layer([inputs, inputs] if isinstance(layer, layers.AdditiveAttention) else inputs))
+    checkpoints.save(tmp_path / "w.safetensors", {"a.weight": np.ones((3, 4), np.float32)})
+    with pytest.raises(
+        CheckpointError, match=f"does not fit layer 'odd': nothing is known of weights for {type(layer).__name__}"
+    ):
+        load_torch_weights(model, tmp_path / "w.safetensors", {"odd": "a"})
+    with pytest.raises(CheckpointError, match="none of its modules fits a layer"):
+        load_torch_weights(model, tmp_path / "w.safetensors")
+
+
 def test_what_has_no_counterpart_is_named_or_left():
     path, x, _, _ = stored("classifier")
     parts = row()
