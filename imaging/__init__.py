@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__ finds the same names
-    from .arrays import NpzFile, read_idx, read_npy, read_npz, write_npz
+    from .arrays import NpzFile, is_idx, read_idx, read_npy, read_npz, write_npz
     from .batches import Batches
     from .datasets import DataSet, Sample, mask_classes, open_dataset, read_mask
     from .dicom import read_dicom, read_header, read_series, read_stored
@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time __getattr__
     from .windowing import display, normalise, percentile, standardise, unit_range, window
 
 _HOMES = {
-    "arrays": ("NpzFile", "read_idx", "read_npy", "read_npz", "write_npz"),
+    "arrays": ("NpzFile", "is_idx", "read_idx", "read_npy", "read_npz", "write_npz"),
     "batches": ("Batches",),
     "datasets": ("DataSet", "Sample", "mask_classes", "open_dataset", "read_mask"),
     "dicom": ("read_dicom", "read_header", "read_series", "read_stored"),
@@ -114,6 +114,7 @@ __all__ = [
     "VOIWindow",
     "Window",
     "display",
+    "is_idx",
     "kind_of",
     "mask_classes",
     "normalise",

@@ -140,6 +140,19 @@ def read_idx(path: str | os.PathLike[str], budget: int | None = None) -> np.ndar
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
+def is_idx(path: str | os.PathLike[str]) -> bool:
+    """Whether a file, gzipped or not, begins as an idx file does."""
+    try:
+        with opened(os.fspath(path)) as file:
+            packed = file.read(2) == GZIP_START
+            file.seek(0)
+            stream: Any = gzip.GzipFile(fileobj=file) if packed else file
+            _idx_header(os.fspath(path), stream)
+    except (ImagingError, EOFError, OSError, zlib.error):
+        return False
+    return True
+
+
 class _Header:
     """A npy header: shape, type, order, and its own length in bytes."""
 

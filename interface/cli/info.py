@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,13 +65,19 @@ def _image(image: "Image") -> Facts:
 
 
 def _model(file: Path) -> Facts:
+    """The facts of a model; of one that Python code saved, without what the command line notes of images; or of arrays
+    that are no model."""
+    from tomograd import models
+    from tomograd.engine import checkpoints
     from tomograd.pipeline import recipe as recipes
 
+    if file.is_file() and (arrays := _arrays_alone(file, checkpoints)) is not None:
+        return arrays
+    if file.is_file() and recipes.METADATA not in models.read_metadata(file):
+        return _network(file, _loaded(file))
     network, recipe = recipes.load(file)
     facts = [
-        ("file", str(file)),
-        ("kind", f"tomograd model, {type(network).__name__}"),
-        ("parameters", f"{network.count_params():,}"),
+        *_network(file, network),
         ("task", "draws masks" if recipe.task == "segment" else "names classes"),
         ("classes", ", ".join(recipe.classes)),
         ("channels", str(recipe.channels)),
@@ -86,6 +92,34 @@ def _model(file: Path) -> Facts:
     return facts
 
 
+def _network(file: Path, network: Any) -> Facts:
+    facts = [("file", str(file)), ("kind", f"tomograd model, {type(network).__name__}")]
+    return [*facts, ("parameters", f"{network.count_params():,}")]
+
+
+def _loaded(file: Path) -> Any:
+    """The model in a file; UserError where it cannot be made, as without the program that registered its classes."""
+    from tomograd import models
+
+    try:
+        return models.load_model(file, compile=False)
+    except models.CheckpointError as error:
+        raise UserError(file, str(error).removeprefix(f"{file}: ")) from error
+
+
+def _arrays_alone(file: Path, checkpoints: Any) -> Facts | None:
+    """The facts of a safetensors file that holds no model; None if it holds one."""
+    try:
+        metadata = checkpoints.read_metadata(file)
+        if "tomograd.format" in metadata:
+            return None
+        arrays, _ = checkpoints.load(file)
+    except checkpoints.CheckpointError as error:
+        raise UserError(file, str(error).removeprefix(f"{file}: ")) from error
+    listed = [(name, f"{array.dtype} {_shape(array.shape) or 'one number'}") for name, array in arrays.items()]
+    return [("file", str(file)), ("kind", f"safetensors, {len(arrays)} arrays"), *listed]
+
+
 def _folder(folder: Path) -> Facts:
     """How many files of which kind; and the volume, where all are one DICOM series."""
     from tomograd import imaging
@@ -93,7 +127,7 @@ def _folder(folder: Path) -> Facts:
     kinds: Counter[str] = Counter()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
-            kinds[imaging.kind_of(path) or "other"] += 1
+            kinds[imaging.kind_of(path) or _other(path)] += 1
         except imaging.ImagingError:
             kinds["unreadable or empty"] += 1
     if not kinds:
@@ -104,6 +138,15 @@ def _folder(folder: Path) -> Facts:
         with contextlib.suppress(imaging.ImagingError):  # several series, or gaps: the count of files is what we know
             facts.extend(_image(imaging.read(folder)))
     return facts
+
+
+def _other(path: Path) -> str:
+    """What a file is that is no image: read by its first bytes alone."""
+    if path.name.endswith(".safetensors"):
+        return "safetensors"
+    from tomograd import imaging
+
+    return "idx" if imaging.is_idx(path) else "other"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

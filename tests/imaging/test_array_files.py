@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tomograd.imaging import ImagingError, NpzFile, read, read_idx, read_npy, read_npz, write_npz
+from tomograd.imaging import ImagingError, NpzFile, is_idx, read, read_idx, read_npy, read_npz, write_npz
 
 ARRAYS = hnp.arrays(
     dtype=st.sampled_from(["u1", "i2", "<i8", ">f4", "f8", "?", "U5"]),
@@ -162,3 +162,18 @@ def test_a_lone_array_reads_as_an_image(tmp_path):
     write_npz(tmp_path / "flat.npz", {"a": np.zeros(3)})
     with pytest.raises(ImagingError, match="which is no image"):
         read(tmp_path / "flat.npz")
+
+
+def test_what_begins_as_an_idx_file(tmp_path):
+    header = b"\0\0\x08\x01\0\0\0\x02"
+    for name, data, known in (
+        ("plain", header + b"\1\2", True),
+        ("packed", gzip.compress(header + b"\1\2"), True),
+        ("text", b"notes", False),
+        ("packed text", gzip.compress(b"notes"), False),
+        ("broken gzip", b"\x1f\x8b\x08\0\0", False),
+        ("empty", b"", False),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert is_idx(tmp_path / name) is known, name
+    assert not is_idx(tmp_path / "missing")

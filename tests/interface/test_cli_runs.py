@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gzip
 import json
 import os
 import re
@@ -320,6 +321,28 @@ def test_info(here, tomograd, mask_model, masks_npz, mask_folder):
         assert result.code == 0, result.err
         for word in words:
             assert word in result.out, file
+
+
+def test_info_of_what_the_command_line_did_not_write(here, tomograd):
+    """Models and weights of Python's, and the idx files that `train` reads."""
+    model = tg.Sequential([tg.Input((2,)), tg.layers.Dense(3)])
+    model.save("own.safetensors")
+    model.save_weights("weights.safetensors")
+    Path("digits").mkdir()
+    header = b"\0\0\x08\x01\0\0\0\x02"
+    Path("digits/labels").write_bytes(header + b"\1\2")
+    Path("digits/labels.gz").write_bytes(gzip.compress(header + b"\1\2"))
+    Path("digits/notes.gz").write_bytes(gzip.compress(b"notes"))
+    shutil.copy("own.safetensors", "digits")
+    for file, words in {
+        "own.safetensors": ["tomograd model, Sequential", "parameters  9"],
+        "weights.safetensors": ["safetensors, 2 arrays", "layers.0.kernel", "float32 2 × 3"],
+        "digits": ["2 idx", "1 other", "1 safetensors"],
+    }.items():
+        result = tomograd("info", file)
+        assert result.code == 0, result.err
+        for word in words:
+            assert word in result.out, (file, result.out)
 
 
 def test_version_and_help(tomograd):
