@@ -1,3 +1,5 @@
 """The caching allocator (`tg.memory`): summary, release, limit."""
 
-from tomograd.kernels.memory import *  # noqa: F403
+from tomograd.kernels.memory import Summary, limit, release, summary
+
+__all__ = ["Summary", "limit", "release", "summary"]

@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -14,6 +15,19 @@ def test_every_public_name_is_there():
     for name in tg.__all__:
         assert getattr(tg, name) is not None
     assert set(tg.__all__) <= set(dir(tg))
+
+
+MODULES = [name for name in tg.__all__ if name.islower() and isinstance(getattr(tg, name), types.ModuleType)]
+
+
+@pytest.mark.parametrize("name", ["", *sorted(set(MODULES) - {"engine", "kernels"})])
+def test_completion_offers_public_names_alone(name):
+    """`tg.memory.<TAB>`: no imports of the modules' own."""
+    module = getattr(tg, name) if name else tg
+    public = [entry for entry in dir(module) if not entry.startswith("_")]
+    of_others = [entry for entry in public if isinstance(getattr(module, entry), types.ModuleType)]
+    assert not [entry for entry in of_others if not getattr(module, entry).__name__.startswith("tomograd.")]
+    assert not {"Any", "TYPE_CHECKING", "annotations", "absent", "np"} & set(public)
 
 
 def test_an_unknown_name_is_an_attribute_error():
