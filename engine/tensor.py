@@ -64,18 +64,22 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes"""
         return self.array.shape
 
     @property
     def dtype(self) -> np.dtype:
+        """The type of the elements"""
         return self.array.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes"""
         return self.array.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements"""
         return self.array.size
 
     @property
@@ -85,6 +89,7 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
+        """Whether gradients with respect to it are computed; a leaf of a floating type may be set so."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -153,6 +158,7 @@ class Tensor:
         return self.array.item()
 
     def tolist(self) -> Any:
+        """The values as Python's numbers, in lists as deep as there are axes"""
         return self.array.tolist()
 
     def detach(self) -> Tensor:
@@ -367,12 +373,14 @@ class Tensor:
 
     @property
     def T(self) -> Tensor:
+        """The axes in reversed order"""
         return functions.transpose(self)
 
     def reshape(self, *shape: Any) -> Tensor:
         return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def flatten(self) -> Tensor:
+        """All elements on one axis"""
         return functions.reshape(self, -1)
 
     def transpose(self, *axes: Any) -> Tensor:

@@ -6,6 +6,7 @@ function, and the field's standard ones elsewhere. Layout is channels last: (N, 
 """
 
 from ..deferred import noting as _noting
+from ..tensor import Tensor as _Tensor
 from .activations import (
     BY_NAME as _BY_NAME,
 )
@@ -237,3 +238,8 @@ _plain = {name: globals()[name] for name in __all__ if name not in NOT_OF_SYMBOL
 _noted = {function: _noting(function, __name__, name) for name, function in _plain.items()}
 globals().update({name: _noted[function] for name, function in _plain.items()})
 _BY_NAME.update({name: _noted[function] for name, function in _BY_NAME.items() if function in _noted})
+
+for _name, _function in _plain.items():  # help(x.sum) is help(tg.functional.sum)
+    _method = vars(_Tensor).get(_name)
+    if _method is not None and not _method.__doc__:
+        _method.__doc__ = _function.__doc__

@@ -1,5 +1,6 @@
 """Tensor: construction, types, NumPy's semantics, changes in place."""
 
+import inspect
 import operator
 
 import numpy as np
@@ -662,3 +663,11 @@ class TestRandom:
     def test_wrong_states(self):
         with pytest.raises(ValueError, match="not a state of a PCG64 generator"):
             tg.random.set_state({"bit_generator": "MT19937"})
+
+
+def test_every_method_and_property_is_explained():
+    for name in dir(Tensor):
+        entry = inspect.getattr_static(Tensor, name)
+        if not name.startswith("_") and (callable(entry) or isinstance(entry, property)):
+            assert inspect.getdoc(getattr(Tensor, name)), name
+    assert inspect.getdoc(Tensor.sum) == inspect.getdoc(F.sum)
