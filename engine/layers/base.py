@@ -138,6 +138,18 @@ class Layer(Tracked):
 
     changes = 0  # how often an attribute was set: who has prepared for the layer as it was sees that it changed
 
+    @property
+    def compute_dtype(self) -> str:
+        """The name of the type that the layer computes in, its `dtype`: `ops.cast(x, self.compute_dtype)`."""
+        return str(self.dtype)
+
+    variable_dtype = compute_dtype
+
+    @property
+    def path(self) -> str:
+        """The layer's name: Keras's `path`, without the names of the models around it."""
+        return self.name
+
     # -------------------------------------------------------------------------------------- what a subclass defines
 
     def build(self, input_shape: Any) -> None:

@@ -429,3 +429,11 @@ def test_positional_arguments_after_the_first_go_to_call():
     assert Weighted()(ones(1, 1), 3.0).item() == 3.0
     with pytest.raises(TypeError, match="takes 2 arguments, got 3"):
         Weighted()(ones(1, 1), 1.0, 2.0)
+
+
+def test_types_by_name_and_paths():
+    for dtype in ("float32", "float64"):
+        layer = layers.Dense(2, dtype=dtype, name="last")
+        assert layer.compute_dtype == layer.variable_dtype == layer.dtype == dtype
+        assert isinstance(layer.compute_dtype, str)
+        assert layer.path == "last"

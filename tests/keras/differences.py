@@ -296,6 +296,18 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
         "numbers that `set_random_seed` decides",
         "so does `tg.random.seed`",
     ),
+    (
+        "labels outside of 0 … 1 in binary cross-entropy (a mask of 0 and 255; the noise of some GANs)",
+        "computed from logits, an error from probabilities",
+        "an error: such masks are the commoner mistake",
+    ),
+    (
+        "`interpolation` of UpSampling2D and Resizing",
+        '"nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"',
+        '"nearest" and "bilinear"; others are an error; UpSampling1D and 3D have it too',
+    ),
+    ("`BatchNormalization(axis=…)`", "any axis", "the last, of the channels; others are an error"),
+    ("`dtype` of layers and weights", "a string; `dtype_policy`", "NumPy's type, which equals its name; no policies"),
     ("`steps_per_epoch` beyond a pass", "ends the epoch with a warning", "the next pass follows"),
     (
         "`PyDataset.on_epoch_end`",
