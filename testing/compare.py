@@ -163,7 +163,7 @@ def _worst(
         given, rounded = actual.astype(np.float64), expected.astype(actual.dtype).astype(np.float64)
         size = np.abs(np.broadcast_to(size, expected.shape))
         bound = factor * _allowed(size, actual.dtype, terms + 1, random)
-        error = np.where(given == expected, 0.0, np.abs(given - expected))
+        error = np.abs(given - expected)
         share = np.where(given == rounded, 0.0, np.nan_to_num(error / bound, nan=np.inf, posinf=np.inf))
         share = np.where((given == rounded) | np.isfinite(bound), share, np.inf)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(share)), share.shape))

@@ -59,6 +59,7 @@ TESTS_OF = {
     "kernels.reference": [*_GRADIENTS, *_KERNELS, "kernels/reference", "kernels/cpu/test_{name}.py"],
     "kernels": ["kernels/test_{name}.py", "kernels/test_interface.py", "kernels/reference"],
     "kernels.cpu": ["kernels/cpu", "testing/test_registry.py", *_KERNELS],
+    "testing": [f"testing/test_{name}.py" for name in ("gradcheck", "rules", "compare", "arrays")],
     "kernels.cuda": ["kernels/cuda/test_launching.py", "kernels/cuda/cases_{name}.py"],  # emulated
 }
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tomograd.kernels import memory
-from tomograd.testing import CompareError, compare
+from tomograd.testing import CompareError, Difference, compare
 from tomograd.testing.arrays import laid_out
 from tomograd.testing.strategies import layouts, seeds
 
@@ -85,6 +85,32 @@ def test_the_bound_grows_with_the_number_of_terms():
     x = np.ones(10, np.float32)
     bounds = [compare(identity, identity, x, terms=terms).bound for terms in (1, 10, 100)]
     np.testing.assert_allclose(bounds, np.array([2, 11, 101]) * np.finfo(np.float32).eps, rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_bounds_are_those_of_the_papers(factor):
+    x, unit, smallest = np.full(3, 0.5, np.float32), 2.0**-24, 2.0**-149
+
+    def bound(terms, random):
+        return compare(
+            identity, identity, x, magnitude=lambda x: 6 * x, terms=terms, random=random, factor=factor
+        ).bound
+
+    for n in (1, 10, 2**22):
+        always = n * unit / (1 - n * unit)
+        assert bound(n - 1, False) == pytest.approx(factor * (3 * always + n * smallest), rel=1e-14, abs=0)
+        likely = np.sqrt(2 * np.log(2 * n / 1e-9))
+        mostly = min(always, np.expm1(likely * np.sqrt(n) * unit + n * unit**2 / (1 - unit)))
+        assert bound(n - 1, True) == pytest.approx(factor * (3 * mostly + n * smallest), rel=1e-13, abs=0)
+        assert (mostly < always) == (n == 2**22)
+    assert compare(identity, identity, x, magnitude=lambda x: 6 * x).condition == 6
+
+
+def test_as_many_terms_as_leave_a_digit():
+    x = np.ones(3, np.float16)
+    assert compare(identity, identity, x, terms=2046).share == compare(identity, identity, x, terms=0).share == 0
+    with pytest.raises(ValueError, match="terms = 2047: expected a number, 0 or more, that leaves sums in float16"):
+        compare(identity, identity, x, terms=2047)
 
 
 def test_float32_accumulation_of_float64_is_seen():
@@ -205,7 +231,9 @@ def test_whole_numbers_must_be_equal():
         compare(lambda x: (x, x.argmax()), lambda x: (x, x.argmin()), x, magnitude=lambda x: (x, 100))
     with pytest.raises(CompareError, match="result 0 is float32, expected int64"):
         compare(lambda x: x, lambda x: x.astype(np.int64), x)
-    assert compare(np.add, np.add, np.arange(3), np.arange(3)).share == 0
+    assert compare(np.add, np.add, np.arange(3), np.arange(3)) == Difference(0, (0,), 0, 0, 0.0, 0.0, 1.0, 0.0)
+    with pytest.raises(CompareError, match=r"allowed 0 \(condition of the sum 1\)"):
+        compare(lambda: np.arange(3), lambda: np.arange(3) + 5)
 
 
 def test_large_whole_numbers_are_compared_with_all_their_digits():
@@ -259,7 +287,7 @@ def test_the_worst_of_several_results_is_reported():
 
 def test_empty_results():
     difference = compare(identity, identity, np.ones((0, 3), np.float32))
-    assert difference.index is None and difference.share == 0 and str(difference) == "result 0 is empty"
+    assert difference == Difference(0, None, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0) and str(difference) == "result 0 is empty"
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------
@@ -335,3 +363,10 @@ def test_what_a_kernel_does_not_write_is_not_a_number(shape, empty):
     last = shape[0] - 1
     with pytest.raises(CompareError, match=rf"at index \({last}, 0\): nan, expected 0.0"):
         compare(kernel, identity, np.zeros(shape, np.float32))
+
+
+def test_whole_numbers_that_a_kernel_does_not_write_are_not_zeros():
+    with pytest.raises(CompareError, match="-1, expected 0"):
+        compare(
+            lambda x: np.empty(x.shape, np.int64), lambda x: np.zeros(x.shape, np.int64), np.ones((3, 3), np.float32)
+        )
