@@ -117,18 +117,28 @@ def test_one_slope_for_all_rows_and_labels_of_another_type(cuda, width):
 # ---- of each number by itself ----------------------------------------------------------------------------------------
 
 
-@given(prediction=arrays(shapes()), scale=st.sampled_from([1, 100, 1e4]), repeated=st.booleans())
-def test_elementwise_losses(cuda, prediction, scale, repeated):
-    dtype = prediction.dtype
+@given(
+    prediction=arrays(shapes()),
+    scale=st.sampled_from([1, 100, 1e4]),
+    slopes=st.sampled_from(["one", "one a row", "one a column", *LAYOUTS]),
+    layout=layouts,
+)
+def test_elementwise_losses(cuda, prediction, scale, slopes, layout):
+    dtype, shape = prediction.dtype, prediction.shape
     rng = np.random.default_rng(0)
-    z = prediction * dtype.type(scale)
-    target, dloss = rng.random(z.shape).astype(dtype), rng.standard_normal(z.shape).astype(dtype)
-    if repeated:
-        dloss = np.broadcast_to(dtype.type(0.3), z.shape)
+    z = laid_out(prediction * dtype.type(scale), layout)
+    target, dloss = rng.random(shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    given_shape = {"one": (), "one a row": (*shape[:-1], 1), "one a column": shape[-1:]}.get(slopes)
+    if given_shape is None:
+        target, dloss = laid_out(target, layout), laid_out(dloss, slopes)
+    else:
+        dloss = np.broadcast_to(rng.standard_normal(given_shape).astype(dtype), shape)
+    size = 1 + np.abs(z).max(initial=0)  # of what cancels in a loss
     for name in ("binary_cross_entropy", "squared_error"):
-        close(getattr(cuda, name)(z, target), getattr(reference, name)(*wide(z, target)), dtype)
+        loss, expected = getattr(cuda, name)(z, target), getattr(reference, name)(*wide(z, target))
+        close(loss / size, expected / size, dtype)
         expected = getattr(reference, f"{name}_gradient")(*wide(dloss, z, target))
-        close(getattr(cuda, f"{name}_gradient")(dloss, z, target), expected, dtype)
+        close(getattr(cuda, f"{name}_gradient")(dloss, z, target) / size, expected / size, dtype)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
