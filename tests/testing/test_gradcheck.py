@@ -381,6 +381,20 @@ def test_beside_a_kink_however_close_the_gradient_is_right(size):
     gradcheck(relu(0), x)
 
 
+@pytest.mark.parametrize("method", SIZES)
+def test_where_a_function_is_smooth_nobody_calls_it_to_look_for_kinks(method):
+    calls = {"error": 0, "subgradient": 0}
+    for at_kinks in calls:
+
+        def count(x, at_kinks=at_kinks):
+            calls[at_kinks] += 1
+            return np.exp(x)
+
+        x = np.random.default_rng(0).standard_normal(SIZES[method])
+        gradcheck(array_function(count, lambda dy, x: dy * np.exp(x)), x, at_kinks=at_kinks)
+    assert calls["error"] == calls["subgradient"] > 50
+
+
 def test_ties_whose_gradient_is_shared_are_kinks():
     def shared(dy, x):
         return dy * (x == x.max()) / np.sum(x == x.max())
