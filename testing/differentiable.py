@@ -72,11 +72,12 @@ class TensorFunction:
 
     def gradients(self, arrays: Arrays, cotangent: np.ndarray, wanted: Sequence[bool], path: str) -> Gradients:
         tensors = _leaves(arrays, wanted)
-        output = self._call(tensors)
+        with enable_grad():  # whoever calls may not record gradients
+            output = self._call(tensors)
+            if path == INTERLEAVED:
+                self._call(_leaves(other_inputs(arrays), wanted))
         if not output.requires_grad:
             return (None,) * len(tensors)
-        if path == INTERLEAVED:
-            self._call(_leaves(other_inputs(arrays), wanted))
         for node in _nodes(output):
             _watch(node)
         asked = [tensor for tensor, want in zip(tensors, wanted, strict=True) if want]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tomograd.engine import Function, Tensor, as_tensor
+from tomograd.engine import Function, Tensor, as_tensor, no_grad
 from tomograd.engine import functional as F
 from tomograd.testing import GradcheckError, array_function, gradcheck, gradgradcheck
 from tomograd.testing import strategies as tg_st
@@ -174,6 +174,14 @@ def test_tensors_and_arrays_with_get_are_inputs_too():
             return X
 
     gradcheck(F.add, [Tensor(X), OnDevice()])
+
+
+def test_where_no_gradients_are_recorded_the_check_records_them():
+    with no_grad():
+        gradcheck(F.tanh, X)
+        gradgradcheck(F.tanh, X)
+    with pytest.raises(GradcheckError, match="input 0 has no gradient"):
+        gradcheck(lambda x: F.tanh(x.detach()), X)
 
 
 def test_functions_of_several_outputs():
