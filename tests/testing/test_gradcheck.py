@@ -1,5 +1,7 @@
 """Whether gradcheck finds gradients that are wrong, says what is wrong with them, and lets right ones pass."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -300,6 +302,18 @@ def test_arguments_declared_linear_that_are_not():
         gradcheck(square(lambda dy, x: 2 * x * dy), X, linear=[0])
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e3, 1e30])
+def test_what_is_not_quite_linear_is_seen_at_every_scale(scale):
+    def pair(bend):
+        return array_function(
+            lambda x: scale * (3 * x + bend * x * x + 5), lambda dy, x: scale * dy * (3 + 2 * bend * x)
+        )
+
+    gradcheck(pair(0), X, linear=[0])
+    with pytest.raises(GradcheckError, match="declared linear, but output"):
+        gradcheck(pair(1e-10), X, linear=[0])
+
+
 def test_a_large_linear_argument():
     pair = array_function(lambda x, y: x * y, lambda dy, x, y: (dy * y, dy * x))
     gradcheck(pair, [np.array([1e20, -3e-20, 0.0]), np.array([2e3, 1e-5, 1e300])], linear=(0, 1))
@@ -400,6 +414,8 @@ def test_where_a_function_is_smooth_nobody_calls_it_to_look_for_kinks(method):
 
         x = np.random.default_rng(0).standard_normal(SIZES[method])
         gradcheck(array_function(count, lambda dy, x: dy * np.exp(x)), x, at_kinks=at_kinks)
+        linear = array_function(lambda x: count(0 * x) * x, lambda dy, x: dy)
+        gradcheck(linear, x, linear=[0], at_kinks=at_kinks)
     assert calls["error"] == calls["subgradient"] > 50
 
 
@@ -442,6 +458,19 @@ CURVED = {
 def test_what_is_only_curved_is_no_kink(name):
     function, gradient, at = CURVED[name]
     gradcheck(array_function(function, gradient), np.array([at, 0.375, -0.25]))
+    with pytest.raises(GradcheckError, match="the gradient is not the derivative") as caught:
+        gradcheck(array_function(function, lambda dy, x: gradient(dy, x) + 0.1), np.array([at]))
+    assert "kink" not in str(caught.value)
+
+
+def test_the_slopes_at_a_kink_are_those_right_there_however_curved_both_sides_are():
+    x = np.array([0.0])
+    pair = array_function(lambda x: np.where(x > 0, 2 * x + 3e3 * x * x, -x - 2e3 * x * x), lambda dy, x: 0 * dy)
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(pair, x, method="elements")
+    left, right = re.search(r"slope from the left (\S+), from the right (\S+)", str(caught.value)).groups()
+    (v,) = np.random.default_rng(0).standard_normal(1)
+    assert [float(left) / v, float(right) / v] == pytest.approx([-1, 2], abs=1e-7)
 
 
 def test_a_smooth_minimum_is_no_kink():
