@@ -37,6 +37,11 @@ def test_more_axes_than_a_copy_takes(cuda):
         cuda.copy(x[(slice(None, None, 2),) * 9])
 
 
+def test_axes_of_one_do_not_count(cuda):
+    x = np.arange(3.0**8).reshape((3,) * 8)[(slice(None, None, 2), None) * 8]  # of one element, with a stride of 0
+    np.testing.assert_array_equal(cuda.copy(x), x)
+
+
 @given(shape=shapes(min_dims=1), data=st.data())
 def test_concatenation_and_its_transpose(cuda, shape, data):
     axis = data.draw(st.integers(0, len(shape) - 1))

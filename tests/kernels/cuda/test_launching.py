@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tomograd.kernels.cuda import launching, runtime
+from tomograd.kernels.cuda import dense, launching, runtime
 from tomograd.kernels.cuda.functions import FOLDER, Source, c_type, instances
 
 SOURCE = Source("some.cu", add=("float, 4", "double, 2"), copy=("int",))
@@ -155,3 +155,27 @@ def test_rows_are_as_wide_as_leaves_fewest_threads_idle(noting):
         launching.launch_rows(ADD, (), 1000, items)
         widths[items] = noting.launches[-1][2][0]
     assert widths == {1: 8, 8: 8, 16: 16, 17: 8, 24: 8, 32: 32, 64: 32, 68: 8, 100: 8}
+
+
+# ---- long sums -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("itemsize", [2, 4, 8])
+@pytest.mark.parametrize("blocks", [0, 1, 7, 100, 10_000])
+@pytest.mark.parametrize("k", [0, 1, 31, 32, 33, 500, 4096, 4097, 100_003])
+def test_sums_are_split_for_blocks_enough_and_none_too_long(k, blocks, itemsize):
+    splits, depth = dense.splits_of(k, blocks, 1000, itemsize)
+    step = dense.STEP_BYTES // itemsize
+    assert depth % step == 0 and (splits - 1) * depth < max(k, 1) <= splits * depth
+    assert depth <= dense.LONGEST or splits == 1
+    needed = -(-k // dense.LONGEST)
+    assert splits <= max(1, needed, dense.BLOCKS // max(blocks, 1))
+    assert splits <= max(1, needed) or depth >= dense.FEWEST_STEPS * step
+    if blocks == 1 and k == 100_003:
+        assert splits > 100
+
+
+def test_no_sums_are_split_at_the_price_of_too_much_memory():
+    most = dense.LARGEST_SUMS // 2
+    assert dense.splits_of(2 * dense.LONGEST, 10_000, most, 4) == (2, dense.LONGEST)
+    assert dense.splits_of(2 * dense.LONGEST, 10_000, most + 1, 4) == (1, 2 * dense.LONGEST)
