@@ -91,6 +91,7 @@ ONE_SIDED = {
     "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x), 1e-12),
     "x log x": (lambda x: x * np.log(x), lambda x: np.log(x) + 1, 1e-9),
     "1/x": (lambda x: 1 / x, lambda x: -1 / x**2, 1e-4),
+    "log of a negative number": (lambda x: np.log(-x), lambda x: 1 / x, -1e-8),
 }
 
 
@@ -98,11 +99,34 @@ ONE_SIDED = {
 @pytest.mark.parametrize("shape", [(2,), *SIZES.values()])
 def test_small_numbers_beside_large_ones_get_steps_of_their_own(name, shape):
     function, slope, smallest = ONE_SIDED[name]
-    x = np.random.default_rng(0).uniform(smallest, 0.75, shape)
+    x = np.sign(smallest) * np.random.default_rng(0).uniform(abs(smallest), 0.75, shape)
     x.flat[0] = smallest
     gradcheck(array_function(function, lambda dy, x: dy * slope(x)), x)
     with pytest.raises(GradcheckError, match="is not the derivative"):
         gradcheck(array_function(function, lambda dy, x: dy * slope(x) * 1.001), x)
+
+
+@pytest.mark.parametrize("x", [[1e-9, 1.0], [1e-9, -1e-10], [-1e-12]])
+def test_small_numbers_that_hardly_count_get_the_steps_of_large_ones(x):
+    x = np.array(x)
+    gradcheck(array_function(np.exp, lambda dy, x: dy * np.exp(x)), x)
+    for at in range(len(x)):
+        factor = np.where(np.arange(len(x)) == at, 1 + 1e-6, 1)
+        with pytest.raises(GradcheckError, match=rf"is not the derivative: input 0 at index \({at},\)"):
+            gradcheck(array_function(np.exp, lambda dy, x, factor=factor: dy * factor * np.exp(x)), x)
+
+
+@pytest.mark.parametrize("method", SIZES)
+@pytest.mark.parametrize("tolerance", [1e-8, 1e-6, 1e-3])
+def test_what_is_within_the_tolerance_passes_and_nothing_else(method, tolerance):
+    x = np.full(SIZES[method], 0.75)
+
+    def off_by(share):
+        return array_function(np.sin, lambda dy, x: dy * np.cos(x) * (1 + share * tolerance))
+
+    gradcheck(off_by(0.8), x, tolerance=tolerance, method=method)
+    with pytest.raises(GradcheckError, match="is not the derivative"):
+        gradcheck(off_by(1.5), x, tolerance=tolerance, method=method)
 
 
 def test_where_no_step_stays_within_the_domain_the_message_says_so():
@@ -137,8 +161,9 @@ def test_a_product_of_which_two_factors_are_zero(seed):
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (1,), (1, 1)])
 def test_shapes_with_nothing_or_one_number_in_them(shape):
-    report = gradcheck(square(lambda dy, x: 2 * x * dy), np.full(shape, 0.7))
+    report = gradcheck(square(lambda dy, x: 2 * x * dy), np.full(shape, 0.7), step=1)
     assert report.inputs[0].compared == 2 * np.prod(shape)
+    assert (report.inputs[0].input, report.inputs[0].method) == (0, "jacobian")
     gradcheck(lambda x: F.sum(x * x), [np.full(shape, 0.7)])
     gradgradcheck(lambda x: F.sum(x * x), [np.full(shape, 0.7)])
 
@@ -280,6 +305,14 @@ def test_wrong_gradients_are_found_and_named(name):
     function, inputs, message = CASES[name]
     with pytest.raises(GradcheckError, match=message):
         gradcheck(function, inputs, linear=range(3) if len(inputs) == 3 else ())
+
+
+@pytest.mark.parametrize("at", [5.0, 0.75, -3e3, 1e-9])
+def test_the_numeric_value_is_the_derivative_whatever_the_steps(at):
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(array_function(np.sin, lambda dy, x: 0 * dy), np.array([at]))
+    numeric = float(re.search(r"numeric (\S+),", str(caught.value)).group(1))
+    assert min(abs(numeric / np.cos(at) - size) for size in (1, 0.12573022109)) < 1e-6
 
 
 def test_the_message_gives_both_values():
@@ -474,6 +507,17 @@ def test_the_slopes_at_a_kink_are_those_right_there_however_curved_both_sides_ar
     assert [float(left) / v, float(right) / v] == pytest.approx([-1, 2], abs=1e-7)
 
 
+@pytest.mark.parametrize("place", [8.0, -300.0, 1e-3])
+def test_the_slopes_at_a_kink_far_from_0_or_close_to_it(place):
+    pair = array_function(lambda x: np.maximum(x - place, 0) * 3, lambda dy, x: dy * (x > place) * 3)
+    x = np.array([place, place / 2])
+    with pytest.raises(GradcheckError, match=r"at index \(0,\).*from the left 0, from the right") as caught:
+        gradcheck(pair, x)
+    right = float(str(caught.value).split("from the right ")[1].split()[0])
+    assert min(abs(right / 3 - size) for size in (1, 0.12573022109)) < 1e-6  # of an output, or of ⟨cotangent, f⟩
+    gradcheck(pair, x, at_kinks="subgradient")
+
+
 def test_a_smooth_minimum_is_no_kink():
     with pytest.raises(GradcheckError) as caught:
         gradcheck(square(lambda dy, x: 2 * x * dy + 0.1), np.zeros(2), at_kinks="subgradient")
@@ -636,6 +680,7 @@ def test_inputs_that_cannot_be_checked(inputs, error, message):
     ({"method": "guess"}, "method = 'guess'"),
     ({"directions": 0}, "directions = 0"),
     ({"step": 0.0}, "step = 0.0"),
+    ({"step": 1.001}, "step = 1.001"),
     ({"tolerance": -1.0}, "tolerance = -1.0"),
 ])  # fmt: skip
 def test_arguments_that_cannot_be(option, message):
