@@ -7,22 +7,25 @@ weights only, from its own caches; then each stage begins when all shares of the
 Nobody waits for a thread that has not begun. Each thread claims its own share of a stage, then those that their owners
 have not claimed yet, because they are late, held up by the system, or not there at all: whoever is alone does all. So a
 thread waits for shares alone that running threads compute. Whose they are changes no result.
+
+The system may take the processor from a thread amid its share, and all others wait until it comes back. Where that
+happens, others want the processors too, and it would happen again: for a while one thread works at a group alone.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from ..memory import empty, zeros
-from .atomics import add, claim, read
-from .bodies import Constant, helper, kernel, scratch, unpack
+from ..memory import address_of_array, empty, zeros
+from .atomics import add, claim, read, swap
+from .bodies import Constant, helper, kernel, scratch, unpack, words_at
 from .copying import contiguous
 from .elementwise import Formula, apply
 from .launch import run, threads
 from .recurrent_products import ALL_SLOTS, ROOM, VECTORS, kernels_for, part_of, tile_rows
 from .recurrent_steps import GROUPS, PHASES, SEQUENCES, SHARES, STAGES, add_back, backward, forward
 from .simd import Level, level, pointer_at, vector_of
-from .team import offer, pause
+from .team import nanoseconds, offer, pause
 
 # What the threads of a group share, each in a cache line of its own:
 LINE = 8  # int64
@@ -37,9 +40,13 @@ MOST_WORKERS = 128  # at one batch: their words are few enough for a recording t
 
 PAUSES = 200  # of the processor before a thread that waits offers it to others for the first time: some 8 µs
 PAUSES_BETWEEN = 40  # offers
+HELD_UP = 300_000  # nanoseconds of a wait that can only be for a thread from which the processor was taken
+LONGEST = 50_000_000  # nanoseconds that such a wait counts for at most
+ALONE = 16  # times as long as such a wait threads work alone
 PATIENCE = 50  # pauses before a thread takes the share of another, if that one has come to its shares so far
 
 _NO_WORDS = np.zeros(1, np.int64)
+_ALONE_UNTIL = np.zeros(1, np.int64)  # nanoseconds
 _GATES = {gates: Constant(gates) for gates in (1, 3, 4)}
 
 
@@ -75,26 +82,32 @@ def _are_done(words, count, pauses):
 
 
 @helper
-def _wait(words, count):
-    """Waits until so many shares are done."""
-    pauses = PAUSES
-    while not _are_done(words, count, pauses):
+def _wait(words, count, alone_until):
+    """Waits until so many shares are done; if that takes too long, notes until when threads are to work alone."""
+    if _are_done(words, count, PAUSES):
+        return
+    began = nanoseconds()
+    while not _are_done(words, count, PAUSES_BETWEEN):
         offer(words)
-        pauses = PAUSES_BETWEEN
+    now = nanoseconds()
+    if now - began > HELD_UP:
+        swap(alone_until, 0, now + ALONE * min(now - began, LONGEST))
 
 
 @kernel
 def _walk(begin, end, arguments):
     """Items: each share of each group, as the place where a thread begins."""
     everything = unpack(arguments)
-    stage, vector, mask, numbers, every = everything[:5]
-    given = everything[5:]
+    stage, vector, mask, numbers, every, alone_until = everything[:6]
+    given = everything[6:]
     some = numbers[0], numbers[1], numbers[2], numbers[3]
     layout = (*some, numbers[4], numbers[5], numbers[6], numbers[7], numbers[8])
     slots, room = scratch(numbers, ALL_SLOTS), scratch(given[0], ROOM)
     shares, stages = layout[SHARES], layout[STAGES]
     for item in range(begin, end):
         group, own = item // shares, item % shares
+        if own > 0 and nanoseconds() < read(words_at(alone_until), 0):
+            continue  # whoever begins at the first share does all
         words = pointer_at(every, group * (shares + 1) * LINE)
         first = part_of(layout[SEQUENCES], layout[GROUPS], group)
         last = part_of(layout[SEQUENCES], layout[GROUPS], group + 1)
@@ -113,7 +126,7 @@ def _walk(begin, end, arguments):
                             break
             own, patience, s = latest, PATIENCE if taken < 2 else 0, s + 1
             if shares > 1:
-                _wait(words, s * shares)
+                _wait(words, s * shares, words_at(alone_until))
 
 
 class Batch:
@@ -149,7 +162,7 @@ class Batch:
         n, steps, units = self.shape
         numbers = n, steps, units, self.groups, self.shares, stages, phases, self.starts, self.masked
         words = np.zeros(self.groups * (self.shares + 1) * LINE, np.int64) if self.shares > 1 else _NO_WORDS
-        arguments = stage, self.vector, self.mask, np.array(numbers, np.int64), words
+        arguments = stage, self.vector, self.mask, np.array(numbers, np.int64), words, address_of_array(_ALONE_UNTIL)
         run(_walk, self.groups * self.shares, 1, *arguments, *given)
 
     def forward(self, cell: Formula, h: np.ndarray, h0: np.ndarray | None, packed: np.ndarray, *given) -> None:

@@ -22,6 +22,7 @@ import _thread
 import ctypes
 import os
 import threading
+import time
 import warnings
 
 import llvmlite.binding as llvm
@@ -34,7 +35,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from .atomics import add, read, swap
-from .bodies import BODY, COUNT, HEADER, PARTS, address_of, call_body, helper, kernel, machine_code, words_at
+from .bodies import BODY, COUNT, HEADER, INT64, PARTS, address_of, call_body, helper, kernel, machine_code, words_at
 
 # What the threads share, each in a cache line of its own (the mutex and the conditions of POSIX in two):
 LINE = 8  # int64
@@ -84,9 +85,11 @@ def pause(typing):
 
 
 def _posix(name, places):
-    """That function for bodies, given the addresses of so many of the shared words."""
+    """That function for bodies, given the addresses of so many of the shared words. (Elsewhere nobody has to wait.)"""
 
     def call(context, builder, signature, values):
+        if os.name != "posix":
+            return context.get_dummy_value()
         byte = ir.IntType(8).as_pointer()
         given = [builder.bitcast(builder.gep(values[0], [place]), byte) for place in values[1:]]
         kind = ir.FunctionType(ir.IntType(32), [byte] * len(given))
@@ -110,6 +113,27 @@ _lock = _posix("pthread_mutex_lock", 1)
 _unlock = _posix("pthread_mutex_unlock", 1)
 _sleep = _posix("pthread_cond_wait", 2)
 _wake = _posix("pthread_cond_signal", 1)
+
+
+@intrinsic
+def nanoseconds(typing):
+    """A clock that is never set back."""
+
+    def generate(context, builder, signature, arguments):
+        if os.name != "posix":
+            return ir.Constant(INT64, 0)
+        with builder.goto_entry_block():
+            room = builder.alloca(ir.ArrayType(INT64, 2))
+        number, pointer = ir.IntType(32), INT64.as_pointer()
+        clock = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(number, [number, pointer]), "clock_gettime"
+        )
+        time_now = builder.bitcast(room, pointer)
+        builder.call(clock, [number(time.CLOCK_MONOTONIC), time_now])
+        whole = builder.mul(builder.load(time_now), INT64(10**9))
+        return builder.add(whole, builder.load(builder.gep(time_now, [INT64(1)])))
+
+    return types.int64(), generate
 
 
 # ---- what the threads do ---------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """The walk through the stages of recurrent cells: each share of each stage is computed once, after the whole of the
 stage before, whoever is there to do it."""
 
+import ctypes
 import os
 import threading
+import time
 from unittest import mock
 
 import numpy as np
@@ -11,6 +13,7 @@ from recurrent_cells import FUNCTIONS
 
 from tomograd.kernels import cpu
 from tomograd.kernels.cpu import recording, recurrent_walk
+from tomograd.kernels.cpu.bodies import HEADER, compiled
 from tomograd.kernels.cpu.elementwise import formula
 from tomograd.kernels.cpu.launch import run
 from tomograd.kernels.cpu.recurrent_steps import SHARES
@@ -43,9 +46,11 @@ class Walk:
     def __init__(self, shares, stages, work):
         self.counts, self.early = np.zeros((stages, shares), np.int64), np.zeros(shares * LINE, np.int64)
         self.words, self.shares, self.stages = np.zeros((shares + 1) * LINE, np.int64), shares, stages
+        self.alone_until = np.zeros(1, np.int64)
         layout = np.array([1, stages, 1, 1, shares, stages, 1, 0, 0])
         given = np.empty(shares * LINE), self.counts, self.early, work
-        self.arguments = counting, vector_of(np.dtype(float)), np.zeros(1, np.bool_), layout, self.words, *given
+        self.arguments = counting, vector_of(np.dtype(float)), np.zeros(1, np.bool_), layout, self.words
+        self.arguments += (self.alone_until.ctypes.data, *given)
 
     def run(self, count=None):
         """A launch of a thread for each share, or of so many."""
@@ -77,7 +82,7 @@ def test_who_comes_late_begins_where_the_others_are():
 
 
 def test_a_share_that_another_thread_has_claimed_is_waited_for():
-    """A share of the second stage is in the hands of a thread that takes its time."""
+    """A share of the second stage is with a thread that takes its time: for a while, others shall not join."""
     walk = Walk(2, 3, 10)
     walk.counts[0], walk.words[::LINE] = 1, (2, 1, 2)
     caller = threading.Thread(target=walk.run, kwargs={"count": 1}, daemon=True)
@@ -88,6 +93,22 @@ def test_a_share_that_another_thread_has_claimed_is_waited_for():
     walk.words[0] += 1
     caller.join(SECONDS)
     assert not caller.is_alive()
+    walk.check()
+    assert 0 < walk.alone_until[0] - time.monotonic_ns() < 1.1 * recurrent_walk.ALONE * recurrent_walk.LONGEST
+
+
+def test_for_a_while_only_who_begins_at_the_first_share_stays():
+    walk = Walk(2, 5, 10)
+    code = compiled(recurrent_walk._walk, *walk.arguments)
+    memory = code.slots()
+    values = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in walk.arguments]
+    code.pack(memory, 0, 0, 0, 1, *[0 if hasattr(a, "numba_type") else a for a in values])
+    address = ctypes.addressof(memory) + 8 * HEADER
+    walk.alone_until[0] = time.monotonic_ns() + 10**12
+    code.call(1, 2, address)
+    assert not walk.counts.any()
+    walk.alone_until[0] = time.monotonic_ns() - 1
+    code.call(1, 2, address)
     walk.check()
 
 
