@@ -6,7 +6,6 @@ from __future__ import annotations
 from math import inf
 
 from ..geometry import Pairs, Sizes, conv_output_size
-from ..half_precision import is_half
 from ..interface import twin_of
 from ..precision import chosen_precision
 from ..reference import convolution as reference
@@ -81,9 +80,9 @@ def _correlate(
         return
     x, weight, bias = contiguous(x), contiguous(weight), None if bias is None else contiguous(bias)
     precision = chosen_precision()
-    if not is_half(x.dtype) and depthwise.suits(works[0]):
+    if depthwise.suits(works[0]):
         depthwise.correlate(works, x, weight, bias, y, least)
-    elif not is_half(x.dtype) and few_channels.suits(works, x):
+    elif few_channels.suits(works, x):
         few_channels.correlate(works, x, weight, bias, y, least)
     elif all(convolution_tensor_cores.suits(work, x.dtype, precision) for work in works):
         for work in works:
@@ -105,7 +104,7 @@ def conv_weight_gradient(
     if dweight.size == 0:
         return dweight
     x, dy, precision = contiguous(x), contiguous(dy), chosen_precision()
-    if not is_half(x.dtype) and depthwise.suits(work):
+    if depthwise.suits(work):
         depthwise.correlate_weights(work, x, dy, dweight)
     elif convolution_tensor_cores.suits(work, x.dtype, precision):
         weight_tensor_cores.correlate_weights(work, x, dy, dweight, precision)

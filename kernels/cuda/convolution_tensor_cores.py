@@ -35,8 +35,8 @@ class Tiling(ctypes.Structure):
 
 
 def suits(work: Correlation, dtype: np.dtype, precision: str) -> bool:
-    """Whether the tensor cores may compute this, and are the best for it: numbers of 16 bits always; float32 where the
-    precision allows, and 16 bytes hold channels of one tap."""
+    """Whether the tensor cores may compute this: numbers of 16 bits always, whatever their channels; float32 where the
+    precision allows, and they are the best for it, as 16 bytes hold channels of one tap."""
     if is_half(dtype):
         return True
     return bool(dtype == np.float32 and precision in ROUNDED and work.c_in % 4 == 0 and work.c_out >= 8)

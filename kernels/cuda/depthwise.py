@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..half_precision import is_half
 from .correlation import Correlation
+from .dense import sum_type
 from .functions import Source, c_type
-from .launching import THREADS, empty, launch, pack_size, real
+from .launching import BYTES_AT_ONCE, THREADS, empty, launch, pack_size, real
 from .runtime import Array
 from .weight_tiles import WARP, add_parts, parts_of
 
@@ -15,7 +17,7 @@ TERMS = 9  # weights of a channel that a thread sums
 BYTES_OF_TERMS = 16 * 24  # of shared memory, for where they lie in a window
 WIDEST = 8  # output channels of a group: more are worth a product of matrices
 
-_PACKS = ("float, 1", "float, 4", "double, 1", "double, 2")
+_PACKS = ("float, 1", "float, 4", "double, 1", "double, 2", "Half, 1", "Half, 4", "BFloat16, 1", "BFloat16, 4")
 SOURCE = Source("depthwise.cu", correlate_channels=_PACKS, correlate_channel_weights=_PACKS)
 
 
@@ -42,15 +44,17 @@ def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array) ->
     n = _pack(work, x, dy)
     items = -(-work.groups * work.c_out // (WARP * n)) * -(-work.most_terms // TERMS)
     parts, pixels = parts_of(work.most_pixels, items * THREADS)
-    results = dweight if parts == 1 else empty((parts, dweight.size), x.dtype)
-    shared = BYTES_OF_TERMS + TERMS * THREADS * n * x.dtype.itemsize
+    whole = parts == 1 and not is_half(x.dtype)  # halves are rounded by whoever adds the parts
+    results = dweight if whole else empty((parts, dweight.size), sum_type(x.dtype))
+    shared = BYTES_OF_TERMS + TERMS * THREADS * n * results.dtype.itemsize
     function = SOURCE("correlate_channel_weights", c_type(x.dtype), n)
     launch(function, (x, dy, results, work, parts, pixels), items * parts * THREADS, shared=shared)
-    if parts > 1:
+    if not whole:
         add_parts(results, dweight)
 
 
 def _pack(work: Correlation, *arrays: Array) -> int:
-    """How many channels a thread takes at once: 16 bytes' worth where each is a group of its own, in and out."""
-    n = pack_size(*arrays)
+    """How many channels a thread takes at once where each is a group of its own, in and out: as many as 16 bytes have
+    room for, of what they are summed in."""
+    n = min(pack_size(*arrays), BYTES_AT_ONCE // sum_type(arrays[0].dtype).itemsize)
     return n if (work.c_in, work.c_out) == (1, 1) and work.groups % n == 0 else 1

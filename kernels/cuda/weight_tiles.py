@@ -25,7 +25,7 @@ def _spelled(number: str, tile: tuple[int, int, int]) -> str:
 
 
 _TILES = [_spelled("float", tile) for tile in (WIDE, SMALL, NARROW)] + [_spelled("double", DOUBLE)]
-SOURCE = Source("weight_tiles.cu", correlate_weights=tuple(_TILES), add_parts=REAL)
+SOURCE = Source("weight_tiles.cu", correlate_weights=tuple(_TILES), add_parts=(*REAL, "Half", "BFloat16"))
 
 
 def correlate_weights(work: Correlation, x: Array, dy: Array, dweight: Array) -> None:
@@ -69,4 +69,4 @@ def add_parts(parts: Array, total: Array) -> None:
     """total = parts[0] + parts[1] + …, always added in the same order."""
     arguments = parts, total, total.size, len(parts)
     function = SOURCE("add_parts", c_type(total.dtype))
-    launch(function, arguments, -(-total.size // WARP) * THREADS, shared=THREADS * total.dtype.itemsize)
+    launch(function, arguments, -(-total.size // WARP) * THREADS, shared=THREADS * parts.dtype.itemsize)

@@ -9,14 +9,20 @@
 // Few outputs. Bytes: x is read once from memory, and outweighs y. Some neighbouring threads share the pixels, each of
 // them takes 16 bytes of the input channels at a time, and has sums for all output channels; in the end these are added
 // over the threads.
+//
+// Numbers of 16 bits are computed with as float, and their weights lie in shared memory as such.
 #include "convolution.cuh"
+#include "halves.cuh"
 
 constexpr int PIXELS = 4, ACROSS = 4;
 
-// N channels of a thread in pieces of 16 bytes, such that neighbouring threads have neighbouring pieces.
+// Channels in a piece: 16 bytes of weights, or of sums.
+template <class T> constexpr int IN_PIECE = 16 / sizeof(Real<T>);
+
+// N channels of a thread in pieces, such that neighbouring threads have neighbouring pieces.
 template <class T, int N>
 struct Channels {
-    static constexpr int PIECE = 16 / sizeof(T), COLUMNS = ACROSS * N;
+    static constexpr int PIECE = IN_PIECE<T>, COLUMNS = ACROSS * N;
     static_assert(N % PIECE == 0, "channels are whole pieces");
 
     __device__ __forceinline__ static int at(int j) {
@@ -27,13 +33,13 @@ struct Channels {
 // The weights of all terms of a phase for the channels from `column` on: weights[term][channel], 0 beyond the last.
 template <int COLUMNS, class T>
 __device__ __forceinline__ void stage_weights(
-    T *weights, const T *w, int column, const Correlation &c, const Phase &p) {
+    Real<T> *weights, const T *w, int column, const Correlation &c, const Phase &p) {
     int count = p.taps() * c.c_in * COLUMNS;
     for (int i = threadIdx.x; i < count; i += blockDim.x) {
         Depth k;
         k.decode(i / COLUMNS, c, p);
         int channel = column + i % COLUMNS;
-        weights[i] = channel < c.c_out ? w[p.weights() + k.weight(c, p) + channel * c.w_strides[1]] : T(0);
+        weights[i] = channel < c.c_out ? real(w[p.weights() + k.weight(c, p) + channel * c.w_strides[1]]) : Real<T>(0);
     }
 }
 
@@ -41,19 +47,21 @@ __device__ __forceinline__ void stage_weights(
 // the first tap's.
 template <class T, int N>
 __device__ __forceinline__ void add_row_of_taps(
-    T (&sums)[PIXELS][N], const T *x, const T *weights, int position, const Correlation &c, const Along &along) {
+    Real<T> (&sums)[PIXELS][N], const T *x, const Real<T> *weights, int position, const Correlation &c,
+    const Along &along) {
     using Here = Channels<T, N>;
     int64 apart = along.step * c.x_strides[3];
 #pragma unroll 1
     for (int tap = 0; tap < along.taps; ++tap) {
         for (int channel = 0; channel < c.c_in; ++channel, weights += Here::COLUMNS) {
-            T numbers[PIXELS], factors[N];
+            Real<T> numbers[PIXELS], factors[N];
 #pragma unroll
             for (int i = 0; i < PIXELS; ++i)
-                numbers[i] = within(position + i * along.step, along.inputs) ? x[i * apart + channel] : T(0);
+                numbers[i] =
+                    within(position + i * along.step, along.inputs) ? real(x[i * apart + channel]) : Real<T>(0);
 #pragma unroll
             for (int j = 0; j < N; j += Here::PIECE) {
-                auto pack = *reinterpret_cast<const Pack<T, Here::PIECE> *>(weights + Here::at(j));
+                auto pack = *reinterpret_cast<const Pack<Real<T>, Here::PIECE> *>(weights + Here::at(j));
 #pragma unroll
                 for (int q = 0; q < Here::PIECE; ++q) factors[j + q] = pack.items[q];
             }
@@ -68,14 +76,14 @@ __device__ __forceinline__ void add_row_of_taps(
 
 // Write one pixel's sums (from the tile's first channel on), but at least `least`.
 template <class T, int N>
-__device__ __forceinline__ void write_pixel(const T (&sums)[N], T *y, int columns, bool pack, T least) {
+__device__ __forceinline__ void write_pixel(const Real<T> (&sums)[N], T *y, int columns, bool pack, Real<T> least) {
     using Here = Channels<T, N>;
 #pragma unroll
     for (int j = 0; j < N; j += Here::PIECE) {
         int channel = Here::at(j);
         Pack<T, Here::PIECE> result;
 #pragma unroll
-        for (int q = 0; q < Here::PIECE; ++q) result.items[q] = maximum(sums[j + q], least);
+        for (int q = 0; q < Here::PIECE; ++q) result.items[q] = stored(maximum(sums[j + q], least), T());
         if (pack) {
             if (channel < columns) store_whole(y + channel, result);
         } else {
@@ -91,9 +99,9 @@ __device__ __forceinline__ void write_pixel(const T (&sums)[N], T *y, int column
 template <class T, int N>
 __global__ void __launch_bounds__(256, 2)
     correlate_few_inputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c,
-                         bool pack_y, T least, int64 tiles_down, int64 tiles_across) {
+                         bool pack_y, Real<T> least, int64 tiles_down, int64 tiles_across) {
     constexpr int COLUMNS = Channels<T, N>::COLUMNS;
-    T *weights = shared_memory<T>();
+    auto *weights = shared_memory<Real<T>>();
     unsigned staged = 0xffffffffu, items = tiles_down * tiles_across * c.phases[0] * c.phases[1] * c.phases[2];
     for (unsigned item = blockIdx.x; item < items; item += gridDim.x) {
         unsigned tile = item / unsigned(tiles_down);
@@ -101,52 +109,52 @@ __global__ void __launch_bounds__(256, 2)
         Phase p = phase(c, tile / unsigned(tiles_across));
         if (tile != staged) {
             __syncthreads();
-            stage_weights<COLUMNS>(weights, w, column, c, p);
+            stage_weights<COLUMNS, T>(weights, w, column, c, p);
             __syncthreads();
             staged = tile;
         }
         Pixel pixel;
         pixel.decode_packs(item % unsigned(tiles_down) * (blockDim.x / ACROSS) + threadIdx.x / ACROSS, PIXELS, p);
         if (pixel.n >= c.batch) continue;
-        T sums[PIXELS][N];
+        Real<T> sums[PIXELS][N];
 #pragma unroll
         for (int j = 0; j < N; ++j) {
             int channel = column + Channels<T, N>::at(j);
-            T offset = bias && channel < c.c_out ? bias[channel] : T(0);
+            Real<T> offset = bias && channel < c.c_out ? real(bias[channel]) : Real<T>(0);
 #pragma unroll
             for (int i = 0; i < PIXELS; ++i) sums[i][j] = offset;
         }
         each_row_of_taps(pixel, c, p, [&](int64 origin, int d, int h, int position) {
             int term = (d * p.h.taps + h) * p.w.taps * c.c_in;
-            add_row_of_taps(sums, x + origin, weights + term * COLUMNS, position, c, p.w);
+            add_row_of_taps<T, N>(sums, x + origin, weights + term * COLUMNS, position, c, p.w);
         });
         T *to = y + pixel.place(c, p) + column;
 #pragma unroll
         for (int i = 0; i < PIXELS; ++i)
             if (pixel.w + i < p.w.outputs)
-                write_pixel(sums[i], to + i * int64(p.w.apart) * c.y_strides[3], columns, pack_y, least);
+                write_pixel<T, N>(sums[i], to + i * int64(p.w.apart) * c.y_strides[3], columns, pack_y, least);
     }
 }
 
 // The weights of all terms of a phase: weights[channel][term], 0 beyond the last channel.
 template <int K, class T>
 __device__ __forceinline__ void stage_channels(
-    T *weights, const T *w, int terms, const Correlation &c, const Phase &p) {
+    Real<T> *weights, const T *w, int terms, const Correlation &c, const Phase &p) {
     for (int i = threadIdx.x; i < K * terms; i += blockDim.x) {
         Depth k;
         k.decode(i % terms, c, p);
         int channel = i / terms;
-        weights[i] = channel < c.c_out ? w[p.weights() + k.weight(c, p) + channel * c.w_strides[1]] : T(0);
+        weights[i] = channel < c.c_out ? real(w[p.weights() + k.weight(c, p) + channel * c.w_strides[1]]) : Real<T>(0);
     }
 }
 
 // Add the terms of one row of the window, as `add_row_of_taps`, of this thread's input channels: packs lane,
 // lane + lanes, … `weights`: of channel 0 at the row's first tap; the next channel's are `terms` later.
 template <class T, int K>
-__device__ __forceinline__ void add_channels(T (&sums)[PIXELS][K], const T *x, const T *weights, int terms,
-                                             int position, int lane, int lanes, const Correlation &c,
+__device__ __forceinline__ void add_channels(Real<T> (&sums)[PIXELS][K], const T *x, const Real<T> *weights,
+                                             int terms, int position, int lane, int lanes, const Correlation &c,
                                              const Along &along) {
-    constexpr int N = 16 / sizeof(T);
+    constexpr int N = IN_PIECE<T>;
     int64 apart = along.step * c.x_strides[3];
 #pragma unroll 1
     for (int tap = 0; tap < along.taps; ++tap) {
@@ -159,11 +167,11 @@ __device__ __forceinline__ void add_channels(T (&sums)[PIXELS][K], const T *x, c
                     numbers[i] = *reinterpret_cast<const Pack<T, N> *>(x + i * apart + channel);
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                auto factors = *reinterpret_cast<const Pack<T, N> *>(weights + k * terms + channel);
+                auto factors = *reinterpret_cast<const Pack<Real<T>, N> *>(weights + k * terms + channel);
 #pragma unroll
                 for (int i = 0; i < PIXELS; ++i)
 #pragma unroll
-                    for (int j = 0; j < N; ++j) sums[i][k] += numbers[i].items[j] * factors.items[j];
+                    for (int j = 0; j < N; ++j) sums[i][k] += real(numbers[i].items[j]) * factors.items[j];
             }
         }
         position += along.dilation, x += along.input_step, weights += c.c_in;
@@ -174,9 +182,9 @@ __device__ __forceinline__ void add_channels(T (&sums)[PIXELS][K], const T *x, c
 // `tiles_down`: such items in the largest phase.
 template <class T, int K>
 __global__ void __launch_bounds__(256, 2)
-    correlate_few_outputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c, T least,
-                          int64 tiles_down, int lanes) {
-    T *weights = shared_memory<T>();
+    correlate_few_outputs(const T *x, const T *w, const T *bias, T *y, const __grid_constant__ Correlation c,
+                          Real<T> least, int64 tiles_down, int lanes) {
+    auto *weights = shared_memory<Real<T>>();
     unsigned staged = 0xffffffffu, items = tiles_down * c.phases[0] * c.phases[1] * c.phases[2];
     for (unsigned item = blockIdx.x; item < items; item += gridDim.x) {
         unsigned number = item / unsigned(tiles_down);
@@ -184,30 +192,30 @@ __global__ void __launch_bounds__(256, 2)
         int terms = p.taps() * c.c_in, lane = threadIdx.x % lanes;
         if (number != staged) {
             __syncthreads();
-            stage_channels<K>(weights, w, terms, c, p);
+            stage_channels<K, T>(weights, w, terms, c, p);
             __syncthreads();
             staged = number;
         }
         Pixel pixel;
         pixel.decode_packs(item % unsigned(tiles_down) * (blockDim.x / lanes) + threadIdx.x / lanes, PIXELS, p);
         bool exists = pixel.n < c.batch;
-        T sums[PIXELS][K] = {};
+        Real<T> sums[PIXELS][K] = {};
         if (exists)
             each_row_of_taps(pixel, c, p, [&](int64 origin, int d, int h, int position) {
                 int term = (d * p.h.taps + h) * p.w.taps * c.c_in;
-                add_channels(sums, x + origin, weights + term, terms, position, lane, lanes, c, p.w);
+                add_channels<T, K>(sums, x + origin, weights + term, terms, position, lane, lanes, c, p.w);
             });
         T *to = y + (exists ? pixel.place(c, p) : 0);
 #pragma unroll
         for (int i = 0; i < PIXELS; ++i) {
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                T sum = sums[i][k];
+                Real<T> sum = sums[i][k];
                 for (int distance = lanes / 2; distance > 0; distance /= 2)
                     sum += __shfl_xor_sync(0xffffffffu, sum, distance);
                 if (!exists || pixel.w + i >= p.w.outputs || k >= c.c_out || i % lanes != lane) continue;
-                if (bias) sum += bias[k];
-                to[i * int64(p.w.apart) * c.y_strides[3] + k] = maximum(sum, least);
+                if (bias) sum += real(bias[k]);
+                to[i * int64(p.w.apart) * c.y_strides[3] + k] = stored(maximum(sum, least), T());
             }
         }
     }

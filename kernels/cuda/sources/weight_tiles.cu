@@ -167,6 +167,6 @@ __global__ void __launch_bounds__(Tile::THREADS, 512 / Tile::THREADS)
 
 // sum[i] = Σ parts[part][i], for `count` numbers.
 template <class T>
-__global__ void add_parts(const T *parts, T *sum, int64 count, int64 number) {
-    add_rows<T>(parts, sum, count, number, shared_memory<T>());
+__global__ void add_parts(const Real<T> *parts, T *sum, int64 count, int64 number) {
+    add_rows(parts, sum, count, number, shared_memory<Real<T>>());
 }

@@ -5,6 +5,7 @@ import contextlib
 
 import numpy as np
 import pytest
+from halves import BFLOAT16, HALVES, require_one_rounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,17 +24,23 @@ def assert_equal(actual, expected):
     np.testing.assert_array_equal(actual, expected)
 
 
+def rounded(function, x, *arguments):
+    """What the reference makes of the arguments in double precision, in their own type."""
+    wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in (x, *arguments)]
+    return function(*wide).astype(x.dtype)
+
+
 def check_all(cuda, x, weight, bias, dy, geometry, activation=None):
     """conv and its two transposes, as the reference computes them; the arguments stay as they were."""
     given = [x, weight, dy] + ([] if bias is None else [bias])
     before = [array.copy() for array in given]
     arguments = (x, weight, bias, *geometry, activation)
-    assert_equal(cuda.conv(*arguments), reference.conv(*arguments))
+    assert_equal(cuda.conv(*arguments), rounded(reference.conv, *arguments))
     for offset in (None, np.arange(x.shape[-1], dtype=x.dtype)):
         arguments = (dy, weight, offset, x.shape[1:-1], *geometry)
-        assert_equal(cuda.conv_transpose(*arguments), reference.conv_transpose(*arguments))
+        assert_equal(cuda.conv_transpose(*arguments), rounded(reference.conv_transpose, *arguments))
     arguments = (x, dy, weight.shape[:-2], *geometry)
-    assert_equal(cuda.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
+    assert_equal(cuda.conv_weight_gradient(*arguments), rounded(reference.conv_weight_gradient, *arguments))
     for array, copy in zip(given, before, strict=True):
         assert np.array_equal(array, copy)
 
@@ -67,7 +74,7 @@ def test_many_channels(cuda, case):
 @pytest.mark.parametrize(
     "channels", [(1, 1), (1, 20), (2, 16), (4, 33), (8, 1), (20, 2), (36, 3), (64, 4), (6, 4), (4, 4)]
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, *HALVES], ids=str)
 def test_first_and_last_layers(cuda, channels, dtype):
     """Few channels on one side, in both directions; rows shorter and longer than a thread's pixels."""
     for width in (3, 9):
@@ -100,6 +107,8 @@ GEOMETRIES = [
     (np.float32, 2, (5, 6, 7), (3, 3, 3), (1, 2, 2), ((1, 1), (1, 0), (1, 1)), (1, 1, 1)),
     (np.float32, 1, (23, 25), (2, 3), (11, 9), ((1, 0), (0, 4)), (1, 1)),  # strides of more phases than a launch takes
     (np.float64, 1, (40,), (3,), (12,), ((0, 0),), (4,)),  # and of phases that no tap reaches
+    (np.float16, 1, (9, 8), (3, 2), (2, 3), ((0, 2), (3, 1)), (3, 2)),
+    (BFLOAT16, 2, (3, 6, 5), (1, 3, 2), (1, 2, 1), ((0, 0), (1, 0), (1, 1)), (1, 1, 2)),
     (np.float32, 3, (1, 1), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),  # of one pixel, most taps see padding
     (np.float32, 1, (6, 6), (1, 1), (1, 1), ((3, 3), (4, 0)), (1, 1)),  # of many pixels, most are padding
 ]
@@ -119,17 +128,18 @@ def test_geometries_with_groups_of_every_kind(cuda, geometry, channels):
 def test_depthwise_rows_of_every_length(cuda):
     """A thread computes a few pixels, of which some may be nobody's."""
     for width in range(1, 10):
-        check_layer(cuda, 1, (3, width), (3, 4), (20, 20), (1, 1), ((1, 1), (2, 1)), (1, 1), 20)
+        dtype = (np.float32, *HALVES)[width % 3]
+        check_layer(cuda, 1, (3, width), (3, 4), (20, 20), (1, 1), ((1, 1), (2, 1)), (1, 1), 20, dtype=dtype)
 
 
 @pytest.mark.parametrize("channels", [(40, 36, 1), (24, 72, 1), (33, 130, 1), (36, 36, 36), (130, 130, 65)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, *HALVES], ids=str)
 def test_gradients_of_weights_from_many_pixels(cuda, channels, dtype):
     """Enough pixels for several parts, the last of them shorter."""
     *channels, groups = channels
     x, dy = whole(0, (2, 13, 23, channels[0]), (2, 13, 23, channels[1]), dtype=dtype)
     arguments = x, dy, (3, 1), (1, 1), ((1, 1), (0, 0)), (1, 1), groups
-    assert_equal(cuda.conv_weight_gradient(*arguments), reference.conv_weight_gradient(*arguments))
+    assert_equal(cuda.conv_weight_gradient(*arguments), rounded(reference.conv_weight_gradient, *arguments))
 
 
 def test_a_gradient_of_weights_from_a_part_that_is_summed_in_runs(cuda, monkeypatch):
@@ -137,6 +147,27 @@ def test_a_gradient_of_weights_from_a_part_that_is_summed_in_runs(cuda, monkeypa
     monkeypatch.setattr(weight_tiles, "FEWEST_PIXELS", 1 << 30)
     arguments = x, dy, (1,), (1,), ((0, 0),), (1,), 1
     compare(cuda.conv_weight_gradient, reference.conv_weight_gradient, *arguments, terms=2048 + 3, random=True)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("channels", [(1, 20, 1), (16, 3, 1), (24, 24, 24), (7, 7, 7)])
+def test_halves_of_few_channels_and_narrow_groups(cuda, channels, dtype):
+    """On the ordinary units: sums in float32, one rounding."""
+    rng = np.random.default_rng(1)
+    c_in, c_out, groups = channels
+    shapes = (2, 9, 7, c_in), (3, 3, c_in // groups, c_out), (2, 9, 7, c_out), (c_out,)
+    x, w, dy, bias = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    geometry = (*PLAIN[:3], groups)
+
+    def check(function, terms, *arguments):
+        twin = getattr(reference, function.__name__)
+        wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
+        size = twin(*[np.abs(a) if isinstance(a, np.ndarray) else a for a in wide])
+        require_one_rounding(function(*arguments), twin(*wide), size, dtype, terms)
+
+    check(cuda.conv, 9 * c_in // groups + 1, x, w, bias, *geometry)
+    check(cuda.conv_transpose, 9 * c_out // groups, dy, w, None, (9, 7), *geometry)
+    check(cuda.conv_weight_gradient, 2 * 9 * 7, x, dy, (3, 3), *geometry)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
