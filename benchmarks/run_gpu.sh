@@ -114,7 +114,7 @@ sanitizer() {  # TOOL
 }
 
 report() {
-  "$python" -m tomograd.benchmarks.record "$out" --into "$out"
+  "$python" -m tomograd.benchmarks.record "$out" --into "$out" --page "$out/report.html"
 }
 
 # `timeout` runs programs: functions reach it through another shell of this script.

@@ -108,7 +108,9 @@ class Graph:
         """An array that is the same at each launch."""
         with self._given.in_use():
             array = self._cupy.empty(value.shape, value.dtype)
-        self._constants.append((array, np.array(value)))
+        value = np.array(value)
+        self._constants.append((array, value))
+        self._known.append((array, lambda _: value))
         return array
 
     @contextmanager
