@@ -283,8 +283,8 @@ def fed(make: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: Any, x: A
 
 
 def drawn(draw: Callable[[], Any], generator: random.Generator) -> Any:
-    """draw(), nested dicts of arrays that it makes of numbers of the generator; in a capture they hold a `Later` for
-    each array, which `placed` takes. Raises CaptureError where there is anything else in a dict: a graph repeats it."""
+    """draw(), nested dicts of arrays that it makes of numbers of the generator, and of tuples that it does not make of
+    them. In a capture there is a `Later` for each array, which `placed` takes; CaptureError where there is more."""
     if _current.graph is None:
         return draw()
     draws = _Draws(_current.graph, draw)
@@ -295,6 +295,8 @@ def drawn(draw: Callable[[], Any], generator: random.Generator) -> Any:
 def _later(value: Callable[[], Any], example: Any) -> Any:
     if isinstance(example, dict):
         return {key: _later(_entry(value, key), entry) for key, entry in example.items()}
+    if isinstance(example, tuple):
+        return example
     if not isinstance(example, np.ndarray):
         raise CaptureError(f"random numbers decide on {example!r}, which is no array")
     return Later(value, example)

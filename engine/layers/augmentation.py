@@ -359,9 +359,9 @@ class RandomCrop(RandomLayer):
         if training and all(have >= want for have, want in zip(size, wanted, strict=True)):
             generator = self.generator or random.generator()
             room = zip(size, wanted, strict=True)
-            return {"start": [int(generator.integers(0, have - want + 1)) for have, want in room], "size": wanted}
+            return {"start": np.array([generator.integers(0, have - want + 1) for have, want in room]), "size": wanted}
         kept = part_of_ratio(size, wanted)
-        return {"start": [(have - want) // 2 for have, want in zip(size, kept, strict=True)], "size": kept}
+        return {"start": np.array([(have - want) // 2 for have, want in zip(size, kept, strict=True)]), "size": kept}
 
     def transform_images(self, images: Tensor, transformation: Draw, training: bool = True) -> Tensor:
         return self._cropped(images, transformation, "bilinear")
@@ -371,13 +371,21 @@ class RandomCrop(RandomLayer):
         return F.astype(self._cropped(exact, transformation, "nearest"), masks.dtype)
 
     def _cropped(self, images: Tensor, draw: Draw, method: str) -> Tensor:
-        cuts = [slice(start, start + size) for start, size in zip(draw["start"], draw["size"], strict=True)]
-        part = images[(..., *cuts, slice(None))]
+        part = self._part(images, draw["start"], draw["size"])
         if draw["size"] == (self.height, self.width):
             return part
         batch = part if part.ndim == 4 else F.expand_dims(part, 0)
         resized = F.resize(batch, (self.height, self.width), method)
         return resized if part.ndim == 4 else F.squeeze(resized, 0)
+
+    @staticmethod
+    def _part(images: Tensor, start: Any, size: tuple[int, int]) -> Tensor:
+        if not isinstance(start, Later):
+            cuts = [slice(int(first), int(first) + extent) for first, extent in zip(start, size, strict=True)]
+            return images[(..., *cuts, slice(None))]
+        rows, columns = (np.arange(extent) for extent in size)  # in a graph the places are numbers on the GPU
+        images = F.take(images, placed(start, lambda first: first[0] + rows, images.array), images.ndim - 3)
+        return F.take(images, placed(start, lambda first: first[1] + columns, images.array), images.ndim - 2)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if not isinstance(input_shape, dict):
