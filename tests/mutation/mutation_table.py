@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cpu_bugs import CPU_BUGS
-from explained import EXPLAINED, SAMPLED, Explained
+from explained import EXPLAINED, SAMPLED, SAMPLED_LAUNCHERS, Explained
 from function_bugs import FUNCTION_BUGS
 from reference_bugs import REFERENCE_BUGS
 from seeded import Bug
@@ -41,6 +41,10 @@ All mutants of `engine/functions`, `kernels/reference`, `kernels/geometry.py` an
 `kernels/cpu`, whose twenty thousand mutants have to be compiled one by one, eight were drawn at random from each of
 {sampled}.
 
+Of the launchers of `kernels/cuda`, on kernels that are emulated on the CPU, six were drawn from each of {launchers}.
+Of the checker itself, `testing`, all mutants of `compare` were tried, and forty from each of `differences`, `gradcheck`
+and `rules`.
+
 Those below are the ones that no test finds, because they do the same, or differ in time or memory alone. A test holds
 that the statements are as they stand here; whether each still lives is for `survivors.py` to say.
 
@@ -55,7 +59,11 @@ def page() -> str:
         lines += [f"## {title}", "", "| bug | where | found by | which says |", "| --- | --- | --- | --- |"]
         lines += [f"| {_cell(b.name)} | `{b.where}` | {_cell(b.check)} | {_cell(b.words)}… |" for b in bugs]
         lines.append("")
-    return "\n".join([*lines, LIVING.format(sampled=", ".join(SAMPLED)), *map(_living, EXPLAINED), ""])
+    return "\n".join([*lines, _living_introduction(), *map(_living, EXPLAINED), ""])
+
+
+def _living_introduction() -> str:
+    return LIVING.format(sampled=", ".join(SAMPLED), launchers=", ".join(SAMPLED_LAUNCHERS))
 
 
 def _living(entry: Explained) -> str:

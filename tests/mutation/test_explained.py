@@ -7,15 +7,15 @@ import pytest
 from explained import EXPLAINED
 from mutants import mutants_of
 
-import tomograd.kernels
+from tomograd import engine, kernels, testing
 
-PACKAGE = {"kernels": Path(tomograd.kernels.__file__).parent, "engine": Path(tomograd.engine.__file__).parent}
+PACKAGES = {"kernels": kernels, "engine": engine, "testing": testing}
 
 
 @cache
 def changes_of(module):
     folder, _, rest = module.partition(".")
-    path = (PACKAGE[folder] / rest.replace(".", "/")).with_suffix(".py")
+    path = (Path(PACKAGES[folder].__file__).parent / rest.replace(".", "/")).with_suffix(".py")
     return {(mutant.before, mutant.after) for mutant in mutants_of(path.read_text(encoding="utf-8"))}
 
 

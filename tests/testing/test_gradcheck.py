@@ -693,6 +693,15 @@ def test_constants_cannot_be_linear():
         gradcheck(F.sparse_cross_entropy, [X, np.array([0, 2])], linear=[1])
 
 
+def test_numbers_from_which_a_step_overflows_are_named():
+    largest = np.finfo(np.float64).max / 8
+    with pytest.raises(
+        ValueError, match=r"input 0 at index \(1,\) is -2\.2\d*e\+307: a step from there would overflow"
+    ):
+        gradcheck(F.relu, np.array([largest, np.nextafter(-largest, -np.inf), 1.0]))
+    gradcheck(F.relu, np.array([largest, -largest]))
+
+
 def test_there_must_be_something_to_check():
     right = array_function(lambda x: x * 2.0, lambda dy, x: dy * 2.0)
     for inputs in (np.arange(3), [], [np.arange(3), np.array([True])]):

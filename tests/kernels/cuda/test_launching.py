@@ -149,6 +149,13 @@ def test_every_item_of_every_row_is_some_threads(rows, items, resident):
     assert parts == 1 or (parts - 1) * across < items  # no part of a row has nothing to do
 
 
+def test_no_grid_is_larger_than_a_gpu_takes():
+    with runtime.use(Noting(10**6)) as noting:
+        launching.launch_rows(ADD, (), 1, 10**9)
+    ((_, grid, _, _, _),) = noting.launches
+    assert grid == (1, 65535, 1)
+
+
 def test_rows_are_as_wide_as_leaves_fewest_threads_idle(noting):
     widths = {}
     for items in (1, 8, 16, 17, 24, 32, 64, 68, 100):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import cpu, functions, reductions, reference
+from . import checker, cpu, cuda, functions, reductions, reference
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,14 @@ class Explained:
 
 
 # The parts are by who looks at them together: shape and value functions, reductions and losses, …
-PARTS = {"functions": functions, "reductions": reductions, "reference": reference, "cpu": cpu}
+PARTS = {
+    "functions": functions,
+    "reductions": reductions,
+    "reference": reference,
+    "cpu": cpu,
+    "cuda": cuda,
+    "checker": checker,
+}
 EXPLAINED = [Explained(*entry) for part in PARTS.values() for entry in part.ENTRIES]
 
 
@@ -78,6 +85,30 @@ SAMPLED = [
     "winograd_tiles",
     "winograd_transforms",
     "workspaces",
+]
+
+# Modules of kernels/cuda of which a sample was tried, on the emulated cases: `survivors.py MODULE --sample 6`.
+SAMPLED_LAUNCHERS = [
+    "affine",
+    "channel_sum",
+    "copying",
+    "cross_entropy",
+    "dense",
+    "depthwise",
+    "dice",
+    "elementwise",
+    "launching",
+    "layer_normalization",
+    "lines",
+    "losses",
+    "normalization",
+    "optimizers",
+    "pooling",
+    "recurrence",
+    "resize",
+    "row_sums",
+    "rows",
+    "softmax",
 ]
 
 
