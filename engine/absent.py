@@ -67,9 +67,6 @@ ABSENT: dict[str, dict[str, str]] = {
         **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _OTHER_ENGINE),
         **dict.fromkeys(("MelSpectrogram", "STFTSpectrogram"), "a transform of sound"),
         "MaxNumBoundingBoxes": "there are no layers that take boxes",
-        **dict.fromkeys(
-            ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), "take TimeDistributed convolutions and an LSTM over them"
-        ),
         "GroupQueryAttention": "take MultiHeadAttention",
         "InputSpec": "layers check their inputs themselves, in `_check_input_shape`",
         "ReversibleEmbedding": "take an Embedding, and matmul with its transposed weights",

@@ -43,6 +43,7 @@ from .convolution import (
     SeparableConv1D,
     SeparableConv2D,
 )
+from .convolutional_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from .core import Dense, Embedding, Identity, InputLayer, Lambda, Masking, Rescaling
 from .einsum_dense import EinsumDense
 from .merging import (
@@ -150,6 +151,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",

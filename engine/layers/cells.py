@@ -57,6 +57,7 @@ class RecurrentCell(Layer):
     gates = 1
     states = 1  # how many there are
     bias_rows = 0  # (gates · units,), or (rows, gates · units)
+    kernel_size: tuple[int, ...] = ()  # of the window, where products are convolutions
 
     def __init__(
         self,
@@ -107,14 +108,14 @@ class RecurrentCell(Layer):
     def build(self, input_shape: Any) -> None:
         channels, columns = known_channels(input_shape, self.name), self.gates * self.units
         self.kernel = self.add_weight(
-            (channels, columns),
+            (*self.kernel_size, channels, columns),
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
             name="kernel",
         )
         self.recurrent_kernel = self.add_weight(
-            (self.units, columns),
+            (*self.kernel_size, self.units, columns),
             self.recurrent_initializer,
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
@@ -202,7 +203,7 @@ class RecurrentCell(Layer):
 
     def _check_input_shape(self, shape: Any) -> None:
         if self.built:
-            require_channels(shape, self.kernel.shape[0], self.name)
+            require_channels(shape, self.kernel.shape[-2], self.name)
 
 
 class SimpleRNNCell(RecurrentCell):

@@ -84,6 +84,10 @@ class RNN(Layer):
         sizes = self.cell.state_size
         return list(sizes) if isinstance(sizes, (list, tuple)) else [sizes]
 
+    def _shape_of(self, size: Any, sequences_shape: Any) -> tuple[Any, ...]:
+        """The shape of a state or output of this size."""
+        return (sequences_shape[0], size)
+
     def build(self, sequences_shape: Any) -> None:
         build_cell(self.cell, (sequences_shape[0], *sequences_shape[2:]))
         if not self.stateful:
@@ -97,7 +101,7 @@ class RNN(Layer):
         def zeros(size: Any) -> Any:
             if isinstance(size, (list, tuple)):
                 return [zeros(one) for one in size]
-            return self.add_weight((batch, size), "zeros", trainable=False, name="state")
+            return self.add_weight(self._shape_of(size, sequences_shape), "zeros", trainable=False, name="state")
 
         self.states = [zeros(size) for size in self.state_size]
 
@@ -137,7 +141,7 @@ class RNN(Layer):
         given = list(given) if isinstance(given, (list, tuple)) else [given]
         sizes, leaves = flatten(self.state_size), flatten(given)
         shapes = [tuple(np.shape(leaf)) for leaf in leaves]
-        expected = [(sequences.shape[0], size) for size in sizes]
+        expected = [self._shape_of(size, sequences.shape) for size in sizes]
         if shapes != expected:
             raise ValueError(f"{self.name}: initial_state has shapes {shapes}: expected {expected}")
         left = iter(leaves)
@@ -194,7 +198,8 @@ class RNN(Layer):
             state = new
             outputs.append(output)
         if not outputs:
-            nothing = from_array(np.zeros_like(sequences.array, shape=(batch, 0, output_size_of(cell))))
+            shape = self._shape_of(output_size_of(cell), sequences.shape)
+            nothing = from_array(np.zeros_like(sequences.array, shape=(batch, 0, *shape[1:])))
             return nothing, [state] if single else list(state)
         return F.stack(outputs, 1), [state] if single else list(state)
 
@@ -221,13 +226,16 @@ class RNN(Layer):
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         """The output's shape; with return_state a tuple of it and those of the states."""
-        batch, size = sequences_shape[0], output_size_of(self.cell)
-        output = (batch, sequences_shape[1], size) if self.return_sequences else (batch, size)
+        output = self._shape_of(output_size_of(self.cell), sequences_shape)
+        if self.return_sequences:
+            output = (output[0], sequences_shape[1], *output[1:])
         if not self.return_state:
             return output
 
         def of(size: Any) -> Any:
-            return [of(one) for one in size] if isinstance(size, (list, tuple)) else (batch, size)
+            if isinstance(size, (list, tuple)):
+                return [of(one) for one in size]
+            return self._shape_of(size, sequences_shape)
 
         return (output, *[of(size) for size in self.state_size])
 
@@ -254,23 +262,23 @@ def _chosen(taken: Any, after: Any, before: Any) -> Any:
 # ------------------------------------------------------------------------------------------------- layers of our cells
 
 
-def _of_cell(argument: str) -> Any:
+def of_cell(argument: str) -> Any:
     return property(lambda self: getattr(self.cell, argument), doc=f"The cell's {argument}.")
 
 
-class _Recurrent(RNN):
+class CellLayer(RNN):
     """A layer of a cell of ours: the cell's arguments are the layer's."""
 
-    units, activation, use_bias = _of_cell("units"), _of_cell("activation"), _of_cell("use_bias")
-    recurrent_activation = _of_cell("recurrent_activation")
-    kernel_initializer, kernel_regularizer = _of_cell("kernel_initializer"), _of_cell("kernel_regularizer")
-    kernel_constraint = _of_cell("kernel_constraint")
-    recurrent_initializer, recurrent_regularizer = _of_cell("recurrent_initializer"), _of_cell("recurrent_regularizer")
-    recurrent_constraint = _of_cell("recurrent_constraint")
-    bias_initializer, bias_regularizer = _of_cell("bias_initializer"), _of_cell("bias_regularizer")
-    bias_constraint = _of_cell("bias_constraint")
-    dropout, recurrent_dropout, seed = _of_cell("dropout"), _of_cell("recurrent_dropout"), _of_cell("seed")
-    unit_forget_bias, reset_after = _of_cell("unit_forget_bias"), _of_cell("reset_after")
+    units, activation, use_bias = of_cell("units"), of_cell("activation"), of_cell("use_bias")
+    recurrent_activation = of_cell("recurrent_activation")
+    kernel_initializer, kernel_regularizer = of_cell("kernel_initializer"), of_cell("kernel_regularizer")
+    kernel_constraint = of_cell("kernel_constraint")
+    recurrent_initializer, recurrent_regularizer = of_cell("recurrent_initializer"), of_cell("recurrent_regularizer")
+    recurrent_constraint = of_cell("recurrent_constraint")
+    bias_initializer, bias_regularizer = of_cell("bias_initializer"), of_cell("bias_regularizer")
+    bias_constraint = of_cell("bias_constraint")
+    dropout, recurrent_dropout, seed = of_cell("dropout"), of_cell("recurrent_dropout"), of_cell("seed")
+    unit_forget_bias, reset_after = of_cell("unit_forget_bias"), of_cell("reset_after")
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -284,7 +292,7 @@ class _Recurrent(RNN):
             require_channels(shape, self.cell.kernel.shape[0], self.name)
 
 
-def _cell_arguments(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def cell_arguments(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The cell's name, and what of a layer's arguments is its cell's as well."""
     return {"name": name, "dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True)}
 
@@ -295,7 +303,7 @@ def _without_cudnn(use_cudnn: Any, class_name: str) -> Any:
     raise ValueError(f'{class_name}: use_cudnn = {use_cudnn!r} is not supported: expected "auto" or False')
 
 
-class SimpleRNN(_Recurrent):
+class SimpleRNN(CellLayer):
     """The simple recurrent net over sequences: h_t = activation(x_t·kernel + bias + h_{t−1}·recurrent_kernel).
 
     (N, T, C) → (N, units), or (N, T, units) with return_sequences. For the weights and the formula see SimpleRNNCell,
@@ -330,7 +338,7 @@ class SimpleRNN(_Recurrent):
         cell = SimpleRNNCell(
             units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
             kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed, **_cell_arguments("simple_rnn_cell", kwargs),
+            bias_constraint, dropout, recurrent_dropout, seed, **cell_arguments("simple_rnn_cell", kwargs),
         )  # fmt: skip
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll,
@@ -338,7 +346,7 @@ class SimpleRNN(_Recurrent):
         )  # fmt: skip
 
 
-class LSTM(_Recurrent):
+class LSTM(CellLayer):
     """Long short-term memory over sequences: (N, T, C) → (N, units), or (N, T, units) with return_sequences.
 
     With return_state: (output, h, c). For the weights and the formula see LSTMCell, for dropout RecurrentCell, for the
@@ -379,7 +387,7 @@ class LSTM(_Recurrent):
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
             bias_initializer, unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer,
             kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed,
-            **_cell_arguments("lstm_cell", kwargs),
+            **cell_arguments("lstm_cell", kwargs),
         )  # fmt: skip
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll,
@@ -388,7 +396,7 @@ class LSTM(_Recurrent):
         self.use_cudnn = use_cudnn
 
 
-class GRU(_Recurrent):
+class GRU(CellLayer):
     """The gated recurrent unit over sequences: (N, T, C) → (N, units), or (N, T, units) with return_sequences.
 
     For the weights and the formula see GRUCell, for dropout RecurrentCell, for the other arguments and masks RNN.
@@ -429,7 +437,7 @@ class GRU(_Recurrent):
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
             bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
             recurrent_constraint, bias_constraint, dropout, recurrent_dropout, reset_after, seed,
-            **_cell_arguments("gru_cell", kwargs),
+            **cell_arguments("gru_cell", kwargs),
         )  # fmt: skip
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll,

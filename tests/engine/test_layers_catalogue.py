@@ -129,6 +129,13 @@ CATALOGUE = {
     "GRU-before": (lambda: L.GRU(2, reset_after=False, recurrent_dropout=0.4, seed=3, return_sequences=True), (3, 2)),
     "GRU-step": (lambda: L.GRU(1, dropout=0.5, seed=4, use_bias=False), (1, 4)),
     "RNN": (lambda: L.RNN([L.LSTMCell(2, seed=1, dropout=0.4), L.SimpleRNNCell(3)], return_sequences=True), (3, 4)),
+    "ConvLSTM1D": (lambda: L.ConvLSTM1D(2, 2, bias_initializer="random_normal"), (3, 4, 2)),
+    "ConvLSTM2D": (lambda: L.ConvLSTM2D(2, (2, 3), padding="same", return_sequences=True), (2, 3, 2, 1)),
+    "ConvLSTM2D-dropout": (
+        lambda: L.ConvLSTM2D(1, 2, strides=2, dropout=0.3, recurrent_dropout=0.4, seed=3, go_backwards=True),
+        (3, 4, 3, 2),
+    ),
+    "ConvLSTM3D": (lambda: L.ConvLSTM3D(1, (1, 2, 1), activation="softplus", use_bias=False), (2, 1, 3, 2, 2)),
     "Bidirectional": (lambda: L.Bidirectional(L.GRU(2, return_sequences=True)), (3, 2)),
     "Bidirectional-mul": (lambda: L.Bidirectional(L.LSTM(2), merge_mode="mul"), (3, 2)),
     "TimeDistributed": (lambda: L.TimeDistributed(L.Conv2D(2, 2, activation="tanh")), (2, 3, 3, 2)),

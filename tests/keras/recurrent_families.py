@@ -80,6 +80,30 @@ def recurrent() -> KerasFamily:
     return family
 
 
+def conv_lstm() -> KerasFamily:
+    """ConvLSTM in one to three dimensions."""
+    family = Cases("conv_lstm", seed=606)
+    lines, images = family.normal(4, 4, 5, 2), family.normal(1, 3, 4, 3, 2)
+    volumes = family.normal(1, 2, 2, 3, 2, 1)
+    two = {"filters": 2, "kernel_size": 2}
+    everything = {"return_sequences": True, "return_state": True}
+    for name, x in (("ConvLSTM1D", lines[:1, :3]), ("ConvLSTM2D", images), ("ConvLSTM3D", volumes)):
+        family.nested(name, [name, two], x)
+        family.nested(f"{name} same", [name, {**two, **everything, "padding": "same"}], x)
+    family.nested("strides", ["ConvLSTM2D", {**two, **everything, "strides": (2, 1), "padding": "same"}], images)
+    family.nested("dilation", ["ConvLSTM2D", {"filters": 1, "kernel_size": (2, 1), "dilation_rate": 2}], images)
+    plain = {"use_bias": False, "activation": "softsign", "recurrent_activation": "linear", "go_backwards": True}
+    family.nested("no bias, backwards", ["ConvLSTM1D", {**two, **plain, **everything}], lines[:1])
+    family.nested("mask", ["ConvLSTM1D", {**two, **everything}], lines, mask=MASK)
+    family.nested("mask, last output", ["ConvLSTM1D", two], lines, mask=MASK)
+    before = [family.normal(2, 4, 2, scale=0.5) for _ in range(2)]
+    family.nested("states", ["ConvLSTM1D", {**two, **everything}], lines[:2], *before)
+    family.nested(
+        "both ways", ["Bidirectional", {"layer": ["ConvLSTM1D", {**two, "return_sequences": True}]}], lines[:1]
+    )
+    return family
+
+
 def stateful() -> KerasFamily:
     """What a stateful layer gives for one batch after the other, and after its states are set to 0."""
     family = Cases("stateful", seed=605)
@@ -203,4 +227,4 @@ def masks() -> KerasFamily:
     return family
 
 
-FAMILIES = [recurrent, stateful, cells, wrappers, masks]
+FAMILIES = [recurrent, conv_lstm, stateful, cells, wrappers, masks]

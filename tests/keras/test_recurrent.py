@@ -38,6 +38,12 @@ def test_recurrent_layers(case, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", keras_oracle.cases("conv_lstm"), ids=str)
+def test_recurrent_convolutions(case, dtype):
+    check(case, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", keras_oracle.cases("stateful"), ids=str)
 def test_stateful_layers(case, dtype):
     layer = getattr(L, case.parameters["cls"])(2, stateful=True, return_sequences=True, dtype=dtype)
