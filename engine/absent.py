@@ -161,7 +161,7 @@ ABSENT: dict[str, dict[str, str]] = {
     },
     "optimizers": {
         "Adafactor": "AdamW keeps twice as much for each weight, which our models have room for",
-        "LossScaleOptimizer": "there is no float16 arithmetic that would need it",
+        "LossScaleOptimizer": "layers compute in float32 and float64, which need none",
         "MultiOptimizer": "train parts of a model with optimizers of their own in a train_step",
         "Muon": "made for the matrices of language models; AdamW or Lion train what is here",
         "OptimizerMap": "as MultiOptimizer",

@@ -54,7 +54,7 @@ def check_layer(cuda, arithmetic, batch, input_size, kernel_size, channels, *geo
     activation=st.sampled_from([None, "relu"]),
     dtype=st.sampled_from(HALVES),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_halves_of_any_channels(cuda, case, activation, dtype):
     x, weight, dy = (each.astype(dtype) for each in (case.x, case.weight, case.dy))
     bias = None if case.bias is None else case.bias.astype(dtype)

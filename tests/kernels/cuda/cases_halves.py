@@ -74,15 +74,15 @@ def test_a_net_with_relu_learns(device, dtype):
     rng = np.random.default_rng(2)
     weights = [rng.standard_normal(shape) * 0.3 for shape in ((3, 3, 1, 8), (8,), (3, 3, 8, 8), (8,), (32, 1), (1,))]
     weights = [tg.Tensor(weight.astype(np.float32)).to(device) for weight in weights]
-    x = tg.Tensor(rng.standard_normal((16, 8, 8, 1)).astype(dtype)).to(device)
-    y = tg.Tensor(np.ones((16, 1), np.float32)).to(device)
+    x = tg.Tensor(rng.standard_normal((6, 8, 8, 1)).astype(dtype)).to(device)
+    y = tg.Tensor(np.ones((6, 1), np.float32)).to(device)
     losses = []
-    for _ in range(5):
+    for _ in range(3):
         for weight in weights:
             weight.requires_grad, weight.grad = True, None
         w = [weight.astype(dtype) for weight in weights]
         features = F.conv(F.conv(x, w[0], w[1], 2, 1, activation="relu"), w[2], w[3], 2, 1, activation="relu")
-        prediction = F.dense(features.reshape(16, 32), w[4], w[5])
+        prediction = F.dense(features.reshape(6, 32), w[4], w[5])
         assert prediction.dtype == dtype
         loss = tg.losses.MeanSquaredError()(y, prediction)
         assert loss.dtype == np.float32
@@ -91,5 +91,5 @@ def test_a_net_with_relu_learns(device, dtype):
             assert weight.grad.dtype == np.float32
             weight.assign((weight - 0.02 * weight.grad).detach())
         losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert losses == sorted(losses, reverse=True)
