@@ -565,6 +565,12 @@ def test_constant_gradients_have_the_second_derivative_zero():
     assert [r.input for r in report.inputs] == [0, 1, 2]
 
 
+def test_second_derivatives_in_an_input_that_is_not_used_are_zero():
+    report = gradgradcheck(lambda x, y: x**2, [X, Y])
+    assert [r.input for r in report.inputs] == [0, 1, 2]
+    assert report.inputs[1].worst.analytic == report.inputs[1].worst.excess == 0.0
+
+
 def test_second_derivatives_without_one_input():
     def detached(x, y):
         return x * x * y.detach()

@@ -258,6 +258,15 @@ def test_a_backward_that_computes_what_nobody_wants():
         gradcheck(lambda x, y: ComputesAll()(x, y), [X, Y])
 
 
+def test_a_backward_deep_in_the_tape_that_computes_what_nobody_wants():
+    for function in (
+        lambda x, y: F.exp(ComputesAll()(x, y)),
+        lambda x, y: F.sin(x) * F.exp(ComputesAll()(F.tanh(x), y)),
+    ):
+        with pytest.raises(UnwantedGradientError, match=r"ComputesAll.backward computed a gradient in '[xy]'"):
+            gradcheck(function, [X, Y])
+
+
 def test_a_pair_that_is_told_what_is_wanted():
     def backward(dy, x, y, wanted):
         return dy * y if wanted[0] else None, dy * x if wanted[1] else None

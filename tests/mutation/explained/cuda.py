@@ -159,6 +159,30 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         MORE_ROOM,
     ),
     (
+        "kernels.cuda.few_channels",
+        "across = -(-works[0].c_out // (ACROSS * channels)) if few_inputs else 1",
+        ("across = -(-works[0].c_out // (ACROSS * channels)) if few_inputs else 2",),
+        SHARES,
+    ),
+    (
+        "kernels.cuda.output_tiles",
+        "parts = 1 if len(works) > 1 else _parts(works[0], tile)",
+        ("parts = 1 if len(works) >= 1 else _parts(works[0], tile)",),
+        "Sums are never cut in parts: the same ones, taken by too few blocks.",
+    ),
+    (
+        "kernels.cuda.output_tiles",
+        "if tile == WIDE:",
+        ("if not tile == WIDE:",),
+        "Sums are never cut in parts: the same ones, taken by too few blocks.",
+    ),
+    (
+        "kernels.cuda.output_tiles",
+        "return -(-work.most_pixels // tile[0]) * -(-work.c_out // tile[1]) * work.groups * work.all_phases",
+        ("return -(-work.most_pixels // tile[0]) * -(-work.c_out // tile[0]) * work.groups * work.all_phases",),
+        SHARES,
+    ),
+    (
         "kernels.cuda.recurrence",
         "WARP, MOST_THREADS = (32, 256)",
         ("WARP, MOST_THREADS = (31, 256)",),
