@@ -41,10 +41,10 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
     if isinstance(case, Classifier | Segmenter):
         built = network(case, which, on_gpu, "captured" in variants)
     elif isinstance(case, Recurrence):
-        built = recurrence(case, which, gpu.placed(case.arrays()) if on_gpu else case.arrays())
+        built = recurrence(case, which, gpu.placed(gpu.drawn(case)) if on_gpu else case.arrays())
     elif isinstance(case, Convolution | Dense | Operation):
         halves = gpu.FLOAT16 in variants
-        arrays = gpu.placed(case.arrays(), np.float16 if halves else None) if on_gpu else case.arrays()
+        arrays = gpu.placed(gpu.drawn(case), np.float16 if halves else None) if on_gpu else case.arrays()
         built = Built(run_of(case, which, arrays), first)
     else:
         built = call(case, which)

@@ -65,6 +65,11 @@ def build(case: Any, which: str, variants: list[str]) -> Built:
     return network(case, which, variants, channels_last)
 
 
+def arrays_of(case: Any) -> dict[str, np.ndarray]:
+    """The arrays of a case; on a GPU, which has copies of them, the same for all its passes."""
+    return case.arrays() if torch.get_default_device().type == "cpu" else gpu.drawn(case)
+
+
 def given(array: np.ndarray) -> torch.Tensor:
     """An array as a tensor, on the GPU where that is measured."""
     return torch.from_numpy(array).to(torch.get_default_device())
@@ -103,7 +108,7 @@ def as_it_is(result: torch.Tensor) -> np.ndarray:
 
 def convolution(case: Convolution, which: str, channels_last: bool, dtype: torch.dtype = torch.float32) -> Built:
     """One pass of a convolution or of a transposed one."""
-    arrays, d = case.arrays(), case.dimensions
+    arrays, d = arrays_of(case), case.dimensions
     x, dy = (tensor(arrays[name], channels_last).to(dtype) for name in ("x", "dy"))
     weight, bias = given(arrays["weight"]).movedim((-1, -2), (0, 1)).to(dtype), given(arrays["bias"]).to(dtype)
     weight = in_layout(weight, channels_last)
@@ -125,7 +130,7 @@ def convolution(case: Convolution, which: str, channels_last: bool, dtype: torch
 
 def dense(case: Dense, which: str, dtype: torch.dtype = torch.float32) -> Built:
     """One pass of a dense layer; PyTorch keeps its weight as (units, inputs)."""
-    arrays = case.arrays()
+    arrays = arrays_of(case)
     x, weight, bias, dy = (given(arrays[name]).to(dtype) for name in ("x", "weight", "bias", "dy"))
     weight = weight.t().contiguous()
     run = {
@@ -144,7 +149,7 @@ ORDERS = {"simple_rnn": (0,), "lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}  # of PyTo
 
 def recurrence(case: Recurrence, which: str) -> Built:
     """PyTorch's layer with the same weights: its gates lie in the rows, and every cell has two biases."""
-    arrays = case.arrays()
+    arrays = arrays_of(case)
     layer = CELLS[case.cell](case.channels, case.units, batch_first=True, device=torch.get_default_device())
 
     def in_rows(array: np.ndarray) -> torch.Tensor:
@@ -180,7 +185,7 @@ ACTIVATIONS: dict[str, Callable] = {
 
 def operation(case: Operation, which: str, channels_last: bool) -> Built:
     """Forward as autograd would run it in training, the gradient as autograd runs it, again and again."""
-    arrays = case.arrays()
+    arrays = arrays_of(case)
     tensors = {name: tensor(numbers, channels_last) for name, numbers in arrays.items()}
     if which == STEP:
         return optimizer(case, tensors)

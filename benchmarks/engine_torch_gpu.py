@@ -40,8 +40,7 @@ class OnGPU:
     """PyTorch's queue of work, as timing.Queue."""
 
     def __init__(self) -> None:
-        cache = getattr(torch.cuda.get_device_properties(), "L2_cache_size", 0)
-        self._over = torch.empty(bytes_to_write(cache), dtype=torch.uint8, device=DEVICE)
+        self._over: torch.Tensor | None = None  # made when it is needed: steps do without
 
     def event(self) -> Any:
         mark = torch.cuda.Event(enable_timing=True)
@@ -55,6 +54,9 @@ class OnGPU:
         torch.cuda.synchronize()
 
     def write_over_cache(self) -> None:
+        if self._over is None:
+            cache = getattr(torch.cuda.get_device_properties(DEVICE), "L2_cache_size", 0)
+            self._over = torch.empty(bytes_to_write(cache), dtype=torch.uint8, device=DEVICE)
         self._over.zero_()
 
 

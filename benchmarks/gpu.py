@@ -26,7 +26,7 @@ CUDA = "cuda"  # a variant of every engine: its arrays lie on the GPU
 FULL = 256 * 2**20  # bytes that a kernel moves at least
 MOST = 4096  # times the batch, at most
 MOST_STEPS = 64  # times that of a recurrent layer, whose steps wait for each other
-NUMBERS_OF_INPUT = 2**21  # that a network's batch has at least; several engines hold their activations at a time
+NUMBERS_OF_INPUT = 2**20  # that a network's batch has at least: seven engines hold their activations at a time
 SIDE = 8192  # of the square matrices whose product is the ceiling of multiply-adds
 EXACT, TF32, BFLOAT16, FLOAT16 = PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 _COMPUTE = {EXACT: 68, TF32: 77, BFLOAT16: 68, FLOAT16: 68}  # cublasComputeType_t: _32F, and with TF32 products
@@ -57,6 +57,16 @@ def _doubled(case: Any) -> Any:
     return replace(case, shape=(2 * case.shape[0], *case.shape[1:])) if isinstance(case, Operation) else case
 
 
+_drawn: dict[str, Any] = {"case": None, "arrays": {}}
+
+
+def drawn(case: Any) -> dict[str, np.ndarray]:
+    """The arrays of a case in main memory, drawn once for all its passes, which come one after another."""
+    if _drawn["case"] is not case:
+        _drawn.update(case=case, arrays=case.arrays())
+    return _drawn["arrays"]
+
+
 def placed(arrays: dict[str, np.ndarray], dtype: Any = None) -> dict[str, Any]:
     """The arrays on the GPU, as they are or in another type."""
     import cupy
@@ -76,8 +86,7 @@ class OnGPU:
         import cupy
 
         self._cupy = cupy
-        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-        self._over = cupy.empty(bytes_to_write(properties["l2CacheSize"]) // ITEM, cupy.float32)
+        self._over: Any = None  # made when it is needed: steps do without
 
     def event(self) -> Any:
         mark = self._cupy.cuda.Event()
@@ -91,6 +100,9 @@ class OnGPU:
         self._cupy.cuda.Device().synchronize()
 
     def write_over_cache(self) -> None:
+        if self._over is None:
+            properties = self._cupy.cuda.runtime.getDeviceProperties(self._cupy.cuda.Device().id)
+            self._over = self._cupy.empty(bytes_to_write(properties["l2CacheSize"]) // ITEM, self._cupy.float32)
         self._over.fill(0)
 
 

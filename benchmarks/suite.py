@@ -129,7 +129,7 @@ def begin(options: Options) -> Report:
 
 def go_on_with(earlier: Report, report: Report) -> None:
     """Take over what is known of an earlier run. Raises UserError if it is one of something else."""
-    for name in ("section", "device", "precision", "engines", "rounds", "threads"):
+    for name in ("section", "device", "precision", "engines", "rounds", *(() if report.on_gpu else ("threads",))):
         before, now = getattr(earlier, name), getattr(report, name)
         if before != now:
             raise UserError(None, f"--resume: {name} was {before} in the file, and is {now} now")

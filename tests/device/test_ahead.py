@@ -30,6 +30,7 @@ def test_every_instance_is_compiled_once():
     assert list(told.values()).count("no such type") == 1
 
 
+@pytest.mark.slow
 def test_in_several_processes(monkeypatch):
     wanted = ahead.functions()[:3]
     monkeypatch.setattr(ahead, "functions", lambda: wanted)

@@ -33,8 +33,8 @@ def test_batches_that_fill_a_gpu_are_the_same_cases_otherwise():
 def test_the_steps_with_targets_come_first_and_fill_a_gpu():
     steps = catalogue.entries("steps", on_gpu=True)
     assert [(step.case.name, step.case.batch) for step in steps[:6]] == [
-        ("S1 CNN", 32), ("S2 CNN", 32), ("S3 CNN", 1024), ("U-Net base 32", 32), ("U-Net base 16", 32),
-        ("3-D U-Net base 8", 8),
+        ("S1 CNN", 32), ("S2 CNN", 32), ("S3 CNN", 512), ("U-Net base 32", 16), ("U-Net base 16", 16),
+        ("3-D U-Net base 8", 4),
     ]  # fmt: skip
     assert {step.which for step in steps[:6]} == {"training step"}
     assert sorted(step.number for step in steps) == list(range(len(steps)))
@@ -55,6 +55,14 @@ def test_a_case_gives_there_what_it_gives_here(cupy, case):
         found = there.run()
         assert isinstance(found[0] if isinstance(found, tuple) else found, cupy.ndarray)
         np.testing.assert_allclose(there.output(found), here.output(here.run()), rtol=1e-4, atol=1e-5)
+
+
+def test_a_case_is_drawn_once_for_its_passes():
+    small, other = Dense(5, 7, 3), Dense(5, 7, 3)
+    assert gpu.drawn(small) is gpu.drawn(small)
+    first = gpu.drawn(small)
+    assert gpu.drawn(other) is not first  # the same sizes, but another row of the suite
+    assert gpu.drawn(small) is not first
 
 
 def test_networks_train_and_answer_there(cupy):

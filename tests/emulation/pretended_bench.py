@@ -123,7 +123,7 @@ def torch_on_cpu() -> list[Any]:
         "memory_reserved": lambda: 0,
         "max_memory_reserved": lambda: TAKEN,
         "get_device_name": lambda: "pretended",
-        "get_device_properties": lambda: SimpleNamespace(L2_cache_size=2**12),
+        "get_device_properties": lambda device: SimpleNamespace(L2_cache_size=2**12),
         "Stream": lambda: stream,
         "current_stream": lambda: stream,
         "stream": lambda which: nullcontext(),
