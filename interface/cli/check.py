@@ -52,7 +52,7 @@ def command(
             outcomes.append(checks.run(ENTRIES[name], on, quick))
     if sys.stderr.isatty():
         progress.show("")
-    facts = _facts()
+    facts = _facts(backends)
     if output is Output.json:
         found = [{**asdict(outcome), "passed": outcome.passed} for outcome in outcomes]
         print(json.dumps({**facts, "quick": quick, "functions": found}, indent=1, ensure_ascii=False))
@@ -77,26 +77,30 @@ def _matching(parts: list[str] | None, names: list[str]) -> list[str]:
     return [name for name in names if not parts or any(part in name for part in parts)]
 
 
-def _facts() -> dict[str, Any]:
-    """What there is to know of the machine, the versions and the settings that kernels depend on."""
-    from tomograd.benchmarks import machine
-    from tomograd.kernels.cpu import launch, simd
+def _facts(backends: list[str]) -> dict[str, Any]:
+    """What there is to know of the machine, the versions and what the backends depend on."""
+    from tomograd.benchmarks import gpu, machine
 
-    return {
+    facts = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.machine(),
-        "simd": simd.level().name,
-        "threads": launch.threads(),
         "versions": machine.versions(None),
     }
+    if backends != ["cuda"]:
+        from tomograd.kernels.cpu import launch, simd
+
+        facts |= {"simd": simd.level().name, "threads": launch.threads()}
+    return facts | ({"gpu": gpu.facts()} if "cuda" in backends else {})
 
 
 def _as_text(facts: dict[str, Any], backends: list[str], outcomes: list["Outcome"]) -> str:
     """The machine, a row for each function, what failed, and the sum."""
     machine, versions = facts["machine"], facts["versions"]
     columns = ["function", "checks", *[heading for name in backends for heading in (name, "ms")]]
+    computing = [f"{facts['threads']} threads, {facts['simd']}"] if "simd" in facts else []
+    computing += [facts["gpu"]["gpu"]] if "gpu" in facts else []
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {facts['threads']} threads, {facts['simd']}; "
+        f"{', '.join([machine['processor'], str(machine['cores']) + ' cores', *computing])}; "
         f"{machine['system']}; {', '.join(f'{name} {version}' for name, version in versions.items())}.",
         "",
         f"| {' | '.join(columns)} |",

@@ -1,4 +1,4 @@
-"""All CUDA kernels compiled ahead: every one is asked for, what fails is said, and there must be a GPU."""
+"""Commands on a GPU: all kernels compiled ahead (every one is asked for, what fails is said), and `tomograd check`."""
 
 from types import SimpleNamespace
 
@@ -52,3 +52,10 @@ def test_the_command(warmup, monkeypatch):
 def test_without_a_gpu(warmup):
     result = warmup()
     assert result.code == 2 and "--device cuda:" in result.err
+
+
+def test_tomograd_check_says_which_gpu_it_is(capsys):
+    with reference_device(), pytest.raises(SystemExit) as ended:
+        app(["check", "--backend", "cuda", "--quick", "--function", "softplus"], prog_name="tomograd")
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0 and ", pretended; " in shown and "threads" not in shown
