@@ -81,7 +81,7 @@ def _facts(backends: list[str]) -> dict[str, Any]:
     """What there is to know of the machine, the versions and what the backends depend on."""
     from tomograd.benchmarks import gpu, machine
 
-    facts = {
+    facts: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.machine(),
         "versions": machine.versions(None),
