@@ -109,7 +109,7 @@ bench() {  # SECTION PRECISION, and further options: goes on with what is there
 
 sanitizer() {  # TOOL
   compute-sanitizer --tool "$1" --error-exitcode 9 --target-processes all \
-    "$python" -m pytest --gpu -q -p no:cacheprovider tests/kernels/cuda/cases_*.py \
+    "$python" -m pytest --gpu --no-pool -q -p no:cacheprovider tests/kernels/cuda/cases_*.py \
     -k "training_run or empty or infinit or any_order"
 }
 

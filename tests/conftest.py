@@ -23,6 +23,11 @@ settings.load_profile("default")
 
 def pytest_addoption(parser):
     parser.addoption("--gpu", action="store_true", help="run the cases of the CUDA kernels on the GPU, not emulated")
+    parser.addoption(
+        "--no-pool",
+        action="store_true",
+        help="with --gpu: every array in memory of its own, so that compute-sanitizer sees what lies beyond its end",
+    )
 
 
 DATA = Path(os.environ.get("TOMOGRAD_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

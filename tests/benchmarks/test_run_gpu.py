@@ -67,7 +67,7 @@ def test_all_steps_in_their_order(run_gpu):
     for name in ("steps-tf32", "kernels-float16"):
         assert bench.format(*name.split("-"), "torch", run_gpu.out, name) in said[name]
     assert bench.format("steps", "float32", "captured", run_gpu.out, "steps-captured") in said["steps-captured"]
-    assert "-k training_run or empty" in said["racecheck"]
+    assert "--gpu --no-pool" in said["racecheck"] and "-k training_run or empty" in said["racecheck"]
     assert listed.index("tests-quick") < listed.index("tests") < listed.index("steps-tf32") < listed.index("memcheck")
 
 

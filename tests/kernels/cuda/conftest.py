@@ -19,14 +19,17 @@ def on_gpu(request):
 
 
 @pytest.fixture(scope="session")
-def cuda(on_gpu):
+def cuda(on_gpu, request):
     """The backend, as a namespace of functions of NumPy's arrays."""
     from tomograd.kernels import backend
     from tomograd.kernels.cuda import runtime
 
     if on_gpu:
+        import cupy
         from gpu_arrays import OnGPU
 
+        if request.config.getoption("--no-pool"):
+            cupy.cuda.set_allocator(None)
         yield OnGPU(backend("cuda"))
         return
     from emulated import Emulated
