@@ -130,8 +130,9 @@ def roofline_part(report: Report, number: int) -> str:
         f'for="{engine_class(report, engine, number)}"><i></i>{escape(engine)}</label>'
         for engine in report.engines
     )
+    computing = f"a product of large matrices, {report.precision}" if report.on_gpu else "multiply-adds in registers"
     lines = [
-        Line(None, peak / 1e9, f"multiply-adds in registers, {peak / 1e9:.0f} GF/s"),
+        Line(None, peak / 1e9, f"{computing}, {peak / 1e9:.0f} GF/s"),
         Line(largest / 1e9, peak / 1e9, f"copy of the largest cases, {largest / 1e9:.0f} GB/s"),
     ]
     if fastest > 1.2 * largest:

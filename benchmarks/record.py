@@ -43,8 +43,13 @@ def name_of(reports: Sequence[Report]) -> str:
 
 def markdown(folder: Path, reports: Sequence[Report]) -> str:
     """The whole file."""
-    gpus = ", ".join(dict.fromkeys(report.gpu for report in reports if report.gpu)) or "an unknown GPU"
-    parts = [f"# Measured on {gpus}", *machine(reports), *all_targets(reports), *steps(folder)]
+    gpus = ", ".join(dict.fromkeys(report.gpu for report in reports if report.gpu))
+    parts = [
+        f"# Measured on {gpus}" if gpus else "# Nothing measured on a GPU",
+        *machine(reports),
+        *all_targets(reports),
+        *steps(folder),
+    ]
     for report in reports:
         parts += [tables.markdown(report).rstrip("\n"), *predicted(report)]
     return "\n\n".join(parts) + "\n"

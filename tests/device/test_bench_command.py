@@ -72,6 +72,7 @@ def test_kernels_beside_the_peer(bench, tmp_path):
         assert row.ceilings.keys() == {"multiply-adds", "copy"} and row.peak > 0 and row.copy_share() > 0
     assert report.gpu == "pretended" and "cuDNN" in report.facts["torch:nchw"]
     shown = bench_report(tmp_path / "run.json", tmp_path / "page.html")
+    assert "a product of large matrices, float32" in (tmp_path / "page.html").read_text(encoding="utf-8")
     for words in ("Kernels on a GPU, float32", "gpu pretended", "cuDNN", "convolutions, each ratio", "share of a copy"):
         assert words in shown
 
@@ -109,10 +110,13 @@ def test_rounded_products_keep_the_rows_that_have_some(bench, tmp_path, precisio
 
 
 def test_steps_beside_the_peer(bench, tmp_path):
-    report = measured(bench, tmp_path / "run.json", "steps", "--peer", "torch", "--shape", "CNN")
+    measured(bench, tmp_path / "run.json", "steps", "--peer", "torch", "--shape", "training step")
+    report = measured(bench, tmp_path / "run.json", "steps", "--peer", "torch", "--shape", "batch 1", "--resume")
     every_value(report)
     assert report.engines == ["tomograd", "tomograd:captured", *EAGER, *WHOLE]
-    assert [row.which for row in report.rows][:3] == ["training step", "training step", "inference"]
+    assert [row.label.split(",")[0] for row in report.rows] == [
+        "S3 CNN", "S1 CNN", "U-Net base 16", "S3 CNN", "S1 CNN",
+    ]  # fmt: skip
     for row in report.rows:
         memory = {engine: result.notes.get("memory") for engine, result in row.results.items()}
         assert memory["tomograd"] > 0 and memory["torch:graphs"] == pretended_bench.TAKEN, memory
