@@ -2,6 +2,7 @@
 device, with small cases. Where PyTorch is installed it is the peer, on the CPU; everywhere a stand-in for its engine.
 """
 
+import gc
 import importlib.util
 from types import SimpleNamespace
 
@@ -36,9 +37,11 @@ def bench(request, monkeypatch, capsys):
     with reference_device():
         for patch in patches:
             patch.start()
+        gc.freeze()  # what the process has by now is not looked through before every case
         try:
             yield call
         finally:
+            gc.unfreeze()
             for patch in reversed(patches):
                 patch.stop()
 

@@ -44,7 +44,7 @@ SMALL: dict[Any, dict[str, Any]] = {
     },
     gpu: {"FULL": 4000, "NUMBERS_OF_INPUT": 200, "SIDE": 16},
     timing: {"LEAST": 2**12, "CACHES": 1},
-    worker: {"WARM_UP": 0.0, "gc": SimpleNamespace(collect=lambda: 0)},  # a tenth of a second in a large process
+    worker: {"WARM_UP": 0.0},
     suite: {"BUDGET": {"kernels": 1e-3, "steps": 1e-3}, "CEILING_BUDGET": 1e-3, "PAUSE": 0.0},
 }
 
