@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
 # All that needs a GPU: the tests of the CUDA kernels, the benchmarks, the sanitizer. From the checkout:
 #
-#     benchmarks/run_gpu.sh [--out FOLDER] [--limit SECONDS] [STEP…]      # all steps, in the order of --list
+#     benchmarks/run_gpu.sh [--out FOLDER] [--limit SECONDS] [--total SECONDS] [STEP…]    # all steps, as --list has them
 #     benchmarks/run_gpu.sh --list
 #
 # Installed must be what `pip install -e ".[cuda,test,bench]"` brings (cuda12 for CUDA 12); where tomograd itself is not
 # installed, the checkout is used as it lies. PYTHON names the interpreter.
 #
 # Results are files in FOLDER (gpu-results unless given): NAME.txt is what a step printed, summary.txt how each ended.
-# Nothing stops the rest: a step that takes longer than its limit is interrupted, and killed if it goes on. Benchmarks
-# write after every row; started again with the same FOLDER they go on where they were. `report` makes a page of it all,
-# and a file for benchmarks/results.
+# Nothing stops the rest: a step that takes longer than its limit is interrupted, and killed if it goes on; what --total
+# leaves no time for is not begun, but for the report. Benchmarks write after every row; started again with the same
+# FOLDER they go on where they were. `report` makes a page of it all, and a file for benchmarks/results.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
 python=${PYTHON:-python3}
 out=gpu-results
 limit=
+total=
 grace=${GRACE:-20}  # seconds from an interrupt until a step is killed
+for_report=15  # seconds that are kept for the report
 
 # Name, seconds that it may take, and what it is.
 steps='
@@ -43,7 +45,7 @@ report            60  a page and a file of the results
 names=$(awk 'NF {print $1}' <<< "$steps")
 
 usage() {
-  echo "usage: benchmarks/run_gpu.sh [--out FOLDER] [--limit SECONDS] [--list] [STEP…]" >&2
+  echo "usage: benchmarks/run_gpu.sh [--out FOLDER] [--limit SECONDS] [--total SECONDS] [--list] [STEP…]" >&2
   exit 2
 }
 
@@ -52,6 +54,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --out) out=${2:-} && [ -n "$out" ] || usage; shift 2 ;;
     --limit) limit=${2:-} && [[ $limit =~ ^[0-9]+$ ]] || usage; shift 2 ;;
+    --total) total=${2:-} && [[ $total =~ ^[0-9]+$ ]] || usage; shift 2 ;;
     --list) sed '/^$/d' <<< "$steps"; exit 0 ;;
     -*) usage ;;
     *) grep -qx -- "$1" <<< "$names" || { echo "no step is called $1; --list names them" >&2; exit 2; }
@@ -76,6 +79,15 @@ run() {
   local name=$1 seconds started code how
   shift
   seconds=${limit:-$(awk -v name="$name" '$1 == name {print $2}' <<< "$steps")}
+  if [ -n "$total" ] && [ "$name" != report ]; then
+    local left=$((total - SECONDS - grace - for_report))
+    [ "$seconds" -le "$left" ] || seconds=$left
+  fi
+  sed -i "/^$name: /d" "$summary"  # of an earlier run
+  if [ "$seconds" -le 0 ]; then
+    echo "$name: not begun, no time was left: $*" >> "$summary"
+    return
+  fi
   echo "== $name: $*"
   started=$SECONDS
   timeout --signal=INT --kill-after="$grace" "$seconds" "$@" > "$out/$name.txt" 2>&1
@@ -86,7 +98,6 @@ run() {
     127) how="not run, a program is missing" ;;
     *) how="failed, exit $code" ;;
   esac
-  sed -i "/^$name: /d" "$summary"  # of an earlier run
   echo "$name: $how ($((SECONDS - started)) s): $*" >> "$summary"
   tail -n 3 "$out/$name.txt"
 }

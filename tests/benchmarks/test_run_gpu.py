@@ -72,7 +72,7 @@ def test_all_steps_in_their_order(run_gpu):
 
 
 def test_what_fails_or_hangs_is_noted_and_stops_nothing(run_gpu):
-    told = {"FAILING": "check --backend", "HANGING": "bench steps", "GRACE": "1"}
+    told = {"FAILING": "check --backend", "HANGING": "bench steps", "GRACE": "0.1"}
     result = run_gpu("check", "steps-tf32", "report", "--limit", 1, **told)
     assert result.returncode == 1
     assert outcomes(run_gpu) == {"check": "failed, exit 3", "steps-tf32": "stopped after 1 s", "report": "passed"}
@@ -80,6 +80,12 @@ def test_what_fails_or_hangs_is_noted_and_stops_nothing(run_gpu):
     again = run_gpu("check")
     assert outcomes(run_gpu)["check"] == "passed" and len(outcomes(run_gpu)) == 3
     assert again.returncode == 1  # steps-tf32 is still to be done
+
+
+def test_what_there_is_no_time_for_is_not_begun_but_the_report(run_gpu):
+    assert run_gpu("check", "report", "--total", 16, GRACE="1").returncode == 1  # which are kept for the report
+    assert outcomes(run_gpu) == {"check": "not begun, no time was left", "report": "passed"}
+    assert run_gpu("check", "--total", 30, GRACE="1").returncode == 0
 
 
 def test_a_program_that_is_missing(run_gpu):
@@ -94,7 +100,7 @@ def test_where_it_is_not_installed_the_checkout_is_the_package(run_gpu):
     assert package.name.startswith("tmp.") and not package.exists()  # taken away in the end
 
 
-@pytest.mark.parametrize("arguments", [("nonsense",), ("--limit", "soon"), ("--sideways",), ("--limit",)])
+@pytest.mark.parametrize("arguments", [("nonsense",), ("--limit", "soon"), ("--sideways",), ("--total",)])
 def test_what_it_does_not_know(run_gpu, arguments):
     result = run_gpu(*arguments)
     assert result.returncode == 2 and result.stderr and not (run_gpu.out / "summary.txt").exists()

@@ -80,11 +80,11 @@ def test_kernels_beside_the_peer(bench, tmp_path):
         assert words in shown
 
 
-@pytest.mark.parametrize("peer", [[], pytest.param(["--peer", "torch"], marks=pytest.mark.slow)])
-def test_engines_in_processes_of_their_own(bench, monkeypatch, peer):
+@pytest.mark.slow
+def test_engines_in_processes_of_their_own(bench, monkeypatch):
     monkeypatch.setattr(suite, "Worker", processes.Worker)
     monkeypatch.setattr(processes, "WORKER", pretended_bench.COMMAND)
-    result = bench("kernels", *peer, "--shape", "relu 4×4×4×8 | forward")
+    result = bench("kernels", "--peer", "torch", "--shape", "relu 4×4×4×8 | forward")
     assert result.code == 0 and "share of a copy" in result.out
     assert "gpu pretended" in result.out and "| failed |" not in result.out.split("Geometric")[0], result.out
 

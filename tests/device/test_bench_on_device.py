@@ -11,6 +11,7 @@ from tomograd.benchmarks import catalogue, engine_tomograd, gpu, suite
 from tomograd.benchmarks.convolutions import PASSES, Convolution
 from tomograd.benchmarks.networks import Classifier
 from tomograd.benchmarks.operations import OPERATIONS, Dense
+from tomograd.benchmarks.recurrences import Recurrence
 from tomograd.failures import UserError
 
 
@@ -45,6 +46,8 @@ def test_the_steps_with_targets_come_first_and_fill_a_gpu():
 
 CASES = [Convolution.of("2,3,6,5→4,3,p1"), Convolution.of("1,4,5,5→2,2,s2,T"), Dense(5, 7, 3)]
 CASES += [replace(case, shape=(2, *(4,) * (len(case.shape) - 2), 8)) for case in OPERATIONS if len(case.shape) > 1]
+CASES += [replace(case, shape=(64,)) for case in OPERATIONS if len(case.shape) == 1]
+CASES += [Recurrence(cell, 2, 3, 4, 5) for cell in ("lstm", "gru", "simple_rnn")]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
@@ -53,7 +56,8 @@ def test_a_case_gives_there_what_it_gives_here(cupy, case):
         there = engine_tomograd.build(case, which, ["cuda", "tf32"])
         here = engine_tomograd.build(case, which, [])
         found = there.run()
-        assert isinstance(found[0] if isinstance(found, tuple) else found, cupy.ndarray)
+        found_first = found[0] if isinstance(found, tuple | list) else found
+        assert isinstance(getattr(found_first, "array", found_first), cupy.ndarray)
         np.testing.assert_allclose(there.output(found), here.output(here.run()), rtol=1e-4, atol=1e-5)
 
 
