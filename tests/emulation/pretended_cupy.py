@@ -34,13 +34,15 @@ _ALONG = ("sort", "argsort", "cumsum", "take_along_axis", "concatenate", "stack"
 KEYWORDS = {
     "functions": {
         **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like"), _LIKE),
-        **dict.fromkeys(("argmax", "argmin", "sum", "mean", "max", "min", "any", "all", "prod"), _REDUCED),
+        **dict.fromkeys(("argmax", "argmin", "max", "min", "any", "all"), _REDUCED),
+        **dict.fromkeys(("sum", "mean", "prod"), _REDUCED + " dtype"),
         **dict.fromkeys(_ALONG, "axis"),
         "arange": "dtype",
         "einsum": "optimize",
     },
     "methods": {
-        **dict.fromkeys(("argmax", "argmin", "sum", "mean", "max", "min", "any", "all", "prod"), _REDUCED),
+        **dict.fromkeys(("argmax", "argmin", "max", "min", "any", "all"), _REDUCED),
+        **dict.fromkeys(("sum", "mean", "prod"), _REDUCED + " dtype"),
         "astype": "copy order",
         "copy": "order",
         "cumsum": "axis",
@@ -183,10 +185,10 @@ class ndarray:
         return (self[place] for place in range(len(self)))
 
     def __getitem__(self, index: Any) -> ndarray:
-        return _call(lambda x, i: np.asarray(x[i]), (self, _in_bounds(self.shape, index)), {})
+        return _call(lambda x, i: np.asarray(x[_in_bounds(x.shape, i)]), (self, index), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        _call(operator.setitem, (self, _in_bounds(self.shape, index), value), {})
+        _call(lambda x, i, y: operator.setitem(x, _in_bounds(x.shape, i), y), (self, index, value), {})
 
     def __bool__(self) -> bool:
         return bool(self.get())
@@ -242,15 +244,15 @@ _give_methods()
 def _in_bounds(shape: tuple[int, ...], index: Any) -> Any:
     """An index whose arrays of integers begin anew beyond the ends of their axes: CuPy raises no IndexError."""
     parts = list(index) if isinstance(index, tuple) else [index]
-    taken = [part._held.ndim if isinstance(part, ndarray) and part.dtype.kind == "b" else 1 for part in parts]
+    taken = [part.ndim if isinstance(part, np.ndarray) and part.dtype.kind == "b" else 1 for part in parts]
     named = sum(n for part, n in zip(parts, taken, strict=True) if part is not None and part is not Ellipsis)
     axis = 0
     for place, (part, n) in enumerate(zip(parts, taken, strict=True)):
         if part is Ellipsis:
             axis += len(shape) - named
         elif part is not None:
-            if isinstance(part, ndarray) and part.dtype.kind in "iu" and axis < len(shape) and shape[axis]:
-                parts[place] = ndarray(part._held.astype(np.int64) % shape[axis], part._gpu)
+            if isinstance(part, np.ndarray) and part.dtype.kind in "iu" and axis < len(shape) and shape[axis]:
+                parts[place] = part.astype(np.int64) % shape[axis]
             axis += n
     return tuple(parts) if isinstance(index, tuple) else parts[0]
 
