@@ -15,7 +15,7 @@ import numpy as np
 from .. import kernels
 from ..kernels import memory
 from ..kernels.half_precision import is_bfloat16
-from .device import say_how_full
+from .device import computing_beside, say_how_full
 
 _OF_MAIN_MEMORY = (np.ndarray, int, float, np.generic)
 LARGE = memory.SMALLEST // 4  # elements: from here on the allocator's arrays are its own, even in float32
@@ -49,7 +49,8 @@ def apply(ufunc: Any, *operands: Any) -> Any:
     if all(isinstance(x, _OF_MAIN_MEMORY) for x in operands):
         return ufunc(*operands)
     try:
-        return ufunc(*map(_as_operand, operands))
+        with computing_beside(next(x for x in operands if not isinstance(x, _OF_MAIN_MEMORY))):
+            return ufunc(*map(_as_operand, operands))
     except MemoryError as error:
         shapes = ", ".join(str(getattr(x, "shape", ())) for x in operands)
         say_how_full(error, f"{ufunc.__name__} of arrays of shapes {shapes}")
@@ -78,9 +79,10 @@ def add(x: Any, y: Any, destination: Any = None) -> Any:
     """x + y for arrays of one type, put into `destination` if that is given, which may be one of them."""
     if destination is None and (x.size < LONG or x.shape != y.shape or x.dtype.kind != "f"):
         return compute(np.add, x, y)
-    if x.size < LONG:
-        return np.add(x, y, out=destination)
-    return kernels.of(x, y).add(filled(x), filled(y), destination)
+    with computing_beside(x):
+        if x.size < LONG:
+            return np.add(x, y, out=destination)
+        return kernels.of(x, y).add(filled(x), filled(y), destination)
 
 
 def total(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -169,9 +171,15 @@ def filled(x: Any) -> Any:
 
 def empty_like(x: Any, shape: tuple[int, ...]) -> Any:
     """An array of x's type, in its place (CPU or GPU), of another shape."""
-    return memory.empty(shape, x.dtype) if type(x) is np.ndarray else np.empty_like(x, shape=shape, order="C")
+    if type(x) is np.ndarray:
+        return memory.empty(shape, x.dtype)
+    with computing_beside(x):
+        return np.empty_like(x, shape=shape, order="C")
 
 
 def zeros_like(x: Any, shape: tuple[int, ...]) -> Any:
     """As empty_like, filled with zeros."""
-    return memory.zeros(shape, x.dtype) if type(x) is np.ndarray else np.zeros_like(x, shape=shape, order="C")
+    if type(x) is np.ndarray:
+        return memory.zeros(shape, x.dtype)
+    with computing_beside(x):
+        return np.zeros_like(x, shape=shape, order="C")

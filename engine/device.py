@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 Array = Any  # of NumPy, or of CuPy on a GPU
 
+_NOTHING: AbstractContextManager[Any] = nullcontext()
 _weights_on: ContextVar[str | None] = ContextVar("where weights are made", default=None)
 
 
@@ -41,6 +42,20 @@ def is_on(array: Array, device: str) -> bool:
     """Whether an array lies on a device; "cuda" is any GPU."""
     place = device_of(array)
     return place == device or (device == "cuda" and place != "cpu")
+
+
+def computing_beside(array: Array) -> AbstractContextManager[Any]:
+    """Within the `with` block the GPU on which an array lies is the current one, where CuPy computes and makes arrays;
+    nothing for one in main memory."""
+    return _NOTHING if isinstance(array, np.ndarray) else array.device
+
+
+def computing_on(device: str | None) -> AbstractContextManager[Any]:
+    """The same for a device; "cuda" is the current one. Raises as `move`."""
+    if device is None or ":" not in device:
+        return _NOTHING
+    cupy = gpu_library(device)
+    return cupy.cuda.Device(number_of(device, cupy))
 
 
 def move(array: Array, device: str) -> Array:

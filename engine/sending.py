@@ -101,12 +101,13 @@ class Sender:
         if found is None or found[0] is not array:
             return None
         _, sent, slot = found
-        stream = self._cupy.cuda.get_current_stream()
-        if slot is not self._current:
-            if self._current is not None:
-                self._current.used = self._event(stream)
-            self._current, slot.taken = slot, True
-        stream.wait_event(slot.copied)
+        with self._gpu:
+            stream = self._cupy.cuda.get_current_stream()
+            if slot is not self._current:
+                if self._current is not None:
+                    self._current.used = self._event(stream)
+                self._current, slot.taken = slot, True
+            stream.wait_event(slot.copied)
         return from_array(sent)
 
     def _event(self, stream: Any) -> Any:

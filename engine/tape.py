@@ -17,7 +17,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ContextDecorator
+from contextlib import AbstractContextManager, ContextDecorator
 from contextvars import ContextVar, Token
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import add, filled
-from .device import say_how_full
+from .device import computing_beside, device_of, say_how_full
 from .tensor import Array, Tensor, as_tensor, from_array
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -147,10 +147,12 @@ class Function:
     def __call__(self, *inputs: Tensor | None, **parameters: Any) -> Tensor:
         self.parameters = parameters
         arrays = [None if tensor is None else tensor.array for tensor in inputs]
-        if type(arrays[0]) is not np.ndarray:
-            self._require_one_place(arrays)
         try:
-            output = from_array(self.forward(*arrays, **parameters))
+            if type(arrays[0]) is np.ndarray:
+                output = from_array(self.forward(*arrays, **parameters))
+            else:
+                with self._one_place(arrays):
+                    output = from_array(self.forward(*arrays, **parameters))
         except MemoryError as error:
             say_how_full(error, f"{type(self).__name__} of {_shapes_of(arrays)}")
             raise
@@ -163,14 +165,19 @@ class Function:
                     break
         return output
 
-    def _require_one_place(self, arrays: Sequence[Array | None]) -> None:
-        """Raise TypeError if the first array lies on a GPU and another, that is no number, in main memory."""
+    def _one_place(self, arrays: Sequence[Array | None]) -> AbstractContextManager[Any]:
+        """What makes the GPU on which the arrays lie the current one. Raises TypeError if one that is no number lies
+        elsewhere than the first."""
+        first = arrays[0]
         for place, array in enumerate(arrays):
-            if isinstance(array, np.ndarray) and array.ndim and arrays[0] is not None:
+            if first is None:
+                first = array
+            elif array is not None and array.ndim and array is not first and device_of(array) != device_of(first):
                 raise TypeError(
-                    f"{type(self).__name__}: input {place}, of shape {array.shape}, lies in main memory, input 0 on a "
-                    'GPU: move one of them with .to("cuda") or .to("cpu")'
+                    f"{type(self).__name__}: input {place}, of shape {array.shape}, lies {_where(array)}, input 0 "
+                    f'{_where(first)}: move one of them with .to("{device_of(first)}") or .to("{device_of(array)}")'
                 )
+        return computing_beside(arrays[0] if first is None else first)
 
     def _record(self, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
         """Put this function on the tape."""
@@ -298,6 +305,10 @@ class Fused(Function):
         wanted = [x for x, need in zip(names, self.needs, strict=True) if need]
         gradients = iter(grad(output, wanted, cotangent, create_graph=_recording.get()))
         return tuple([next(gradients) if need else None for need in self.needs])
+
+
+def _where(array: Array) -> str:
+    return "in main memory" if isinstance(array, np.ndarray) else f"on GPU {array.device.id}"
 
 
 # ------------------------------------------------------------------------------------------------------ backward pass
@@ -461,7 +472,9 @@ def _backward_pass(
             function.needs = tuple([edge is not None and (leading is None or edge in leading) for edge in edges])
             if not any(function.needs):
                 continue
-            cotangents.deliver(function, function.backward(cotangent), cotangent)
+            with computing_beside(cotangent.array):
+                gradients_of_inputs = function.backward(cotangent)
+            cotangents.deliver(function, gradients_of_inputs, cotangent)
             if not retain_graph:
                 function._free()
     return cotangents
@@ -474,7 +487,8 @@ def _initial_gradient(output: Tensor, gradient: Any, argument: str) -> Tensor:
             raise GradientError(
                 f"an output of shape {output.shape} is not a single number: give {argument}, an array of that shape"
             )
-        return from_array(np.ones_like(output.array))
+        with computing_beside(output.array):
+            return from_array(np.ones_like(output.array))
     gradient = as_tensor(gradient, dtype=None if isinstance(gradient, Tensor) else output.dtype)
     if gradient.shape != output.shape or gradient.dtype != output.dtype:
         raise ValueError(

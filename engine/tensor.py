@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..kernels.half_precision import as_dtype, is_floating, is_half
-from .device import device_of
+from .device import computing_beside, device_of
 
 Array: TypeAlias = Any  # np.ndarray, or cupy.ndarray on a GPU
 Axis: TypeAlias = int | tuple[int, ...] | None
@@ -52,7 +52,8 @@ class Tensor:
         array = _to_array(data, dtype)
         source = data.array if isinstance(data, Tensor) else data
         if array is source or array.base is source or not array.flags.c_contiguous:
-            array = array.copy(order="C")
+            with computing_beside(array):
+                array = array.copy(order="C")
         self.array: Array = array
         self.node: tape.Function | None = None
         self.version = [0]
@@ -171,7 +172,8 @@ class Tensor:
 
     def copy(self) -> Tensor:
         """A leaf of its own memory with the same values; it requires no gradient."""
-        return from_array(self.array.copy(order="C"))
+        with computing_beside(self.array):
+            return from_array(self.array.copy(order="C"))
 
     def to(self, device: str) -> Tensor:
         """The tensor on "cpu", "cuda" or "cuda:N"; itself if it is there already. Differentiable."""
@@ -254,7 +256,8 @@ class Tensor:
         floating = is_floating(value.dtype)
         if not (floating or value.dtype.kind in "iub") or (floating and not is_floating(self.dtype)):
             raise TypeError(f"cannot assign values of type {value.dtype} to a tensor of type {self.dtype}")
-        self.array[index] = value
+        with computing_beside(self.array):
+            self.array[index] = value
         self.changed()
 
     def changed(self) -> None:
@@ -333,7 +336,8 @@ class Tensor:
         return functions.abs(self)
 
     def __invert__(self) -> Tensor:
-        return from_array(np.invert(self.array))
+        with computing_beside(self.array):
+            return from_array(np.invert(self.array))
 
     # ------------------------------------------------------------------- comparisons: boolean tensors, no gradient
 
@@ -485,7 +489,8 @@ def _to_array(data: Any, dtype: Any) -> Array:
         if array.dtype == np.float64 and not _holds_arrays(data):
             array = array.astype(np.float32)
     if dtype is not None:
-        array = array.astype(as_dtype(dtype), copy=False)
+        with computing_beside(array):
+            array = array.astype(as_dtype(dtype), copy=False)
     if array.dtype.kind not in "fiub" and not is_floating(array.dtype):
         raise TypeError(
             f"a tensor holds floating, integer or boolean numbers, not {array.dtype} (given a {type(data).__name__})"

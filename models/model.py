@@ -25,7 +25,7 @@ import numpy as np
 from ..engine import optimizers
 from ..engine.absent import ABSENT_METHODS
 from ..engine.config import constructor_arguments, serialize
-from ..engine.device import checked, gpu_library, weights_on
+from ..engine.device import checked, computing_on, gpu_library, weights_on
 from ..engine.layers import Layer
 from ..engine.layers.symbolic import flatten, has_symbols, map_structure
 from ..engine.masks import mask_of, with_mask
@@ -128,7 +128,7 @@ class Model(Layer):
     def __call__(self, inputs: Any, *further: Any, training: bool | None = None, **arguments: Any) -> Any:
         if self._device is None:
             return super().__call__(inputs, *further, training=training, **arguments)
-        with weights_on(self._device):
+        with weights_on(self._device), computing_on(self._device):
             return super().__call__(inputs, *further, training=training, **arguments)
 
     def _convert(self, leaf: Any) -> Any:
@@ -415,19 +415,22 @@ class Model(Layer):
         self.reset_metrics()
         if class_weight is not None:
             sample_weight = training.class_weights(y, class_weight, sample_weight)
-        logs = training.numbers(self.train_step(step_data(*as_arrays((x, y, sample_weight)))))
-        return _as_list(logs | self.metric_results(), return_dict)
+        with computing_on(self._device):
+            logs = training.numbers(self.train_step(step_data(*as_arrays((x, y, sample_weight)))))
+            return _as_list(logs | self.metric_results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, without training; as `train_on_batch`."""
         self._require_compiled("test_on_batch")
         self.reset_metrics()
-        logs = training.numbers(self.test_step(step_data(*as_arrays((x, y, sample_weight)))))
-        return _as_list(logs | self.metric_results(), return_dict)
+        with computing_on(self._device):
+            logs = training.numbers(self.test_step(step_data(*as_arrays((x, y, sample_weight)))))
+            return _as_list(logs | self.metric_results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
-        return map_structure(np.array, self.predict_step(step_data(as_arrays(x))))
+        with computing_on(self._device):
+            return map_structure(np.array, self.predict_step(step_data(as_arrays(x))))
 
     def _require_compiled(self, caller: str) -> None:
         if not self.compiled:
@@ -479,11 +482,12 @@ class Model(Layer):
         self._require_compiled("fit")
         if device is not None:
             self.to(device)
-        return training.fit(
-            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
-            class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
-            validation_freq,
-        )  # fmt: skip
+        with computing_on(self._device):
+            return training.fit(
+                self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
+                class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
+                validation_freq,
+            )  # fmt: skip
 
     def evaluate(
         self,
@@ -499,8 +503,9 @@ class Model(Layer):
         """Loss and metrics over all of the data (or `steps` batches): a list (the loss alone without metrics), or a
         dict. The list is in the order of `metrics_names`. A callback may end it by `model.stop_evaluating = True`."""
         self._require_compiled("evaluate")
-        logs = training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
-        return _as_list(logs, return_dict)
+        with computing_on(self._device):
+            logs = training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
+            return _as_list(logs, return_dict)
 
     def predict(
         self,
@@ -512,7 +517,8 @@ class Model(Layer):
     ) -> Any:
         """The outputs for all of x (or `steps` batches), as one array (or in the structure of the model's outputs). A
         callback may end it by `model.stop_predicting = True`; on_predict_batch_end is told {"outputs": …}."""
-        return training.predict(self, x, batch_size, verbose, steps, callbacks)
+        with computing_on(self._device):
+            return training.predict(self, x, batch_size, verbose, steps, callbacks)
 
     # --------------------------------------------------------------------------------------------------- on disk
 

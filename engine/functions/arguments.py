@@ -11,6 +11,7 @@ import numpy as np
 
 from ...kernels.half_precision import is_floating, is_half
 from ..capture import check_input
+from ..device import computing_beside
 from ..tensor import Tensor, as_tensor
 
 Result = TypeVar("Result")
@@ -123,11 +124,12 @@ def require_in_range(function: str, argument: str, values: Any, size: int, what:
     """Raise ValueError, with the first offender and its position, unless all values are in 0 … size − 1."""
     if check_input(values, lambda host: require_in_range(function, argument, host, size, what)):
         return
-    if values.size and (int(values.min()) < 0 or int(values.max()) >= size):
-        wrong = (values < 0) | (values >= size)
-        position = tuple(int(i[0]) for i in wrong.nonzero())
-        at = position[0] if len(position) == 1 else position
-        raise ValueError(
-            f"{function}: {argument} at position {at} is {int(values[position])}, "
-            f"but there are {size} {what}: expected 0 to {size - 1}"
-        )
+    with computing_beside(values):
+        if values.size and (int(values.min()) < 0 or int(values.max()) >= size):
+            wrong = (values < 0) | (values >= size)
+            position = tuple(int(i[0]) for i in wrong.nonzero())
+            at = position[0] if len(position) == 1 else position
+            raise ValueError(
+                f"{function}: {argument} at position {at} is {int(values[position])}, "
+                f"but there are {size} {what}: expected 0 to {size - 1}"
+            )

@@ -13,6 +13,7 @@ import numpy as np
 from ...kernels.half_precision import is_floating
 from .. import arrays
 from ..arrays import apply, compute
+from ..device import computing_beside
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, beside, operands
 from .broadcasting import sum_to
@@ -291,12 +292,17 @@ def logaddexp(x: Any, y: Any) -> Tensor:
     return LogAddExp()(*operands(x, y))
 
 
+def _any_greater(low: Array, high: Array) -> bool:
+    with computing_beside(high if isinstance(low, np.ndarray) else low):
+        return bool(apply(np.greater, low, high).any())
+
+
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Tensor:
     """x held to a_min … a_max (numbers or arrays; None: no bound). The gradient is 1 at the bounds, 0 beyond."""
     x = as_tensor(x)
     low = None if a_min is None else operands(x, a_min)[1]
     high = None if a_max is None else operands(x, a_max)[1]
-    if low is not None and high is not None and bool(apply(np.greater, low.array, high.array).any()):
+    if low is not None and high is not None and _any_greater(low.array, high.array):
         raise ValueError(f"clip: a_min = {a_min} is larger than a_max = {a_max}")
     if low is not None:
         x = Maximum()(*operands(x, low))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..capture import constant
+from ..device import computing_beside
 from ..tensor import Array, Tensor, beside, from_array
 from .activations import softmax
 from .arguments import constant_array, floating, normalize_axes
@@ -36,8 +37,9 @@ def masked_softmax(x: Any, mask: Any = None, axis: int | Sequence[int] = -1) -> 
     if mask is None:
         return softmax(x, axis)
     shown = _boolean("masked_softmax", mask, x)
-    any_shown = shown.any(axis=normalize_axes(axis, x.ndim), keepdims=True)
-    hidden = np.where(any_shown, x.dtype.type(-np.inf), x.dtype.type(0.0))
+    with computing_beside(x.array):
+        any_shown = shown.any(axis=normalize_axes(axis, x.ndim), keepdims=True)
+        hidden = np.where(any_shown, x.dtype.type(-np.inf), x.dtype.type(0.0))
     return where(shown, softmax(where(shown, x, from_array(hidden)), axis), 0.0)
 
 
@@ -96,7 +98,8 @@ def visible(mask: Any, scores: Tensor, is_causal: bool) -> Array | None:
         return mask
     queries, keys = scores.shape[-2:]
     earlier = constant(np.arange(keys) <= np.arange(queries)[:, np.newaxis], scores.array)
-    return earlier if mask is None else earlier & _boolean("attention_weights", mask, scores)
+    with computing_beside(scores.array):
+        return earlier if mask is None else earlier & _boolean("attention_weights", mask, scores)
 
 
 def _boolean(function: str, mask: Any, x: Tensor) -> Array:

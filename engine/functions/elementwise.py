@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import compute
+from ..device import computing_beside
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, from_array
 from .arguments import as_floating
@@ -241,9 +242,13 @@ def round(x: Any) -> Tensor:
 
 def zeros_like(x: Any) -> Tensor:
     """Zeros of x's shape and type, constant."""
-    return from_array(np.zeros_like(as_tensor(x).array))
+    array = as_tensor(x).array
+    with computing_beside(array):
+        return from_array(np.zeros_like(array))
 
 
 def ones_like(x: Any) -> Tensor:
     """Ones of x's shape and type, constant."""
-    return from_array(np.ones_like(as_tensor(x).array))
+    array = as_tensor(x).array
+    with computing_beside(array):
+        return from_array(np.ones_like(array))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import computing_beside
 from ..tensor import Tensor, beside, from_array
 from .arguments import floating, integer_array, require_in_range
 from .indexing import Index
@@ -31,7 +32,8 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Tensor:
     Raises ValueError for a label outside 0 … classes − 1.
     """
     labels = integer_array("one_hot", "labels", labels)
-    require_in_range("one_hot", "the class index", labels, classes, "classes")
-    encoded = np.zeros_like(labels, dtype=dtype, shape=(*labels.shape, classes))
-    np.put_along_axis(encoded, labels[..., None], 1, -1)
-    return from_array(encoded)
+    with computing_beside(labels):
+        require_in_range("one_hot", "the class index", labels, classes, "classes")
+        encoded = np.zeros_like(labels, dtype=dtype, shape=(*labels.shape, classes))
+        np.put_along_axis(encoded, labels[..., None], 1, -1)
+        return from_array(encoded)

@@ -14,6 +14,7 @@ import numpy as np
 from ... import kernels
 from ..arrays import zeros_like
 from ..capture import check_input
+from ..device import computing_beside
 from ..tape import Function
 from ..tensor import Array, Tensor, as_tensor, beside, library_of
 from .arguments import integer_array, normalize_axis, require_in_range
@@ -154,7 +155,9 @@ def _require_in_range(parts: tuple[Any, ...], shape: tuple[int, ...]) -> None:
 def _require_below(values: Array, axis: int, size: int) -> None:
     if check_input(values, lambda host: _require_below(host, axis, size)) or not values.size:
         return
-    for extreme in (int(values.min()), int(values.max())):
+    with computing_beside(values):
+        extremes = int(values.min()), int(values.max())
+    for extreme in extremes:
         if not -size <= extreme < size:
             raise IndexError(f"index {extreme} is out of bounds for axis {axis} with size {size}")
 

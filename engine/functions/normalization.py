@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
+from ..device import computing_beside
 from ..tape import Fused
 from ..tensor import Array, Tensor, as_tensor, from_array
 from .activations import relu, split_activation
@@ -191,4 +192,5 @@ def _given(tensor: Tensor | None, default: float, shape: tuple[int, ...], like: 
     """The tensor in this shape, or a constant one in its place."""
     if tensor is not None:
         return reshape(tensor, shape)
-    return from_array(np.full_like(like.array, default, shape=shape))
+    with computing_beside(like.array):
+        return from_array(np.full_like(like.array, default, shape=shape))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..device import computing_beside
 from ..tensor import Tensor, library_of
 from .activations import BY_NAME, elu, gated, relu, sigmoid, softplus, tanh
 from .arguments import floating, normalize_axis
@@ -55,7 +56,8 @@ def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """x where |x| > threshold, else 0."""
     _require("hard_shrink", "threshold", threshold, threshold >= 0, "a number of at least 0")
     (x,) = floating("hard_shrink", x=x)
-    near = (x.array >= -threshold) & (x.array <= threshold)  # NaN is not near 0
+    with computing_beside(x.array):
+        near = (x.array >= -threshold) & (x.array <= threshold)  # NaN is not near 0
     return where(near, 0.0, x)
 
 
@@ -113,13 +115,14 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
     if not x.size:
         return x
     library = library_of(x.array)
-    x = x - Tensor(x.array.max(axis=axis, keepdims=True))  # the same point, and small numbers to add up
-    falling = -library.sort(-x.array, axis=axis)
-    counts = library.cumsum(library.ones_like(falling), axis=axis)
-    in_support = 1 + counts * falling > library.cumsum(falling, axis=axis)
-    k = in_support.sum(axis=axis, keepdims=True)  # 0 only beside NaN, where the last is NaN too
-    least = library.take_along_axis(falling, k - 1, axis=axis)
-    tau = (sum(where(x.array < least, 0.0, x), axis, keepdims=True) - 1) / Tensor(k.astype(x.dtype))
+    with computing_beside(x.array):
+        x = x - Tensor(x.array.max(axis=axis, keepdims=True))  # the same point, and small numbers to add up
+        falling = -library.sort(-x.array, axis=axis)
+        counts = library.cumsum(library.ones_like(falling), axis=axis)
+        in_support = 1 + counts * falling > library.cumsum(falling, axis=axis)
+        k = in_support.sum(axis=axis, keepdims=True)  # 0 only beside NaN, where the last is NaN too
+        least = library.take_along_axis(falling, k - 1, axis=axis)
+        tau = (sum(where(x.array < least, 0.0, x), axis, keepdims=True) - 1) / Tensor(k.astype(x.dtype))
     return relu(x - tau)
 
 
@@ -127,11 +130,12 @@ def squareplus(x: Any, b: float = 4) -> Tensor:
     """(x + √(x² + b))/2 (Barron 2021); for negative x as b/2 / (√(x² + b) − x), which does not cancel."""
     _require("squareplus", "b", b, b > 0, "a positive number")
     (x,) = floating("squareplus", x=x)
-    below, infinite = x.array < 0, library_of(x.array).isinf(x.array)
-    left = where(below & ~infinite, x, 0.0)
-    right = where(below | infinite, 0.0, x)
-    y = where(below, b / 4 / (_root(left, b) / 2 - left / 2), right / 2 + _root(right, b) / 2)
-    return where(infinite, relu(x), y)
+    with computing_beside(x.array):
+        below, infinite = x.array < 0, library_of(x.array).isinf(x.array)
+        left = where(below & ~infinite, x, 0.0)
+        right = where(below | infinite, 0.0, x)
+        y = where(below, b / 4 / (_root(left, b) / 2 - left / 2), right / 2 + _root(right, b) / 2)
+        return where(infinite, relu(x), y)
 
 
 def _root(x: Tensor, b: float) -> Tensor:
@@ -150,7 +154,8 @@ def tanh_shrink(x: Any) -> Tensor:
 def threshold(x: Any, threshold: float, default_value: float) -> Tensor:
     """x where x > threshold, else default_value."""
     (x,) = floating("threshold", x=x)
-    return where(x.array <= threshold, float(default_value), x)
+    with computing_beside(x.array):
+        return where(x.array <= threshold, float(default_value), x)
 
 
 def _require(function: str, argument: str, value: float, holds: bool, expected: str) -> None:

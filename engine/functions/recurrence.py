@@ -17,6 +17,7 @@ import numpy as np
 
 from ... import kernels
 from ..arrays import zeros_like
+from ..device import computing_beside
 from ..tape import Fused
 from ..tensor import Array, Tensor, as_tensor, beside, from_array
 from .activations import BY_NAME, activation_function
@@ -421,7 +422,8 @@ def _outputs(h: Tensor, h0: Tensor | None, mask: Array | None, zero_output_for_m
     if mask is not None and zero_output_for_mask:
         return where(mask[:, :, None], h, 0)
     if mask is not None and h0 is not None:
-        return where((mask.cumsum(1) > 0)[:, :, None], h, 0)
+        with computing_beside(mask):
+            return where((mask.cumsum(1) > 0)[:, :, None], h, 0)
     return h
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...kernels.half_precision import is_half
 from ..arrays import compute, total
+from ..device import computing_beside
 from ..tensor import Array, Axis, Tensor, as_tensor, from_array, library_of
 from .arguments import as_floating, normalize_axes, normalize_axis
 from .broadcasting import Reduction, sum
@@ -153,9 +154,11 @@ def _extreme(name: str, arg_extreme: Any, x: Any, axis: Axis, keepdims: bool) ->
     axes = normalize_axes(axis, x.ndim)
     _not_empty(name, x, axes)
     if not x.requires_grad:
-        return from_array(getattr(x.array, name)(axis=axes, keepdims=keepdims))
+        with computing_beside(x.array):
+            return from_array(getattr(x.array, name)(axis=axes, keepdims=keepdims))
     candidates, result_shape = _reduced_last(x, axes, keepdims)
-    first = np.expand_dims(arg_extreme(candidates.array, axis=-1), -1)
+    with computing_beside(x.array):
+        first = np.expand_dims(arg_extreme(candidates.array, axis=-1), -1)
     return reshape(TakeAlongAxis()(candidates, indices=first, axis=candidates.ndim - 1), result_shape)
 
 
@@ -187,16 +190,19 @@ def _position(name: str, arg_extreme: Any, x: Any, axis: int | None, keepdims: b
     if axis is not None:
         axis = normalize_axis(axis, x.ndim)
     _not_empty(name, x, normalize_axes(axis, x.ndim))
-    return from_array(arg_extreme(x.array, axis=axis, keepdims=keepdims))
+    with computing_beside(x.array):
+        return from_array(arg_extreme(x.array, axis=axis, keepdims=keepdims))
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any element over the axes is not zero. Not differentiable."""
     x = as_tensor(x)
-    return from_array(x.array.any(axis=normalize_axes(axis, x.ndim), keepdims=keepdims))
+    with computing_beside(x.array):
+        return from_array(x.array.any(axis=normalize_axes(axis, x.ndim), keepdims=keepdims))
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements over the axes are not zero. Not differentiable."""
     x = as_tensor(x)
-    return from_array(x.array.all(axis=normalize_axes(axis, x.ndim), keepdims=keepdims))
+    with computing_beside(x.array):
+        return from_array(x.array.all(axis=normalize_axes(axis, x.ndim), keepdims=keepdims))

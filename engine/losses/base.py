@@ -10,6 +10,7 @@ from ...kernels.half_precision import is_half
 from .. import functions as F
 from ..capture import check_input
 from ..config import Configurable
+from ..device import computing_beside
 from ..masks import checked_mask, mask_of
 from ..tensor import Array, Tensor, as_tensor, beside, from_array, is_array
 
@@ -55,6 +56,11 @@ class Loss(Configurable):
         nothing.
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        with computing_beside(y_pred.array):
+            return self._of(y_true, y_pred, sample_weight)
+
+    def _of(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any) -> Tensor:
+        """The loss, where y_pred lies."""
         if (mask := mask_of(y_pred)) is not None:
             y_true = _beside(y_true, y_pred)
             y_true, y_pred = _zero_where_masked(y_true, mask), _zero_where_masked(y_pred, mask)

@@ -15,6 +15,7 @@ from .. import schedules
 from ..capture import capturing, each_launch, require_no_graph
 from ..checks import in_range, whole_number
 from ..config import Configurable, as_plain
+from ..device import computing_beside
 from ..schedules import LearningRateSchedule
 from ..tape import no_grad
 from ..tensor import Array, Tensor, as_tensor, library_of
@@ -224,14 +225,15 @@ class Optimizer(Configurable):
             raise ValueError(f"{self.name}: got {len(gradients)} gradients for {len(variables)} variables")
         if not variables:
             return
-        if not self.built:
-            self.build(variables)
-        arrays, variables = self._present(gradients, variables)
-        if self.gradient_accumulation_steps:
-            arrays, variables = self._gather(arrays, variables, self.gradient_accumulation_steps)
-        each_launch(self._count)
-        if variables:
-            self._step(arrays, variables)
+        with computing_beside(variables[0].array):
+            if not self.built:
+                self.build(variables)
+            arrays, variables = self._present(gradients, variables)
+            if self.gradient_accumulation_steps:
+                arrays, variables = self._gather(arrays, variables, self.gradient_accumulation_steps)
+            each_launch(self._count)
+            if variables:
+                self._step(arrays, variables)
 
     def apply_gradients(self, gradients_and_variables: Iterable[tuple[Any, Variable]]) -> int:
         """One step, from (gradient, variable) pairs; the number of calls so far."""

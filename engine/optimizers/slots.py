@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import move, say_how_full
+from ..device import computing_beside, move, say_how_full
 from ..tensor import Array, library_of
 from ..variable import Variable
 
@@ -84,4 +84,5 @@ class Slots:
 
 
 def _started(weight: Array, value: float | None) -> Array:
-    return weight.copy() if value is None else library_of(weight).full_like(weight, value)
+    with computing_beside(weight):
+        return weight.copy() if value is None else library_of(weight).full_like(weight, value)

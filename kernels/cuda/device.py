@@ -34,6 +34,11 @@ class Device:
             ) from error
 
     def address(self, array: Array) -> int:
+        if array.size and array.data.device_id != cupy.cuda.runtime.getDevice():
+            raise RuntimeError(
+                f"an array of shape {array.shape} lies on GPU {array.data.device_id}, and GPU "
+                f"{cupy.cuda.runtime.getDevice()} is the current one: compute within `with array.device:`"
+            )
         return array.data.ptr
 
     def launch(

@@ -62,8 +62,8 @@ def test_a_model_trains_on_the_device_as_in_main_memory(cupy, optimizer):
         here = classifier(optimizer)
         expected = trained(here, None)
     there = classifier(optimizer)
-    found = trained(there, "cuda")
-    assert {weight.device for weight in there.weights} == {"cuda:0"}
+    found = trained(there, "cuda:1")  # which is not the current one
+    assert {weight.device for weight in there.weights} == {"cuda:1"}
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=2e-5, atol=1e-6, err_msg=name)
     predicted = there.predict(IMAGES)

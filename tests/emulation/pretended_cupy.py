@@ -115,7 +115,7 @@ class ndarray:
 
     def __init__(self, held: np.ndarray, gpu: int | None = None):
         memory.count(held)
-        self._held, self._gpu = held, _Device.current if gpu is None else gpu
+        self._held, self._gpu = held, _of_thread.gpu if gpu is None else gpu
 
     # ---- what NumPy asks of others' arrays
 
@@ -281,7 +281,18 @@ def _call(function: Callable, arguments: tuple, options: dict) -> Any:
     result = _capturing.recorded(function, held, named) if _capturing.active else function(*held, **named)
     if getattr(function, "__name__", "") in _LATE:
         result = np.asarray(result)
-    return _wrapped(result, gpus.pop() if gpus else None)
+    gpu = gpus.pop() if gpus else _of_thread.gpu
+    if gpu != _of_thread.gpu and not _is_view(result, held):
+        raise PretenceError(f"GPU {_of_thread.gpu} is the current one, and computes with arrays of GPU {gpu}")
+    return _wrapped(result, gpu)
+
+
+def _is_view(result: Any, held: list) -> bool:
+    """Whether nothing was launched for a result: it lies in the memory of an argument, or is a number of Python's."""
+    if result is None or isinstance(result, np.generic):
+        return False
+    owners = [_owner(array) for array in _numpy_arrays(held)]
+    return all(any(_owner(array) is owner for owner in owners) for array in _numpy_arrays(result))
 
 
 def _arrays_in(value: Any) -> Iterator[ndarray]:
@@ -314,7 +325,7 @@ def _wrapped(value: Any, gpu: int | None) -> Any:
 def asarray(values: Any, dtype: Any = None, order: str | None = None) -> ndarray:
     """The values on the current device: a copy unless they lie there."""
     if isinstance(values, ndarray):
-        make = np.asarray if values._gpu == _Device.current else np.array
+        make = np.asarray if values._gpu == _of_thread.gpu else np.array
         return ndarray(make(values._held, dtype, order=order))
     _allocator.pinned(np.asarray(values).nbytes)
     _refuse_in_capture("an array is copied from main memory")
@@ -657,22 +668,33 @@ class _OpenGrid:
         return _wrapped(np.ogrid[index], None)
 
 
+class _OfThread(threading.local):
+    """The current GPU, of each thread, and those before it."""
+
+    gpu = 0
+
+    def __init__(self) -> None:
+        self.before: list[int] = []
+
+
+_of_thread = _OfThread()
+
+
 class _Device:
     """A pretended GPU; within `with` the current one."""
 
-    current = 0
-
     def __init__(self, number: int | None = None):
-        self.id = _Device.current if number is None else number
+        self.id = _of_thread.gpu if number is None else number
         if self.id >= GPUS:
             raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
     def __enter__(self) -> _Device:
-        self._before, _Device.current = _Device.current, self.id
+        _of_thread.before.append(_of_thread.gpu)
+        _of_thread.gpu = self.id
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _Device.current = self._before
+        _of_thread.gpu = _of_thread.before.pop()
 
     def synchronize(self) -> None:
         pass  # what is not a copy is done at once
