@@ -38,7 +38,8 @@ class ResizeGradient(Function):
 def resize(x: Any, size: int | Sequence[int], method: str = "bilinear") -> Tensor:
     """x (N, *spatial, C) → (N, *size, C), in one to three dimensions by x's rank.
 
-    method: "nearest", or "bilinear" (linear in one dimension, trilinear in three).
+    method: "nearest", or "bilinear" (linear in one dimension, trilinear in three), in which what is not finite shows
+    where it has a share, and an image resized to its own size is the image (in PyTorch 0·∞ makes neighbours NaN).
     Raises ValueError for another method, a size below 1, or an empty image.
     """
     (x,) = floating("resize", x=x)
