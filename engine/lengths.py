@@ -44,9 +44,9 @@ def unit_length(x: Tensor, axis: Axes = -1, least: float = 0.0) -> Tensor:
     if not x.size:
         return x
     largest, rest, length, empty = scaled(x, axis)
-    unit = rest / length
+    factor = F.where(empty, 0.0, 1.0 / length)
     if least > 0.0:
         with np.errstate(over="ignore"):
             short = largest * length.array < least
-        unit = F.where(short, F.where(short, x, 0.0) * (1.0 / least), unit)
-    return F.where(empty, 0.0, unit)
+        factor = F.where(short, F.where(short, as_tensor(largest), 0.0) * (1.0 / least), factor)
+    return rest * factor
