@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -228,6 +228,9 @@ class Room(_Pool):
 
     def __init__(self) -> None:
         super().__init__(limit=sys.maxsize)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Room is memory of its process: there are no copies and no pickles of it")
 
     def _map(self, capacity: int) -> tuple[_Block, bool]:
         return _pool.take(capacity)

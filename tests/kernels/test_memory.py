@@ -1,10 +1,12 @@
 """The caching allocator: blocks come back when the last view dies, in any thread, and never more than the limit is
 kept."""
 
+import copy
 import gc
 import io
 import mmap
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -564,3 +566,9 @@ class TestRoom:
     def test_negative_sizes_are_refused(self):
         with memory.within(memory.Room()), pytest.raises(ValueError, match="negative"):
             memory.empty((-3,), np.float32)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_room_cannot_be_copied(copied):
+    with pytest.raises(TypeError, match="a Room is memory of its process"):
+        copied(memory.Room())
