@@ -220,6 +220,10 @@ class Layer(Tracked):
         if further:
             arguments = {**dict(zip(self._further_arguments(further), further, strict=True)), **arguments}
             training = arguments.pop("training", training)
+        if "_notes" not in self.__dict__:
+            raise RuntimeError(f"{type(self).__name__}: its constructor must call super().__init__()")
+        if inputs is None:
+            raise TypeError(f"{self.name}: expected a tensor or an array as input, got None")
         if training is not None and not isinstance(training, (bool, np.bool_)):
             raise TypeError(f"{self.name}: training = {training!r}: expected True, False or None")
         if isinstance(inputs, (Tensor, np.ndarray)) and not arguments:  # as nearly always: nothing to look through

@@ -24,8 +24,9 @@ def to_array(value: Any) -> np.ndarray:
 
 
 def snake_case(name: str) -> str:
-    """A class's name as Keras names its objects: "MeanIoU" → "mean_io_u", "AUC" → "auc"."""
-    parted = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    """A class's or function's name as Keras names its objects: "MeanIoU" → "mean_io_u", "AUC" → "auc", "<lambda>" →
+    "lambda"."""
+    parted = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub("([a-z])([A-Z])", r"\1_\2", parted).lower()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...engine import losses
 from . import accuracy, correlation
-from .base import WeightedMean, to_array
+from .base import WeightedMean, snake_case, to_array
 
 
 class MeanMetricWrapper(WeightedMean):
@@ -19,10 +19,13 @@ class MeanMetricWrapper(WeightedMean):
 
     def __init__(self, fn: Any, name: str | None = None, dtype: Any = None, **kwargs: Any):
         self.fn, self._arguments = fn, kwargs
-        super().__init__(dtype, name or str(getattr(fn, "__name__", type(fn).__name__)))
+        super().__init__(dtype, name or snake_case(getattr(fn, "__name__", type(fn).__name__)))
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        return to_array(self.fn(y_true, y_pred, **self._arguments))
+        values = to_array(self.fn(y_true, y_pred, **self._arguments))
+        if values.dtype.kind not in "fiub":
+            raise self.fail(f"its function gave {values!r:.60}: expected numbers")
+        return values
 
     def get_config(self) -> dict[str, Any]:
         known = getattr(self.fn, "__name__", "")

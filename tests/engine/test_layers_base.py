@@ -437,3 +437,20 @@ def test_types_by_name_and_paths():
         assert layer.compute_dtype == layer.variable_dtype == layer.dtype == dtype
         assert isinstance(layer.compute_dtype, str)
         assert layer.path == "last"
+
+
+def test_a_constructor_that_does_not_call_its_parents_is_told_so():
+    class Forgetful(Layer):
+        def __init__(self):
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    with pytest.raises(RuntimeError, match=r"Forgetful: its constructor must call super\(\).__init__\(\)"):
+        Forgetful()(np.ones((1, 2), np.float32))
+
+
+def test_no_input_is_an_error():
+    with pytest.raises(TypeError, match="expected a tensor or an array as input, got None"):
+        layers.Dense(2)(None)

@@ -308,6 +308,11 @@ BEHAVIOUR: list[tuple[str, str, str]] = [
     ),
     ("`BatchNormalization(axis=…)`", "any axis", "the last, of the channels; others are an error"),
     ("`dtype` of layers and weights", "a string; `dtype_policy`", "NumPy's type, which equals its name; no policies"),
+    (
+        "a layer of one's own without `get_config`",
+        "written down by its constructor's arguments, which are noted",
+        "by the attributes of the arguments' names; an error where one is not kept",
+    ),
     ("`steps_per_epoch` beyond a pass", "ends the epoch with a warning", "the next pass follows"),
     (
         "`PyDataset.on_epoch_end`",

@@ -456,6 +456,16 @@ def test_a_metric_of_ones_own_is_logged():
     assert metric.updates == 0
 
 
+def test_functions_are_named_as_keras_names_them():
+    def DiceCoef(y_true, y_pred):
+        return np.ones(len(y_true))
+
+    for function, name in ((DiceCoef, "dice_coef"), (lambda a, b: np.ones(len(a)), "lambda"), (M.huber, "huber")):
+        assert M.get(function).name == name
+    with pytest.raises(ValueError, match=r"metric 'lambda': its function gave array\(None, dtype=object\)"):
+        M.get(lambda a, b: None)([1.0], [1.0])
+
+
 def test_functions_are_written_by_name_only_if_they_are_ours():
     metric = M.MeanMetricWrapper(M.huber, "far", delta=2.0)
     assert metric.get_config() == {"fn": "huber", "name": "far", "dtype": None, "delta": 2.0}
