@@ -42,8 +42,8 @@ All mutants of `engine/functions`, `kernels/reference`, `kernels/geometry.py` an
 {sampled}.
 
 Of the launchers of `kernels/cuda`, on kernels that are emulated on the CPU, six were drawn from each of {launchers}.
-Of the checker itself, `testing`, all mutants of `compare` were tried, and forty from each of `differences`, `gradcheck`
-and `rules`.
+Of the checker itself, `testing`, all mutants of `compare` and `reports` were tried, and forty from each of
+`differences`, `differentiable`, `gradcheck` and `rules`.
 
 Those below are the ones that no test finds, because they do the same, or differ in time or memory alone. A test holds
 that the statements are as they stand here; whether each still lives is for `survivors.py` to say.

@@ -227,9 +227,29 @@ def test_parameters_reach_both_functions():
     gradcheck(pair, X)
 
 
-def test_a_backward_that_does_not_tell_its_parameters():
+def test_a_backward_that_does_not_tell_its_parameters(monkeypatch):
     gradcheck(array_function(np.negative, lambda dy, x: -dy), X)
     gradcheck(array_function(lambda x: x**2 / 2, np.multiply), X)
+
+    def silent(function):  # as of a built-in function, such as max
+        raise ValueError("no signature found")
+
+    monkeypatch.setattr("inspect.signature", silent)
+    gradcheck(array_function(lambda x: x**2 / 2, np.multiply), X)
+
+
+def test_a_function_of_tensors_may_have_attributes():
+    class Scaled:
+        value = 2.0
+
+        def __call__(self, x):
+            return self.value * x
+
+    gradcheck(Scaled(), X, linear=[0])
+    Scaled.gradients = "many"
+    del Scaled.value
+    with pytest.raises(AttributeError, match="value"):
+        gradcheck(Scaled(), X)
 
 
 # ---- wrong gradients -------------------------------------------------------------------------------------------------

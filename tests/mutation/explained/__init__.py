@@ -111,6 +111,7 @@ SAMPLED_LAUNCHERS = [
     "row_sums",
     "rows",
     "softmax",
+    "weight_tiles",
 ]
 
 

@@ -199,4 +199,34 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("kept = [None, 0, cotangent.ndim - 1] if cotangent.ndim >= 1 else [None] * cotangent.ndim",),
         "Of one axis, the cotangent as it is, once more.",
     ),
+    (
+        "testing.reports",
+        "if self.left is not None and self.right is not None:",
+        ("if self.left is not None or self.right is not None:",),
+        "The one is None where the other is, which a type checker cannot see.",
+    ),
+    (
+        "testing.differentiable",
+        "OTHER = 1 - 2.0 ** (-6)",
+        ("OTHER = 1 - 2.0 ** (-5)",),
+        "Any inputs that are not the same serve.",
+    ),
+    (
+        "testing.differentiable",
+        "return functional.concatenate([Tensor(np.zeros(0)), *rows], 0)",
+        ("return functional.concatenate([Tensor(np.ones(0)), *rows], 0)",),
+        "It has no elements.",
+    ),
+    (
+        "testing.differentiable",
+        "if isinstance(node, Function) and node not in seen:",
+        ("if isinstance(node, Function) or node not in seen:",),
+        "What is watched twice raises as well.",
+    ),
+    (
+        "testing.differentiable",
+        "if path == INTERLEAVED:",
+        ("if not path == INTERLEAVED:",),
+        "Of a pair's two ways, which are to agree, the other is the one with a call in between.",
+    ),
 ]

@@ -194,4 +194,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("function: Function, arguments: tuple[Any, ...], items: int, threads: int=THREADS, shared: int=1",),
         MORE_ROOM,
     ),
+    (
+        "kernels.cuda.weight_tiles",
+        "return WIDE if packed and smaller > 64 else SMALL if smaller > 32 else NARROW",
+        ("return WIDE if packed and smaller > 63 else SMALL if smaller > 32 else NARROW",),
+        "Which tile is chosen: the sums are taken in another order.",
+    ),
+    (
+        "kernels.cuda.weight_tiles",
+        "most = max(1, min(ENOUGH // threads, pixels // FEWEST_PIXELS))",
+        ("most = max(1, min(ENOUGH * threads, pixels // FEWEST_PIXELS))",),
+        "In how many parts the pixels are cut: the sums are taken in another order.",
+    ),
 ]
