@@ -56,6 +56,8 @@ def division(
 ) -> tuple[int, int]:
     """(groups of sequences, shares of units) that a batch is cut into, for `most` threads: what takes least time for a
     step of a group, whose products read the weights once for each tile of its rows."""
+    if not sequences * units:
+        return 1, 1
     lanes = vector_of(dtype).lanes
     blocks, vectors, height = -(-units // (VECTORS * lanes)), units * columns / lanes, tile_rows(VECTORS, host)
     workers = max(1, min(most, MOST_WORKERS, int(sequences * steps * vectors / 2 / WORK)))

@@ -1,5 +1,6 @@
 """The CPU's recurrent cells against the reference: sizes around tiles and vectors, masks, states, activations."""
 
+import contextlib
 from unittest import mock
 
 import numpy as np
@@ -16,8 +17,11 @@ from tomograd.testing.strategies import LAYOUTS, seeds
 TYPES = st.sampled_from([np.float32, np.float64])
 
 
-def divided(groups, shares):
-    """Within it, batches are cut like this."""
+def divided(division):
+    """Within it, batches are cut into so many groups and shares; None: as ever."""
+    if division is None:
+        return contextlib.nullcontext()
+    groups, shares = division
     return mock.patch.object(recurrent_walk, "division", lambda sequences, *_: (min(groups, sequences), shares))
 
 
@@ -28,11 +32,11 @@ def divided(groups, shares):
     layout=st.sampled_from(LAYOUTS),
     masked=st.booleans(),
     starts=st.booleans(),
-    division=st.sampled_from([(1, 1), (3, 1), (1, 2), (2, 3), (1, 9)]),
+    division=st.sampled_from([None, None, (3, 1), (1, 2), (2, 3), (1, 9)]),
     seed=seeds,
 )
 def test_cells_equal_the_reference(cell, shape, dtype, layout, masked, starts, division, seed):
-    with divided(*division):
+    with divided(division):
         Cells(cpu, shape, dtype, layout=layout, masked=masked, starts=starts, seed=seed).check(cell)
 
 
@@ -63,7 +67,7 @@ def results_of(cell, shape, number, division):
         return results
 
     cells.both = both
-    with using_threads(number), divided(*division):
+    with using_threads(number), divided(division):
         cells.check(cell)
     return everything
 

@@ -185,6 +185,10 @@ def test_little_work_is_for_one_thread():
     assert division(1, 1, 16, 8) == division(5, 2, 16, 8) == (1, 1)
 
 
+def test_nothing_to_go_through():
+    assert division(0, 5, 3, 2) == division(3, 0, 5, 2) == division(3, 5, 0, 2) == (1, 1)
+
+
 def test_few_sequences_share_their_units_and_many_do_not():
     assert division(1, 50, 512, 2) == division(2, 50, 512, 2) == (1, 2)
     assert division(32, 50, 512, 2) == (2, 1)

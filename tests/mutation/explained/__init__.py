@@ -65,6 +65,8 @@ SAMPLED = [
     "output_tiles",
     "packing",
     "recording",
+    "recurrent_products",
+    "recurrent_steps",
     "resize",
     "row_sums",
     "rows",

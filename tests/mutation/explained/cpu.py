@@ -340,4 +340,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ),
         "Into how many parts the result is cut changes none of its sums: only the time.",
     ),
+    (
+        "kernels.cpu.recurrent_products",
+        "ALL_SLOTS = SLOTS + 4",
+        ("ALL_SLOTS = SLOTS + 5",),
+        "Room on the stack for a number that nobody writes or reads.",
+    ),
+    (
+        "kernels.cpu.recurrent_products",
+        "run(_pack_transposed, items, 4, weight, packed, depth, columns, first, units, width, chunk)",
+        ("run(_pack_transposed, items, 3, weight, packed, depth, columns, first, units, width, chunk)",),
+        "From how many items on a second thread takes part: it changes no result.",
+    ),
 ]
