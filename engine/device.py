@@ -47,7 +47,7 @@ def is_on(array: Array, device: str) -> bool:
 def computing_beside(array: Array) -> AbstractContextManager[Any]:
     """Within the `with` block the GPU on which an array lies is the current one, where CuPy computes and makes arrays;
     nothing for one in main memory."""
-    return _NOTHING if isinstance(array, np.ndarray) else array.device
+    return _NOTHING if isinstance(array, np.ndarray | np.generic) else array.device
 
 
 def computing_on(device: str | None) -> AbstractContextManager[Any]:

@@ -147,7 +147,8 @@ def _require_in_range(parts: tuple[Any, ...], shape: tuple[int, ...]) -> None:
     """Raise IndexError for an array of integers with one that names no element of its axis."""
     axis, hidden = 0, len(shape) - sum(_axes_of(part) for part in parts if part is not Ellipsis)
     for part in parts:
-        if hasattr(part, "dtype") and part.dtype.kind in "iu" and axis < len(shape):
+        is_array = hasattr(part, "dtype") and not isinstance(part, np.generic)  # at single numbers CuPy looks itself
+        if is_array and part.dtype.kind in "iu" and axis < len(shape):
             _require_below(part, axis, shape[axis])
         axis += hidden if part is Ellipsis else _axes_of(part)
 

@@ -155,3 +155,5 @@ class TestTwoPlaces:
         x = Tensor(cupy.asarray(np.zeros((2, 3))))
         x[[-1]], x[:, np.array([True, False, False])], x[..., Tensor([2, 2])] = 1.0, 2.0, 3.0
         assert x.to("cpu").tolist() == [[2, 0, 3], [2, 1, 3]]
+        x[np.int64(0), np.int64(-1)] = 4.0
+        assert x[np.int64(0)].to("cpu").tolist() == [2, 0, 4]
