@@ -307,7 +307,7 @@ FUNCTION_BUGS = [
     Bug(
         "a tie counts twice: each of the largest gets the whole gradient",
         "engine.functions.reductions:_extreme",
-        "return reshape(take_along_axis(candidates, first, -1), result_shape)",
+        "return reshape(TakeAlongAxis()(candidates, indices=first, axis=candidates.ndim - 1), result_shape)",
         "best = np.take_along_axis(candidates.array, first, -1)\n"
         "    largest = (candidates.array == best).astype(best.dtype)\n"
         "    return reshape(((candidates - best) * largest).sum(-1, keepdims=True) + best, result_shape)",

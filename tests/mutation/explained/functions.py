@@ -89,8 +89,8 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         ATTENTION,
-        "hidden = library.where(any_shown, library.asarray(-np.inf, x.dtype), library.asarray(0.0, x.dtype))",
-        ("hidden = library.where(any_shown, library.asarray(-np.inf, x.dtype), library.asarray(0.001, x.dtype))",),
+        "hidden = np.where(any_shown, x.dtype.type(-np.inf), x.dtype.type(0.0))",
+        ("hidden = np.where(any_shown, x.dtype.type(-np.inf), x.dtype.type(0.001))",),
         "Where nothing is shown, the result is 0 whatever the softmax of these equal numbers is.",
     ),
     (
