@@ -65,6 +65,7 @@ TESTS_OF = {
 
 # Of launchers without a file of cases by their name: whose they are.
 CASES_OF = {
+    "convolution": ["convolution", "convolution_tensor_cores"],
     "correlation": ["convolution", "convolution_tensor_cores"],
     "cross_entropy": ["losses"],
     "depthwise": ["convolution"],

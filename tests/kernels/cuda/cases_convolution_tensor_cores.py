@@ -96,10 +96,12 @@ def test_every_tile_of_every_arithmetic(cuda, on_gpu):
         assert launched >= {*convolution_tensor_cores.SOURCE, *weight_tensor_cores.SOURCE}
 
 
-def test_gradients_of_weights_over_many_pixels(cuda):
-    """Sums in parts, which add up to whole numbers that float32 holds; halves are rounded at the end."""
+@pytest.mark.parametrize("images", [(2, 21, 29), (1, 18, 16), (1, 25, 25)])
+def test_gradients_of_weights_over_many_pixels(cuda, images):
+    """Sums in parts (also in two: of float32, and of halves), which add up to whole numbers that float32 holds; halves
+    are rounded at the end."""
     rng = np.random.default_rng(4)
-    x, dy = (rng.integers(-1, 2, (2, 21, 29, channels)) for channels in (16, 24))
+    x, dy = (rng.integers(-1, 2, (*images, channels)) for channels in (16, 24))
     expected = reference.conv_weight_gradient(x.astype(float), dy.astype(float), (3, 3), *PLAIN)
     for name, dtype in (("tf32", np.float32), *(("float32", dtype) for dtype in HALVES)):
         with precision(name):

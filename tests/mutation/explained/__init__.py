@@ -93,7 +93,10 @@ SAMPLED = [
 SAMPLED_LAUNCHERS = [
     "affine",
     "channel_sum",
+    "convolution",
+    "convolution_tensor_cores",
     "copying",
+    "correlation",
     "cross_entropy",
     "dense",
     "depthwise",
@@ -113,6 +116,7 @@ SAMPLED_LAUNCHERS = [
     "row_sums",
     "rows",
     "softmax",
+    "weight_tensor_cores",
     "weight_tiles",
 ]
 

@@ -206,4 +206,16 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
         ("most = max(1, min(ENOUGH * threads, pixels // FEWEST_PIXELS))",),
         "In how many parts the pixels are cut: the sums are taken in another order.",
     ),
+    (
+        "kernels.cuda.convolution_tensor_cores",
+        "launch_blocks(SOURCE('correlate', arithmetic, m, n, transposed), (x, weight, bias, y, sums, y.size, work, "
+        "Tiling(down, across, splits, depth, *aligned, relu)), (blocks * splits, 1, 1), (THREADS, 1, 1), "
+        "m * CORNER_BYTES + 3 * (m + n) * STEP_BYTES)",
+        (
+            "launch_blocks(SOURCE('correlate', arithmetic, m, n, transposed), (x, weight, bias, y, sums, y.size, work, "
+            "Tiling(down, across, splits, depth, *aligned, relu)), (blocks * splits, 2, 1), (THREADS, 1, 1), "
+            "m * CORNER_BYTES + 3 * (m + n) * STEP_BYTES)",
+        ),
+        "Everything is computed twice, and the same.",
+    ),
 ]
