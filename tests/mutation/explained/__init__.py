@@ -65,6 +65,7 @@ SAMPLED = [
     "output_tiles",
     "packing",
     "recording",
+    "recurrence",
     "recurrent_products",
     "recurrent_steps",
     "resize",
