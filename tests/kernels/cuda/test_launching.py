@@ -57,7 +57,7 @@ def test_instances_are_all_combinations():
 
 def test_types_by_their_names_in_c():
     assert [c_type(np.dtype(t)) for t in (np.float32, np.float64, np.uint8)] == ["float", "double", "unsigned char"]
-    with pytest.raises(TypeError, match="no CUDA kernel takes complex64: expected one of float16, float32"):
+    with pytest.raises(TypeError, match="no CUDA kernel takes complex64: expected one of float16, bfloat16, float32"):
         c_type(np.dtype(np.complex64))
 
 
