@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from pretended_cupy import standing_in
 from pretended_device import reference_device
 
 from tomograd.benchmarks import catalogue, gpu, suite, timing, worker
@@ -52,7 +53,7 @@ SMALL: dict[Any, dict[str, Any]] = {
 def patches(with_torch: bool) -> list[Any]:
     """The small cases instead of the suite's, and the peer."""
     chosen: list[Any] = [mock.patch.multiple(module, **values) for module, values in SMALL.items()]
-    return chosen + (torch_on_cpu() if with_torch else [mock.patch.dict(sys.modules, {ENGINE: stand_in()})])
+    return chosen + (torch_on_cpu() if with_torch else [standing_in({ENGINE: stand_in()})])
 
 
 class InProcess:

@@ -706,11 +706,17 @@ def installed() -> Iterator[ModuleType]:
     ndarray.__module__ = "cupy"
     libraries = ModuleType(LIBRARIES)
     libraries.cublas = SimpleNamespace(gemmEx=gemm_ex)
-    ours = {"cupy": module(), LIBRARIES: libraries}
-    before = {name: sys.modules.get(name) for name in ours}
-    sys.modules |= ours
-    try:
+    with standing_in({"cupy": module(), LIBRARIES: libraries}):
         yield sys.modules["cupy"]
+
+
+@contextmanager
+def standing_in(modules: dict[str, ModuleType]) -> Iterator[None]:
+    """Within the `with` block an import of these names gives these modules."""
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules |= modules
+    try:
+        yield
     finally:  # only these: what was imported meanwhile stays
         for name, one in before.items():
             if one is None:
