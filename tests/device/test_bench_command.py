@@ -33,17 +33,12 @@ def bench(request, monkeypatch, capsys):
         monkeypatch.setenv(pretended_bench.STAND_IN, "1")
         monkeypatch.setattr(suite.importlib.util, "find_spec", lambda name: True)
     monkeypatch.setattr(suite, "Worker", pretended_bench.InProcess)
-    patches = pretended_bench.patches(request.param == "PyTorch")
-    with reference_device():
-        for patch in patches:
-            patch.start()
+    with reference_device(), pretended_bench.made_small(request.param == "PyTorch"):
         gc.freeze()  # what the process has by now is not looked through before every case
         try:
             yield call
         finally:
             gc.unfreeze()
-            for patch in reversed(patches):
-                patch.stop()
 
 
 def measured(bench, kept, *arguments):

@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -50,10 +51,15 @@ SMALL: dict[Any, dict[str, Any]] = {
 }
 
 
-def patches(with_torch: bool) -> list[Any]:
-    """The small cases instead of the suite's, and the peer."""
-    chosen: list[Any] = [mock.patch.multiple(module, **values) for module, values in SMALL.items()]
-    return chosen + (torch_on_cpu() if with_torch else [standing_in({ENGINE: stand_in()})])
+@contextmanager
+def made_small(with_torch: bool) -> Iterator[None]:
+    """Within the `with` block there are the small cases instead of the suite's, and the peer."""
+    with ExitStack() as stack:
+        for module, values in SMALL.items():
+            stack.enter_context(mock.patch.multiple(module, **values))
+        for each in torch_on_cpu() if with_torch else [standing_in({ENGINE: stand_in()})]:
+            stack.enter_context(each)
+        yield
 
 
 class InProcess:
@@ -141,9 +147,7 @@ def torch_on_cpu() -> list[Any]:
 
 def main(engine: str, section: str) -> None:
     with_torch = STAND_IN not in os.environ and importlib.util.find_spec("torch") is not None
-    with reference_device():
-        for patch in patches(with_torch and engine.startswith("torch")):
-            patch.start()
+    with reference_device(), made_small(with_torch and engine.startswith("torch")):
         worker.main(engine, section)
 
 
