@@ -45,6 +45,7 @@ MMA_SYNC = 0.62  # of the tensor cores' peak
 SHARED = 128  # bytes of shared memory that a multiprocessor moves in a cycle
 OF_A_THREAD = {"correlate_few_inputs": 4, "correlate_few_outputs": 16, "correlate_channels": 4}  # see `_fed_units`
 REGISTERS, SHARED_OF_ONE, RESERVED = 65536, 228 * 1024, 1024  # of a multiprocessor; reserved: of each block's
+REGISTERS_PAGE = Path(__file__).resolve().parents[1] / "docs" / "cuda-registers.md"  # what kernels take, in a checkout
 TENSOR_CORES = {"TF32": (gpu.TF32, 4), "BF16": (gpu.BFLOAT16, 4), "Halves": (gpu.FLOAT16, 2)}  # bytes of a number
 WARP_ROWS, WARPS = 64, 4  # of a tile on the tensor cores
 
@@ -208,7 +209,7 @@ def _rounds_share(launch: Launch, chip: Chip) -> float:
 
 def _resident(launch: Launch) -> int:
     """Blocks that a multiprocessor holds."""
-    registers = registers_of().get((launch.function.file, launch.function.expression))
+    registers = registers_of(REGISTERS_PAGE).get((launch.function.file, launch.function.expression))
     by_registers = REGISTERS // (-(-registers // 8) * 8 * launch.threads) if registers else 32
     return max(1, min(2048 // launch.threads, SHARED_OF_ONE // (launch.shared + RESERVED), by_registers, 32))
 
@@ -254,9 +255,8 @@ def _fed_units(launch: Launch) -> tuple[float, str]:
 
 
 @cache
-def registers_of() -> dict[tuple[str, str], int]:
-    """Registers of a thread of each kernel on sm_90, of docs/cuda-registers.md; nothing where there is no checkout."""
-    page = Path(__file__).resolve().parents[1] / "docs" / "cuda-registers.md"
+def registers_of(page: Path) -> dict[tuple[str, str], int]:
+    """Registers of a thread of each kernel on sm_90; nothing where the page is missing, as where no checkout is."""
     if not page.exists():
         return {}
     rows = re.findall(r"^\| `(\S+)` \| `(.+)` \| \d+ \| (\d+) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)

@@ -14,6 +14,12 @@ from tomograd.benchmarks.recording import launches_of
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cuda-predictions.md"
 
 
+@pytest.fixture(autouse=True)
+def registers(monkeypatch):
+    """The page of the checkout, also where tomograd is installed elsewhere."""
+    monkeypatch.setattr(predictions, "REGISTERS_PAGE", PAGE.with_name("cuda-registers.md"))
+
+
 def entry(case, which):
     return catalogue.Entry("kernels", 0, case, which)
 

@@ -208,11 +208,13 @@ ENTRIES: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "kernels.cuda.convolution_tensor_cores",
-        "launch_blocks(SOURCE('correlate', arithmetic, m, n, transposed), (x, weight, bias, y, sums, y.size, work, "
+        "launch_blocks(SOURCE('correlate', arithmetic_for(x.dtype, precision), m, n, transposed), "
+        "(x, weight, bias, y, sums, y.size, work, "
         "Tiling(down, across, splits, depth, *aligned, relu)), (blocks * splits, 1, 1), (THREADS, 1, 1), "
         "m * CORNER_BYTES + 3 * (m + n) * STEP_BYTES)",
         (
-            "launch_blocks(SOURCE('correlate', arithmetic, m, n, transposed), (x, weight, bias, y, sums, y.size, work, "
+            "launch_blocks(SOURCE('correlate', arithmetic_for(x.dtype, precision), m, n, transposed), "
+            "(x, weight, bias, y, sums, y.size, work, "
             "Tiling(down, across, splits, depth, *aligned, relu)), (blocks * splits, 2, 1), (THREADS, 1, 1), "
             "m * CORNER_BYTES + 3 * (m + n) * STEP_BYTES)",
         ),
