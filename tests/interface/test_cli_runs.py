@@ -437,16 +437,19 @@ def same_weights(first, second):
 
 
 @pytest.mark.slow
-def test_a_training_killed_again_and_again_ends_with_the_same_weights(here, tomograd, masks_npz):
-    options = (masks_npz, "--epochs", 30, "--base-filters", 4, "--depth", 2)
-    assert tomograd("train", *options, "--output", "unbroken").code == 0
+def test_a_training_killed_again_and_again_ends_with_the_same_weights(here, masks_npz):
+    options = (masks_npz, "--epochs", 60, "--base-filters", 4, "--depth", 2)
+    began = time.monotonic()
+    with command_line("train", *options, "--output", "unbroken") as process:
+        assert process.wait(200) == 0
+    taken = time.monotonic() - began
     generator = np.random.default_rng(8)
     kills = 0
     while not (here / "broken").exists():
         resume = ["--resume"] if (here / "broken.partial").exists() else []
         process = command_line("train", *options, "--output", "broken", *resume)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(generator.uniform(1, 5) if kills < 8 else 200)
+            process.wait(generator.uniform(0.2, 0.6) * taken if kills < 8 else 200)
         process.kill()
         _, err = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), err
