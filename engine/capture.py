@@ -59,8 +59,8 @@ class Graph:
         self._makers: list[Callable[[], np.ndarray]] = []
         self._constants: list[tuple[Array, np.ndarray]] = []  # and their values
         self._checks: list[tuple[HostValues, tuple[int, ...], Check]] = []
-        self._known: list[tuple[Array, HostValues]] = []  # arrays whose numbers main memory has too
-        self._trusted: list[Array] = []  # arrays whose numbers layers drew or worked out: they need no check
+        # Arrays whose numbers main memory has too; None: those that layers drew or worked out, which need no check.
+        self._known: list[tuple[Array, HostValues | None]] = []
         for index, array in enumerate(self.inputs):
             self._known.append((array, operator.itemgetter(index)))
         self._host_parts: list[Callable[[], None]] = []
@@ -103,7 +103,7 @@ class Graph:
         with self._given.in_use():
             array = self._cupy.empty(shape, dtype)
         self._filled.add(array)
-        self._trusted.append(array)
+        self._known.append((array, None))
         return array
 
     def constant(self, value: np.ndarray) -> Array:
@@ -111,7 +111,7 @@ class Graph:
         with self._given.in_use():
             array = self._cupy.empty(value.shape, value.dtype)
         self._constants.append((array, np.array(value)))
-        self._trusted.append(array)
+        self._known.append((array, None))
         return array
 
     @contextmanager
@@ -134,27 +134,23 @@ class Graph:
 
     def check(self, values: Array, check: Check) -> None:
         """Note a check of an input's numbers. Raises CaptureError for numbers that the GPU computes."""
-        if any(_are_same(values, array) for array in self._trusted):
-            return
-        known = self._known_values(values)
-        if known is None:
+        entry = self._entry(values)
+        if entry is None:
             raise CaptureError("numbers that the GPU computes are looked at in main memory")
-        self._checks.append((known, values.shape, check))
+        _, known = entry
+        if known is not None:
+            self._checks.append((known, values.shape, check))
 
     def derive(self, values: Array, source: Array, how: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Note that `values` are how(source), if main memory has the source's numbers."""
-        known = self._known_values(source)
-        if any(_are_same(source, array) for array in self._trusted):
-            self._trusted.append(values)
-        elif known is not None:  # the array is kept, so that no other one comes to lie there
-            self._known.append((values, lambda arrays: how(known(arrays))))
+        """Note that `values` are how(source), if something is known of the source."""
+        entry = self._entry(source)
+        if entry is not None:  # the array is kept, so that no other one comes to lie there
+            _, known = entry
+            self._known.append((values, None if known is None else lambda arrays: how(known(arrays))))
 
-    def _known_values(self, values: Array) -> HostValues | None:
-        """What gives the numbers of an array from those of the inputs."""
-        for array, known in self._known:
-            if _are_same(values, array):
-                return known
-        return None
+    def _entry(self, values: Array) -> tuple[Array, HostValues | None] | None:
+        """What is known of the numbers of an array."""
+        return next((entry for entry in self._known if _are_same(values, entry[0])), None)
 
     def launch(self, arrays: Sequence[np.ndarray]) -> None:
         """Launch on the current stream. arrays: the inputs' numbers in main memory, to be checked.

@@ -56,7 +56,7 @@ class CapturedSteps:
         self._forget_others()
         key = self._key(x, y, sample_weight)
         if key not in self._graphs:
-            if key[0] not in {shapes for shapes, _ in self._graphs} and len({s for s, _ in self._graphs}) == MOST:
+            if len({key[0], *(shapes for shapes, _ in self._graphs)}) > MOST:
                 self._give_up(f"there are batches of more than {MOST} shapes")
                 return None
             self._graphs[key] = None
